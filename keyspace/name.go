@@ -1,0 +1,72 @@
+package keyspace
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// MaxNameBytes is the longest name of a key or topic, in bytes.
+const MaxNameBytes = 512
+
+// ErrInvalidName is what every [NameError] is, by errors.Is.
+var ErrInvalidName = errors.New("keyspace: invalid name")
+
+// A NameError says why a name is none. It never repeats the name.
+type NameError struct {
+	Reason string
+}
+
+func (e *NameError) Error() string        { return ErrInvalidName.Error() + ": " + e.Reason }
+func (e *NameError) Is(target error) bool { return target == ErrInvalidName }
+
+// CheckName returns a *NameError where name is no name of a key or topic. A
+// name is 1 to MaxNameBytes bytes of UTF-8 in levels split by '/'. No level is
+// empty, "." or ".."; and no character is a control character (U+0000 to
+// U+001F, U+007F) or one that patterns are made of ('+', '#').
+func CheckName(name string) error {
+	switch {
+	case name == "":
+		return &NameError{"it is empty"}
+	case len(name) > MaxNameBytes:
+		return &NameError{fmt.Sprintf("it is %d bytes long, %d at most are allowed", len(name), MaxNameBytes)}
+	case !utf8.ValidString(name):
+		return &NameError{"it is not valid UTF-8"}
+	}
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c < 0x20 || c == 0x7f:
+			return &NameError{fmt.Sprintf("it has the control character U+%04X", c)}
+		case c == '+' || c == '#':
+			return &NameError{fmt.Sprintf("it has %q, which only patterns may have", c)}
+		}
+	}
+	for level := range strings.SplitSeq(name, "/") {
+		switch level {
+		case "":
+			return &NameError{"it has an empty level (a leading, trailing or doubled '/')"}
+		case ".", "..":
+			return &NameError{fmt.Sprintf("it has a level that is %q", level)}
+		}
+	}
+	return nil
+}
+
+// AppendName appends name to dst as a JSON string (RFC 8259, section 7). The
+// name must have passed CheckName, or at least be valid UTF-8.
+func AppendName(dst []byte, name string) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c == '"' || c == '\\':
+			dst = append(dst, '\\', c)
+		case c < 0x20:
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&0xf])
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return append(dst, '"')
+}

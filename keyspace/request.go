@@ -1,0 +1,91 @@
+package keyspace
+
+import "sync"
+
+// An op is what a request asks for.
+type op uint8
+
+const (
+	opWrite op = iota // a key's set, a topic's publish
+	opDelete
+	opSubscribe
+	opUnsubscribe
+)
+
+// A request is the mail of key and topic actors. Each is answered once.
+type request struct {
+	op         op
+	value      []byte
+	subscriber Subscriber
+	absent     bool // a delete that found nothing; the actor's own note
+
+	answered chan answer // has room for one
+}
+
+type answer struct {
+	version uint64
+	err     error
+}
+
+func (r *request) answer(version uint64, err error) { r.answered <- answer{version, err} }
+
+// A requestPool lets requests be used again: a request and its channel would
+// otherwise be most of what a write allocates.
+type requestPool struct {
+	pool sync.Pool
+}
+
+func (p *requestPool) take(o op, value []byte, s Subscriber) *request {
+	r, ok := p.pool.Get().(*request)
+	if !ok {
+		r = &request{answered: make(chan answer, 1)}
+	}
+	r.op, r.value, r.subscriber = o, value, s
+	return r
+}
+
+// put gives back a request that no actor holds.
+func (p *requestPool) put(r *request) {
+	r.value, r.subscriber = nil, nil
+	p.pool.Put(r)
+}
+
+// subscribers is who gets the updates of one name. Only its actor touches it.
+type subscribers map[Subscriber]struct{}
+
+func (s *subscribers) add(x Subscriber) {
+	if *s == nil {
+		*s = make(subscribers, 1)
+	}
+	(*s)[x] = struct{}{}
+}
+
+// remove gives the map up with its last subscriber: a map does not shrink.
+func (s *subscribers) remove(x Subscriber) {
+	delete(*s, x)
+	if len(*s) == 0 {
+		*s = nil
+	}
+}
+
+func (s subscribers) deliver(u *Update) {
+	for x := range s {
+		x.Deliver(u)
+	}
+}
+
+// settle answers what a panic left undone: it lets go of the subscribers that
+// asked for that, and tells everybody else ErrInternal.
+func (s *subscribers) settle(lost []*request) {
+	for _, r := range lost {
+		if r == nil {
+			continue // had its answer before the panic
+		}
+		if r.op == opUnsubscribe {
+			s.remove(r.subscriber)
+			r.answer(0, nil)
+		} else {
+			r.answer(0, ErrInternal)
+		}
+	}
+}

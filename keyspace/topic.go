@@ -1,0 +1,54 @@
+package keyspace
+
+import "rtdb/actor"
+
+// A topic is the actor that passes on what is published to one topic. It is
+// there only while somebody subscribes to it.
+type topic struct {
+	actor.Actor[*request]
+	keyspace    *Keyspace
+	name        string
+	subscribers subscribers
+}
+
+func (ks *Keyspace) newTopic(name string) *topic {
+	t := &topic{keyspace: ks, name: name}
+	t.Init(t.handle, actor.Options[*request]{OnPanic: t.panicked})
+	return t
+}
+
+func (t *topic) handle(batch []*request) {
+	for i, r := range batch {
+		batch[i] = nil
+		value := r.value
+		switch r.op {
+		case opSubscribe:
+			t.subscribers.add(r.subscriber)
+			r.answer(0, nil)
+		case opUnsubscribe:
+			t.subscribers.remove(r.subscriber)
+			r.answer(0, nil)
+		default:
+			r.answer(0, nil) // a publisher need not wait for others to be told
+			if len(t.subscribers) > 0 {
+				t.subscribers.deliver(newTopicUpdate(t.name, value))
+			}
+		}
+	}
+	if len(t.subscribers) == 0 && t.Retire() {
+		t.keyspace.topics.remove(t.name, t)
+	}
+}
+
+// panicked puts an heir with the topic's subscribers in its place.
+func (t *topic) panicked(p actor.Panic[*request]) {
+	t.subscribers.settle(p.Lost)
+	if len(t.subscribers) > 0 {
+		heir := t.keyspace.newTopic(t.name)
+		heir.subscribers = t.subscribers
+		t.keyspace.topics.replace(t.name, t, heir)
+	} else {
+		t.keyspace.topics.remove(t.name, t)
+	}
+	t.keyspace.onPanic(Panic{Topic: t.name, Value: p.Value, Stack: p.Stack})
+}
