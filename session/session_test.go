@@ -1,0 +1,445 @@
+package session_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"rtdb/keyspace"
+	"rtdb/session"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m)
+}
+
+// fakeConn is a client in memory.
+type fakeConn struct {
+	gate chan struct{} // where set, each Send waits for it
+	fail error         // what Send returns
+	boom bool          // Send panics
+
+	mu     sync.Mutex
+	got    []string
+	sends  int
+	causes []error
+}
+
+func (c *fakeConn) Send(messages [][]byte) error {
+	if c.gate != nil {
+		<-c.gate
+	}
+	if c.boom {
+		panic("a broken connection")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fail != nil {
+		return c.fail
+	}
+	c.sends++
+	for _, m := range messages {
+		c.got = append(c.got, string(m))
+	}
+	return nil
+}
+
+func (c *fakeConn) Close(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.causes = append(c.causes, cause)
+}
+
+func (c *fakeConn) want(t *testing.T, messages ...string) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !slices.Equal(c.got, messages) {
+		t.Errorf("the client got\n\t%s\nwant\n\t%s", strings.Join(c.got, "\n\t"), strings.Join(messages, "\n\t"))
+	}
+}
+
+func (c *fakeConn) wantClosed(t *testing.T, cause error) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.causes) != 1 || !errors.Is(c.causes[0], cause) {
+		t.Errorf("Close was called with %v, want once with %v", c.causes, cause)
+	}
+}
+
+var errDone = errors.New("the test is over")
+
+// fixture is a session in a bubble, ended with the test.
+type fixture struct {
+	*session.Session
+	ks   *keyspace.Keyspace
+	conn *fakeConn
+}
+
+func inBubble(t *testing.T, o session.Options, conn *fakeConn, test func(t *testing.T, f fixture)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		ks, err := keyspace.Open(keyspace.Options{Store: keyspace.NewMemory(1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if conn.gate != nil {
+			conn.gate = make(chan struct{}) // of this bubble
+		}
+		f := fixture{session.New(ks, conn, o), ks, conn}
+		test(t, f)
+		f.Close(errDone)
+		if _, err := f.End(context.Background()); err != nil {
+			t.Errorf("End: %v", err)
+		}
+		if err := ks.Shutdown(context.Background()); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+	})
+}
+
+func (f fixture) set(t *testing.T, key, value string) {
+	t.Helper()
+	if _, err := f.ks.Set(t.Context(), key, []byte(value)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (f fixture) subscribe(t *testing.T, keys ...string) {
+	t.Helper()
+	for _, key := range keys {
+		if _, err := f.Subscribe(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestUpdatesAndRepliesKeepTheirOrder(t *testing.T) {
+	inBubble(t, session.Options{}, new(fakeConn), func(t *testing.T, f fixture) {
+		f.subscribe(t, "k")
+		if err := f.SubscribeTopic(t.Context(), "t"); err != nil {
+			t.Fatal(err)
+		}
+		reply := func(m string) {
+			synctest.Wait() // what came before is queued
+			if err := f.Reply([]byte(m)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		reply("r1")
+		f.set(t, "k", "1")
+		reply("r2")
+		if err := f.ks.Publish(t.Context(), "t", []byte("2")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		f.set(t, "k", "3")
+		if err := f.Unsubscribe(t.Context(), "k"); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.UnsubscribeTopic(t.Context(), "t"); err != nil {
+			t.Fatal(err)
+		}
+		reply("r3")
+		f.set(t, "k", "4")
+		synctest.Wait()
+		f.conn.want(t, "r1", `{"key":"k","value":1}`, "r2", `{"topic":"t","value":2}`, `{"key":"k","value":3}`, "r3")
+	})
+}
+
+func TestWhatWaitsIsSentTogether(t *testing.T) {
+	conn := &fakeConn{gate: make(chan struct{})}
+	inBubble(t, session.Options{}, conn, func(t *testing.T, f fixture) {
+		f.subscribe(t, "k")
+		for i := range 1000 {
+			f.set(t, "k", fmt.Sprint(i))
+			synctest.Wait()
+		}
+		close(conn.gate)
+		synctest.Wait()
+		if len(conn.got) != 1000 || conn.sends != 2 {
+			t.Errorf("%d updates in %d sends, want 1000 in 2: the first, then all that waited", len(conn.got), conn.sends)
+		}
+	})
+}
+
+func TestChunksAreBounded(t *testing.T) {
+	conn := &fakeConn{gate: make(chan struct{})}
+	inBubble(t, session.Options{}, conn, func(t *testing.T, f fixture) {
+		f.subscribe(t, "k")
+		for range 40 {
+			f.set(t, "k", `"`+strings.Repeat("x", 10_000)+`"`)
+			synctest.Wait()
+		}
+		close(conn.gate)
+		synctest.Wait()
+		if len(conn.got) != 40 || conn.sends != 1+10 {
+			t.Errorf("%d updates in %d sends, want 40 in 11", len(conn.got), conn.sends)
+		}
+	})
+}
+
+func TestTooMuchWaitingEndsTheSessionAndNobodyWaits(t *testing.T) {
+	conn := &fakeConn{gate: make(chan struct{})}
+	inBubble(t, session.Options{MaxPendingBytes: 1000}, conn, func(t *testing.T, f fixture) {
+		f.subscribe(t, "k")
+		start := time.Now()
+		for i := range 200 { // 25 bytes or so each
+			f.set(t, "k", fmt.Sprint(1000+i))
+		}
+		if !time.Now().Equal(start) {
+			t.Error("a writer waited for a client")
+		}
+		synctest.Wait()
+		if !f.Ended() || !errors.Is(f.Cause(), session.ErrTooSlow) {
+			t.Fatalf("ended %v with %v, want ErrTooSlow", f.Ended(), f.Cause())
+		}
+		if err := f.Reply([]byte("r")); !errors.Is(err, session.ErrTooSlow) {
+			t.Errorf("Reply: %v, want ErrTooSlow", err)
+		}
+		close(conn.gate)
+		synctest.Wait()
+		conn.wantClosed(t, session.ErrTooSlow)
+		if n := len(conn.got); n > 2 {
+			t.Errorf("%d updates were sent after the end, want what was in hand", n)
+		}
+		stats, err := f.End(t.Context())
+		if err != nil || stats.Delivered != uint64(len(conn.got)) || stats.Delivered+stats.Dropped != 200 {
+			t.Errorf("stats %+v, %v; want all 200 updates in them", stats, err)
+		}
+	})
+}
+
+// A value may be longer than what may wait: it counts only once it waits.
+func TestALongValueReachesAClientThatKeepsUp(t *testing.T) {
+	conn := new(fakeConn)
+	inBubble(t, session.Options{MaxPendingBytes: 1000}, conn, func(t *testing.T, f fixture) {
+		f.subscribe(t, "k")
+		for range 3 {
+			f.set(t, "k", `"`+strings.Repeat("x", 5000)+`"`)
+			synctest.Wait()
+		}
+		if len(conn.got) != 3 || f.Ended() {
+			t.Errorf("%d updates, ended %v (%v); want 3 and still open", len(conn.got), f.Ended(), f.Cause())
+		}
+	})
+}
+
+func TestRepliesWaitForRoom(t *testing.T) {
+	conn := &fakeConn{gate: make(chan struct{})}
+	inBubble(t, session.Options{MaxPendingBytes: 1000}, conn, func(t *testing.T, f fixture) {
+		message := bytes.Repeat([]byte("r"), 100)
+		replied := 0
+		done := make(chan error)
+		go func() {
+			for range 50 {
+				if err := f.Reply(message); err != nil {
+					done <- err
+					return
+				}
+				replied++
+			}
+			done <- nil
+		}()
+		synctest.Wait()
+		if replied > 2*1000/100 { // what waits, and as much in hand
+			t.Errorf("%d replies of 100 bytes wait for a client that reads none, limit 1000 bytes", replied)
+		}
+		if !f.Throttled() {
+			t.Error("not throttled")
+		}
+		if f.Ended() {
+			t.Errorf("ended with %v: a client may ask faster than it reads", f.Cause())
+		}
+		close(conn.gate)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if len(conn.got) != 50 {
+			t.Errorf("the client got %d replies, want 50", len(conn.got))
+		}
+	})
+}
+
+func TestAWaitingReplyEndsWithTheSession(t *testing.T) {
+	for name, end := range map[string]func(*session.Session){
+		"Close": func(s *session.Session) { s.Close(errDone) },
+		"Abort": func(s *session.Session) { s.Abort(errDone) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn := &fakeConn{gate: make(chan struct{})}
+			inBubble(t, session.Options{MaxPendingBytes: 100}, conn, func(t *testing.T, f fixture) {
+				done := make(chan error)
+				go func() {
+					for {
+						if err := f.Reply(make([]byte, 60)); err != nil {
+							done <- err
+							return
+						}
+					}
+				}()
+				synctest.Wait()
+				end(f.Session)
+				if err := <-done; !errors.Is(err, errDone) {
+					t.Errorf("Reply: %v, want the cause of the end", err)
+				}
+				close(conn.gate)
+			})
+		})
+	}
+}
+
+func TestCloseSendsWhatWaits(t *testing.T) {
+	conn := &fakeConn{gate: make(chan struct{})}
+	inBubble(t, session.Options{}, conn, func(t *testing.T, f fixture) {
+		f.subscribe(t, "k")
+		for i := range 3 {
+			f.set(t, "k", fmt.Sprint(i))
+		}
+		synctest.Wait()
+		restart := errors.New("restart")
+		f.Close(restart)
+		f.Close(errors.New("a later cause does not count"))
+		f.set(t, "k", "99")
+		synctest.Wait()
+		if len(conn.causes) != 0 {
+			t.Error("closed before what waited was sent")
+		}
+		close(conn.gate)
+		synctest.Wait()
+		conn.want(t, `{"key":"k","value":0}`, `{"key":"k","value":1}`, `{"key":"k","value":2}`)
+		conn.wantClosed(t, restart)
+	})
+}
+
+func TestAbortDropsWhatWaits(t *testing.T) {
+	conn := &fakeConn{gate: make(chan struct{})}
+	inBubble(t, session.Options{}, conn, func(t *testing.T, f fixture) {
+		f.subscribe(t, "k")
+		for i := range 3 {
+			f.set(t, "k", fmt.Sprint(i))
+			synctest.Wait()
+		}
+		f.Abort(errDone)
+		close(conn.gate)
+		synctest.Wait()
+		conn.want(t, `{"key":"k","value":0}`) // was in hand
+		conn.wantClosed(t, errDone)
+	})
+	t.Run("idle", func(t *testing.T) {
+		inBubble(t, session.Options{}, new(fakeConn), func(t *testing.T, f fixture) {
+			f.Abort(errDone)
+			synctest.Wait()
+			f.conn.wantClosed(t, errDone)
+		})
+	})
+}
+
+func TestAFailedSendEndsTheSession(t *testing.T) {
+	broken := errors.New("broken pipe")
+	inBubble(t, session.Options{}, &fakeConn{fail: broken}, func(t *testing.T, f fixture) {
+		f.subscribe(t, "k")
+		f.set(t, "k", "1")
+		f.set(t, "k", "2")
+		synctest.Wait()
+		f.conn.wantClosed(t, broken)
+		if !errors.Is(f.Cause(), broken) {
+			t.Errorf("cause %v, want that of Send", f.Cause())
+		}
+	})
+}
+
+func TestAPanicEndsOnlyItsSession(t *testing.T) {
+	var value any
+	var stack string
+	o := session.Options{OnPanic: func(v any, s []byte) { value, stack = v, string(s) }}
+	inBubble(t, o, &fakeConn{boom: true}, func(t *testing.T, f fixture) {
+		other := &fakeConn{}
+		s2 := session.New(f.ks, other, session.Options{})
+		if _, err := s2.Subscribe(t.Context(), "k"); err != nil {
+			t.Fatal(err)
+		}
+		f.subscribe(t, "k")
+		f.set(t, "k", "1")
+		f.set(t, "k", "2")
+		synctest.Wait()
+		f.conn.wantClosed(t, session.ErrInternal)
+		other.want(t, `{"key":"k","value":1}`, `{"key":"k","value":2}`)
+		if value != "a broken connection" || !strings.Contains(stack, "fakeConn).Send") {
+			t.Errorf("OnPanic got %v\n%s", value, stack)
+		}
+		s2.Close(errDone)
+		if _, err := s2.End(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestEndLetsGoOfEverything(t *testing.T) {
+	inBubble(t, session.Options{}, new(fakeConn), func(t *testing.T, f fixture) {
+		f.subscribe(t, "a", "b", "c")
+		if err := f.SubscribeTopic(t.Context(), "t"); err != nil {
+			t.Fatal(err)
+		}
+		f.set(t, "a", "1")
+		synctest.Wait()
+		f.Abort(errDone)
+		stats, err := f.End(t.Context())
+		if err != nil || stats.Delivered != 1 || stats.Dropped != 0 {
+			t.Errorf("End: %+v, %v", stats, err)
+		}
+		f.set(t, "a", "2")
+		if err := f.ks.Publish(t.Context(), "t", []byte("3")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if again, _ := f.End(t.Context()); again != stats {
+			t.Errorf("delivered or dropped more after the end: %+v", again)
+		}
+		f.conn.want(t, `{"key":"a","value":1}`)
+	})
+}
+
+func TestEndGivesUpWithItsContext(t *testing.T) {
+	conn := &fakeConn{gate: make(chan struct{})}
+	inBubble(t, session.Options{}, conn, func(t *testing.T, f fixture) {
+		if err := f.Reply([]byte("r")); err != nil {
+			t.Fatal(err)
+		}
+		f.Close(errDone)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := f.End(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("End: %v, want its context's error", err)
+		}
+		close(conn.gate)
+	})
+}
+
+func TestSubscribingToABadNameFails(t *testing.T) {
+	inBubble(t, session.Options{}, new(fakeConn), func(t *testing.T, f fixture) {
+		for name, err := range map[string]error{
+			"Subscribe":        second(f.Subscribe(t.Context(), "#")),
+			"Unsubscribe":      f.Unsubscribe(t.Context(), ""),
+			"SubscribeTopic":   f.SubscribeTopic(t.Context(), "a//b"),
+			"UnsubscribeTopic": f.UnsubscribeTopic(t.Context(), ".."),
+		} {
+			if !errors.Is(err, keyspace.ErrInvalidName) {
+				t.Errorf("%s: %v, want ErrInvalidName", name, err)
+			}
+		}
+	})
+}
+
+func second[T any](_ T, err error) error { return err }
