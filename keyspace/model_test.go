@@ -79,7 +79,7 @@ func (m *model) set(t *rapid.T) {
 		t.Fatalf("Set: version %d, %v; want %d", v, err, m.version)
 	}
 	m.values[name] = keyspace.Entry{Key: name, Value: []byte(value), Version: v}
-	m.tell(false, name, fmt.Sprintf(`{"key":%s,"value":%s}`, keyspace.AppendName(nil, name), value))
+	m.tell(false, name, fmt.Sprintf(`{"key":%s,"value":%s}`, keyspace.AppendString(nil, name), value))
 }
 
 func (m *model) delete(t *rapid.T) {
@@ -96,7 +96,7 @@ func (m *model) delete(t *rapid.T) {
 		t.Fatalf("Delete: version %d, %v; want %d", v, err, m.version)
 	}
 	delete(m.values, name)
-	m.tell(false, name, fmt.Sprintf(`{"key":%s,"value":null,"deleted":true}`, keyspace.AppendName(nil, name)))
+	m.tell(false, name, fmt.Sprintf(`{"key":%s,"value":null,"deleted":true}`, keyspace.AppendString(nil, name)))
 }
 
 func (m *model) get(t *rapid.T) {
@@ -119,7 +119,7 @@ func (m *model) publish(t *rapid.T) {
 	if err := m.ks.Publish(context.Background(), name, []byte(value)); err != nil {
 		t.Fatal(err)
 	}
-	m.tell(true, name, fmt.Sprintf(`{"topic":%s,"value":%s}`, keyspace.AppendName(nil, name), value))
+	m.tell(true, name, fmt.Sprintf(`{"topic":%s,"value":%s}`, keyspace.AppendString(nil, name), value))
 }
 
 func (m *model) draw(t *rapid.T) subscription {

@@ -53,13 +53,13 @@ func CheckName(name string) error {
 	return nil
 }
 
-// AppendName appends name to dst as a JSON string (RFC 8259, section 7). The
-// name must have passed CheckName, or at least be valid UTF-8.
-func AppendName(dst []byte, name string) []byte {
+// AppendString appends s, which must be valid UTF-8, to dst as a JSON string
+// (RFC 8259, section 7). Only what must be escaped is.
+func AppendString(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
-	for i := range len(name) {
-		switch c := name[i]; {
+	for i := range len(s) {
+		switch c := s[i]; {
 		case c == '"' || c == '\\':
 			dst = append(dst, '\\', c)
 		case c < 0x20:

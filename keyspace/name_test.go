@@ -66,9 +66,9 @@ func FuzzCheckName(f *testing.F) {
 		}
 		if utf8.ValidString(name) {
 			var back string
-			quoted := keyspace.AppendName(nil, name)
+			quoted := keyspace.AppendString(nil, name)
 			if err := json.Unmarshal(quoted, &back); err != nil || back != name {
-				t.Fatalf("AppendName(%q) = %s, which is %q, %v", name, quoted, back, err)
+				t.Fatalf("AppendString(%q) = %s, which is %q, %v", name, quoted, back, err)
 			}
 		}
 	})

@@ -27,7 +27,7 @@ func (u *Update) Message() []byte { return u.message }
 func newKeyUpdate(w Write) *Update {
 	m := make([]byte, 0, len(`{"key":"","value":null,"deleted":true}`)+len(w.Key)+len(w.Value))
 	m = append(m, `{"key":`...)
-	m = AppendName(m, w.Key)
+	m = AppendString(m, w.Key)
 	m = append(m, `,"value":`...)
 	if w.Value == nil {
 		m = append(m, `null,"deleted":true}`...)
@@ -41,7 +41,7 @@ func newKeyUpdate(w Write) *Update {
 func newTopicUpdate(topic string, value []byte) *Update {
 	m := make([]byte, 0, len(`{"topic":"","value":}`)+len(topic)+len(value))
 	m = append(m, `{"topic":`...)
-	m = AppendName(m, topic)
+	m = AppendString(m, topic)
 	m = append(m, `,"value":`...)
 	m = append(m, value...)
 	m = append(m, '}')

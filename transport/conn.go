@@ -1,0 +1,197 @@
+package transport
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// stallTimeout is how long a client may take no byte.
+	stallTimeout = 10 * time.Second
+
+	// closeTimeout is how long the server waits for the client's close
+	// frame after it has sent its own.
+	closeTimeout = time.Second
+
+	// lingerTimeout is the same for a client that is still sending what is
+	// too big: it reads the answer once it has sent all, and a connection
+	// closed before that would take the answer away (RFC 9112, section 9.6).
+	lingerTimeout = 5 * time.Second
+
+	// maxControlFrame is the length of the longest frame that the library
+	// writes: a header of 2 bytes and a payload of 125 (RFC 6455, 5.5).
+	maxControlFrame = 2 + 125
+)
+
+// A conn is the connection under a WebSocket, as the library and the session
+// both use it. The library reads, and writes control frames; the session
+// writes text frames past the library, for those of a server are not masked,
+// so that one write takes many messages. conn keeps their frames whole and in
+// order, refuses data after a close frame, and sees that a client that takes
+// nothing is not waited for.
+type conn struct {
+	net.Conn
+	early   []byte // what net/http had read before the hijack; the reader's own
+	linger  atomic.Bool
+	written atomic.Uint64 // bytes
+
+	mu   sync.Mutex // held for whole frames
+	done error      // why nothing more is written
+}
+
+// Read returns first what net/http had read already.
+func (c *conn) Read(p []byte) (int, error) {
+	if len(c.early) > 0 {
+		n := copy(p, c.early)
+		if c.early = c.early[n:]; len(c.early) == 0 {
+			c.early = nil
+		}
+		return n, nil
+	}
+	return c.Conn.Read(p)
+}
+
+// Write is the library's. Each call is one control frame: the library flushes
+// frame by frame, and hijack gave it a buffer that holds its longest.
+func (c *conn) Write(p []byte) (int, error) {
+	const opcode, opClose = 0x0f, 0x08
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.writeLocked(p); err != nil {
+		return 0, err
+	}
+	if p[0]&opcode == opClose {
+		c.done = fmt.Errorf("transport: after the close frame: %w", net.ErrClosed)
+		wait := closeTimeout
+		if c.linger.Load() {
+			wait = lingerTimeout
+		}
+		if err := c.SetReadDeadline(time.Now().Add(wait)); err != nil {
+			return len(p), err
+		}
+	}
+	return len(p), nil
+}
+
+// frameBuffers hold frames for one write. One that a long message made longer
+// than this is not kept.
+var frameBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+const maxKeptBuffer = 64 << 10
+
+// writeMessages writes each message as one text frame, all with one write.
+func (c *conn) writeMessages(messages [][]byte) error {
+	buffer := frameBuffers.Get().(*[]byte)
+	frames := (*buffer)[:0]
+	for _, m := range messages {
+		frames = appendTextFrame(frames, m)
+	}
+	c.mu.Lock()
+	err := c.writeLocked(frames)
+	c.mu.Unlock()
+	if cap(frames) <= maxKeptBuffer {
+		*buffer = frames
+		frameBuffers.Put(buffer)
+	}
+	return err
+}
+
+// writeLocked writes p, for as long as the client takes a byte now and then.
+// After an error a frame may be cut in two, so nothing more is written.
+func (c *conn) writeLocked(p []byte) error {
+	for len(p) > 0 && c.done == nil {
+		c.done = c.SetWriteDeadline(time.Now().Add(stallTimeout))
+		if c.done != nil {
+			break
+		}
+		n, err := c.Conn.Write(p)
+		c.written.Add(uint64(n))
+		p = p[n:]
+		switch stalled := errors.Is(err, os.ErrDeadlineExceeded); {
+		case stalled && n == 0:
+			c.done = errStalled
+		case err != nil && !stalled:
+			c.done = err
+		}
+	}
+	return c.done
+}
+
+// broken reports whether nothing more can be written, not even a close frame.
+func (c *conn) broken() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.done != nil
+}
+
+// busy reports whether something is being written.
+func (c *conn) busy() bool {
+	if c.mu.TryLock() {
+		c.mu.Unlock()
+		return false
+	}
+	return true
+}
+
+// appendTextFrame appends a whole, unmasked text message (RFC 6455, section
+// 5.2).
+func appendTextFrame(dst, payload []byte) []byte {
+	const finText = 0x81
+	switch n := len(payload); {
+	case n <= 125:
+		dst = append(dst, finText, byte(n))
+	case n <= 0xffff:
+		dst = binary.BigEndian.AppendUint16(append(dst, finText, 126), uint16(n))
+	default:
+		dst = binary.BigEndian.AppendUint64(append(dst, finText, 127), uint64(n))
+	}
+	return append(dst, payload...)
+}
+
+// An upgrader is the ResponseWriter that the library accepts a WebSocket on.
+// It gives it a conn, and keeps the library's own error pages from the client.
+type upgrader struct {
+	http.ResponseWriter
+	conn   *conn // after the hijack
+	status int   // of the library's refusal
+}
+
+func (u *upgrader) WriteHeader(status int) {
+	if status == http.StatusSwitchingProtocols {
+		u.ResponseWriter.WriteHeader(status)
+		return
+	}
+	u.status = status
+}
+
+func (u *upgrader) Write(p []byte) (int, error) { return len(p), nil }
+
+// Hijack takes the connection over from net/http. The library makes the reader
+// it gets read from the connection anew, so what net/http had read already
+// goes through conn.Read. The buffers are small: a client has its for life.
+func (u *upgrader) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	netConn, buffers, err := http.NewResponseController(u.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	u.conn = &conn{Conn: netConn}
+	if n := buffers.Reader.Buffered(); n > 0 {
+		early, err := buffers.Reader.Peek(n)
+		if err != nil {
+			return nil, nil, err
+		}
+		u.conn.early = append(u.conn.early, early...)
+	}
+	return u.conn, bufio.NewReadWriter(
+		bufio.NewReaderSize(u.conn, 512),
+		bufio.NewWriterSize(u.conn, maxControlFrame),
+	), nil
+}

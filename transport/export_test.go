@@ -1,0 +1,43 @@
+package transport
+
+// For the fuzz tests.
+
+// ParsedRequest is what parseRequest made of a message.
+type ParsedRequest struct {
+	ID, Value          []byte
+	Action, Key, Topic string
+	Err                error
+}
+
+func ParseRequest(data []byte, maxValueBytes int) ParsedRequest {
+	r, err := parseRequest(data, maxValueBytes)
+	if err == nil {
+		err = r.check()
+	}
+	if err == nil {
+		err = r.value.err
+	}
+	return ParsedRequest{
+		ID: r.id.raw, Value: r.value.raw,
+		Action: r.action.text, Key: r.key.text, Topic: r.topic.text,
+		Err: err,
+	}
+}
+
+// CheckValue returns the value that text is, as it is kept.
+func CheckValue(text []byte, maxBytes int) ([]byte, error) {
+	return parseWrite(append(append([]byte(`{"value":`), text...), '}'), maxBytes)
+}
+
+// LoneSurrogate is of a string that is valid JSON.
+func LoneSurrogate(raw []byte) bool { return loneSurrogate(raw) }
+
+// Code is the code that a client is told for an error.
+func Code(err error) string { return explain(err).code }
+
+const (
+	PingInterval = pingInterval
+	PongTimeout  = pongTimeout
+	StallTimeout = stallTimeout
+	CloseTimeout = closeTimeout
+)

@@ -1,0 +1,139 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+
+	"github.com/coder/websocket"
+
+	"rtdb/keyspace"
+	"rtdb/session"
+)
+
+// The codes of errors, as clients are told them.
+const (
+	codeInvalidRequest   = "invalid_request"
+	codeInvalidName      = "invalid_name"
+	codeInvalidValue     = "invalid_value"
+	codeForbidden        = "forbidden"
+	codeNotFound         = "not_found"
+	codeMethodNotAllowed = "method_not_allowed"
+	codeTooLarge         = "too_large"
+	codeInternal         = "internal"
+	codeUnavailable      = "unavailable"
+)
+
+var statuses = map[string]int{
+	codeInvalidRequest:   http.StatusBadRequest,
+	codeInvalidName:      http.StatusBadRequest,
+	codeInvalidValue:     http.StatusBadRequest,
+	codeForbidden:        http.StatusForbidden,
+	codeNotFound:         http.StatusNotFound,
+	codeMethodNotAllowed: http.StatusMethodNotAllowed,
+	codeTooLarge:         http.StatusRequestEntityTooLarge,
+	codeInternal:         http.StatusInternalServerError,
+	codeUnavailable:      http.StatusServiceUnavailable,
+}
+
+// A failure is an error as a client is told it: a code for programs, and a
+// message that a person can act on.
+type failure struct {
+	code    string
+	message string
+	status  int // by HTTP; 0 is that of the code
+}
+
+func (f *failure) Error() string { return f.code + ": " + f.message }
+
+// refuse returns a failure.
+func refuse(code, format string, args ...any) *failure {
+	return &failure{code: code, message: fmt.Sprintf(format, args...)}
+}
+
+// errDraining answers every request once the server is going away.
+var errDraining = refuse(codeUnavailable, "the server is shutting down: try again, or another server")
+
+// explain is the one place where an error becomes what a client is told.
+func explain(err error) *failure {
+	var f *failure
+	var name *keyspace.NameError
+	switch {
+	case errors.As(err, &f):
+	case errors.As(err, &name):
+		f = refuse(codeInvalidName, "not a valid name: %s", name.Reason)
+	case errors.Is(err, keyspace.ErrNotFound):
+		f = refuse(codeNotFound, "there is no such key")
+	case errors.Is(err, keyspace.ErrClosed):
+		f = errDraining
+	case errors.Is(err, keyspace.ErrUnavailable):
+		f = refuse(codeUnavailable, "the write could not be made durable, and was not made")
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		f = refuse(codeUnavailable, "the request was given up; a write may have been made")
+	default:
+		f = refuse(codeInternal, "the server failed; a write may have been made")
+	}
+	if f.status == 0 {
+		copied := *f
+		copied.status = statuses[f.code]
+		f = &copied
+	}
+	return f
+}
+
+// Why a session ends, besides what the session and the connection say.
+var (
+	errBinary     = errors.New("transport: binary message")
+	errNotUTF8    = errors.New("transport: text message that is not UTF-8")
+	errTooBig     = errors.New("transport: message over the size limit")
+	errNoPong     = errors.New("transport: no pong")
+	errStalled    = errors.New("transport: client takes no bytes")
+	errRestart    = errors.New("transport: server shutting down")
+	errNotAllowed = errors.New("transport: client broke the WebSocket protocol")
+)
+
+// An ending is how a session ends: the close code (RFC 6455, section 7.4), and
+// the reason for the client and the log.
+type ending struct {
+	code   websocket.StatusCode
+	reason string
+	silent bool // the client is not told: it has gone, or said so itself
+}
+
+// endingOf is the one place where the cause of an end becomes a close code.
+func endingOf(cause error) ending {
+	var byClient websocket.CloseError
+	switch {
+	case errors.As(cause, &byClient):
+		return ending{byClient.Code, "closed by client", true}
+	case errors.Is(cause, errBinary):
+		return ending{websocket.StatusUnsupportedData, "binary message: only text is understood", false}
+	case errors.Is(cause, errNotUTF8):
+		return ending{websocket.StatusInvalidFramePayloadData, "text message is not UTF-8", false}
+	case errors.Is(cause, errNoPong):
+		return ending{websocket.StatusPolicyViolation, "no pong in time", false}
+	case errors.Is(cause, errTooBig):
+		return ending{websocket.StatusMessageTooBig, "message too big", false}
+	case errors.Is(cause, errRestart):
+		return ending{websocket.StatusServiceRestart, "server is shutting down: reconnect", false}
+	case errors.Is(cause, session.ErrTooSlow), errors.Is(cause, errStalled):
+		return ending{4008, "too slow", false}
+	case errors.Is(cause, errNotAllowed):
+		return ending{websocket.StatusProtocolError, "protocol error", false}
+	case isLost(cause):
+		return ending{websocket.StatusAbnormalClosure, "connection lost", true}
+	}
+	return ending{websocket.StatusInternalError, "internal error", false}
+}
+
+// isLost reports whether an error of the connection says that it is gone.
+func isLost(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) ||
+		errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded)
+}

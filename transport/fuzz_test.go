@@ -1,0 +1,157 @@
+package transport_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"rtdb/transport"
+)
+
+var jsonSeeds = []string{
+	`1`, `null`, `true`, `false`, `""`, `{}`, `[]`, `-0.5e+10`, `1e400`, `12345678901234567890`, `1.50`,
+	`"\u00e9<>&"`, `"\ud800"`, `"\ud83d\ude00"`, `"\ude00\ud83d"`, `"é\n"`, `[1 , 2,{"a" : [ ] }]`, ` { "a" : 1 , "a":2 } `,
+	`[1,]`, `{"a":1,}`, `{"a"}`, `{a:1}`, `01`, `1.`, `.5`, `+1`, `1e`, `--1`, `"`, `"\x"`, `"\u12g4"`, "\"\x01\"", "\"\xff\"",
+	`tru`, `nulll`, `[`, `]`, `{`, `}`, `[[1]`, `{"a":1}}`, `1 2`, "\ufeff1", `"\\"`, `"\""`, "\"\u007f\u2028\"", "[\v1]", "\"\\u\x10000\"",
+	strings.Repeat("[", 64) + strings.Repeat("]", 64), strings.Repeat("[", 65) + strings.Repeat("]", 65),
+	strings.Repeat(`{"a":`, 65) + "1" + strings.Repeat("}", 65),
+}
+
+// depth counts how deep valid JSON is nested, the slow way.
+func depth(t *testing.T, text []byte) int {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	deepest, now := 0, 0
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return deepest
+		}
+		switch token {
+		case json.Delim('['), json.Delim('{'):
+			now++
+			deepest = max(deepest, now)
+		case json.Delim(']'), json.Delim('}'):
+			now--
+		}
+	}
+}
+
+// The value check against encoding/json: what is accepted, and what is kept.
+func FuzzValue(f *testing.F) {
+	for _, s := range jsonSeeds {
+		f.Add([]byte(s))
+	}
+	const limit = 1000
+	f.Fuzz(func(t *testing.T, text []byte) {
+		kept, err := transport.CheckValue(text, limit)
+		if !json.Valid(text) || !utf8.Valid(text) {
+			// Some texts end the value early and go on: {"value":1,"x":2}.
+			// They are not values, and the body is not what it should be,
+			// except where all that is added is another value.
+			if err == nil && !bytes.Contains(text, []byte("value")) && !bytes.Contains(text, []byte(`\u`)) {
+				t.Fatalf("accepted %q", text)
+			}
+			return
+		}
+		var want bytes.Buffer
+		if err := json.Compact(&want, text); err != nil {
+			t.Fatal(err)
+		}
+		switch tooDeep := depth(t, text) > 64; {
+		case tooDeep:
+			if err == nil || transport.Code(err) != "invalid_value" {
+				t.Fatalf("%q is too deep: %v", text, err)
+			}
+		case want.Len() > limit:
+			if err == nil || transport.Code(err) != "too_large" {
+				t.Fatalf("%q is too long: %v", text, err)
+			}
+		case err != nil:
+			t.Fatalf("refused %q: %v", text, err)
+		case !bytes.Equal(kept, want.Bytes()):
+			t.Fatalf("kept %q of %q, want %q", kept, text, want.Bytes())
+		case cap(kept) > len(kept)+len(kept)/2+64:
+			t.Fatalf("%d bytes are held for a value of %d", cap(kept), len(kept))
+		}
+	})
+}
+
+// The request parser against encoding/json: the same texts are objects, and
+// what was read of an accepted request is what encoding/json reads.
+func FuzzRequest(f *testing.F) {
+	for _, s := range []string{
+		`{"action":"set","key":"a","value":{"x":[1.50]},"id":7}`,
+		`{"action":"subscribe","topic":"chat","id":"x"}`,
+		`{"action":"set","key":"a","key":"b","value":1,"value":null}`,
+		`{"\u0061ction":"get","k\u0065y":"\ud83d\ude00"}`,
+		`{"action":"get","key":"\ud800"}`, `{"action":"get","key":5}`, `{"action":"get","key":null,"topic":null,"id":null}`,
+		`{"Action":"get"}`, `{}`, `[]`, `{"action":"ping"} x`, `{"action":"ping","id":{}}`, `{"action":"ping","x":1}`,
+		` {"action" : "ping" , "id" : 1e5 } `,
+	} {
+		f.Add([]byte(s))
+	}
+	for _, s := range jsonSeeds {
+		f.Add([]byte(`{"action":"set","key":"k","value":` + s + `}`))
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got := transport.ParseRequest(data, 1000)
+		var members map[string]json.RawMessage
+		valid := utf8.Valid(data) && json.Unmarshal(data, &members) == nil && members != nil
+		if !valid {
+			if got.Err == nil {
+				t.Fatalf("accepted %q", data)
+			}
+			return
+		}
+		if got.Err != nil {
+			if code := transport.Code(got.Err); !strings.HasPrefix(code, "invalid_") && code != "too_large" {
+				t.Fatalf("%q: code %s", data, code)
+			}
+			return
+		}
+		for name := range members {
+			if !strings.Contains(" id action key topic value ", " "+name+" ") {
+				t.Fatalf("accepted the unknown field %q of %q", name, data)
+			}
+		}
+		for name, have := range map[string]string{"action": got.Action, "key": got.Key, "topic": got.Topic} {
+			var want *string
+			if raw, ok := members[name]; ok {
+				if err := json.Unmarshal(raw, &want); err != nil {
+					t.Fatalf("accepted the %s of %q: %v", name, data, err)
+				}
+			}
+			if want == nil {
+				want = new(string)
+			}
+			if have != *want {
+				t.Fatalf("%s %q of %q, want %q", name, have, data, *want)
+			}
+		}
+		var want bytes.Buffer
+		if raw, ok := members["value"]; ok {
+			if err := json.Compact(&want, raw); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !bytes.Equal(got.Value, want.Bytes()) {
+			t.Fatalf("value %q of %q, want %q", got.Value, data, want.Bytes())
+		}
+	})
+}
+
+func TestLoneSurrogates(t *testing.T) {
+	for raw, want := range map[string]bool{
+		`""`: false, `"a"`: false, `"\ud83d\ude00"`: false, `"\uD83D\uDE00x"`: false, `"\u00e9"`: false, `"\\ud800"`: false,
+		`"\ud800"`: true, `"\udc00"`: true, `"\ud800\ud800"`: true, `"\ud800x"`: true, `"\ud800\n"`: true,
+		`"\ude00\ud83d"`: true, `"x\ud83d"`: true, `"\ud83d\ude00\ude00"`: true, `"\ud83d\\ude00"`: true,
+	} {
+		if got := transport.LoneSurrogate([]byte(raw)); got != want {
+			t.Errorf("%s: %v, want %v", raw, got, want)
+		}
+	}
+}

@@ -1,0 +1,229 @@
+package transport_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/rs/zerolog"
+
+	"rtdb/keyspace"
+	"rtdb/transport"
+)
+
+// pipes is a listener in memory, for tests in a bubble. A pipe has no buffer:
+// what the other side does not read blocks the writer at once.
+type pipes struct {
+	accept chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (l *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.accept:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipes) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
+
+// A piped is a server in a bubble, and its log.
+type piped struct {
+	*transport.Server
+	keyspace *keyspace.Keyspace
+	listener *pipes
+	log      *logBuffer
+}
+
+func inBubble(t *testing.T, test func(t *testing.T, p *piped)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p := &piped{
+			listener: &pipes{accept: make(chan net.Conn), closed: make(chan struct{})},
+			log:      new(logBuffer),
+		}
+		var err error
+		p.keyspace, err = keyspace.Open(keyspace.Options{Store: keyspace.NewMemory(1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		logger := zerolog.New(p.log)
+		p.Server = transport.NewServer(p.keyspace, transport.Options{Logger: &logger})
+		var serving sync.WaitGroup
+		serving.Go(func() {
+			if err := p.Serve(p.listener); err != nil {
+				t.Errorf("Serve: %v", err)
+			}
+		})
+		test(t, p)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := p.Shutdown(ctx); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		serving.Wait()
+		if err := p.keyspace.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func (p *piped) dial(t *testing.T) *websocket.Conn {
+	t.Helper()
+	d := websocket.Dialer{NetDialContext: func(context.Context, string, string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		p.listener.accept <- theirs
+		return ours, nil
+	}}
+	c, _, err := d.Dial("ws://rtdb/ws", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// closing reads on until the connection ends, and returns the close code and
+// how long that took.
+func closing(c *websocket.Conn) (code int, after time.Duration) {
+	start := time.Now()
+	for {
+		if _, _, err := c.ReadMessage(); err != nil {
+			var closed *websocket.CloseError
+			if errors.As(err, &closed) {
+				code = closed.Code
+			}
+			return code, time.Since(start)
+		}
+	}
+}
+
+func TestAClientThatAnswersPingsStays(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *piped) {
+		c := p.dial(t)
+		pings := 0
+		start := time.Now()
+		c.SetPingHandler(func(data string) error {
+			pings++
+			if want := time.Duration(pings) * transport.PingInterval; time.Since(start) != want {
+				t.Errorf("ping %d after %v, want %v", pings, time.Since(start), want)
+			}
+			return c.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(time.Second))
+		})
+		go func() {
+			time.Sleep(10*time.Minute + time.Second)
+			_ = c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Now().Add(time.Second))
+		}()
+		code, after := closing(c)
+		if code != 1000 || after != 10*time.Minute+time.Second || pings != 24 {
+			t.Errorf("ended with %d after %v and %d pings, want 1000 by the client, after 24", code, after, pings)
+		}
+		synctest.Wait()
+	})
+}
+
+func TestAClientThatAnswersNoPingIsClosed(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *piped) {
+		c := p.dial(t)
+		c.SetPingHandler(func(string) error { return nil })
+		code, after := closing(c)
+		if want := transport.PingInterval + transport.PongTimeout; code != 1008 || after != want {
+			t.Errorf("ended with %d after %v, want 1008 after %v", code, after, want)
+		}
+		synctest.Wait()
+		if e := p.log.lines(t, "session closed"); len(e) != 1 || e[0]["code"] != 1008.0 || e[0]["reason"] != "no pong in time" {
+			t.Errorf("logged %v", e)
+		}
+		_ = c.Close()
+	})
+}
+
+// A client that takes no byte is closed after 10 s, also while pings are due.
+func TestAClientThatTakesNothingIsClosed(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *piped) {
+		c := p.dial(t)
+		if err := c.WriteMessage(websocket.TextMessage, []byte(`{"action":"subscribe","key":"k"}`)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(transport.PingInterval - 4*time.Second)
+		start := time.Now()
+		if _, err := p.keyspace.Set(t.Context(), "k", []byte("1")); err != nil {
+			t.Fatal(err)
+		}
+		for len(p.log.lines(t, "session closed")) == 0 {
+			time.Sleep(time.Second)
+		}
+		if after := time.Since(start); after > transport.StallTimeout+time.Second {
+			t.Errorf("closed after %v, want %v", after, transport.StallTimeout)
+		}
+		if e := p.log.lines(t, "session closed")[0]; e["code"] != 4008.0 || e["reason"] != "too slow" {
+			t.Errorf("logged %v, want 4008", e)
+		}
+		_ = c.Close()
+	})
+}
+
+// One that takes a byte now and then is not: a slow link is not a dead one.
+func TestAClientThatTakesLittleStays(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *piped) {
+		c := p.dial(t)
+		if err := c.WriteMessage(websocket.TextMessage, []byte(`{"action":"subscribe","key":"k"}`)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if _, err := p.keyspace.Set(t.Context(), "k", []byte(quote(strings.Repeat("x", 200)))); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		buffer := make([]byte, 10)
+		for read := 0; read < 200; {
+			time.Sleep(9 * time.Second)
+			n, err := c.NetConn().Read(buffer)
+			if err != nil {
+				t.Fatalf("after %d bytes and %v: %v", read, time.Since(start), err)
+			}
+			read += n
+		}
+		if p.Sessions() != 1 {
+			t.Error("the session has ended")
+		}
+		_ = c.Close()
+		synctest.Wait()
+	})
+}
+
+// A client that does not answer the close frame is waited for, but not long.
+func TestTheServerDoesNotWaitForACloseFrame(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *piped) {
+		c := p.dial(t)
+		c.SetCloseHandler(func(int, string) error { return nil })
+		done := make(chan time.Duration)
+		go func() {
+			start := time.Now()
+			if err := p.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+			done <- time.Since(start)
+		}()
+		if code, _ := closing(c); code != 1012 {
+			t.Errorf("close code %d, want 1012", code)
+		}
+		if took := <-done; took < transport.CloseTimeout || took > 2*transport.CloseTimeout {
+			t.Errorf("Shutdown took %v, want %v", took, transport.CloseTimeout)
+		}
+		_ = c.Close()
+	})
+}

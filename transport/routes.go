@@ -1,0 +1,124 @@
+package transport
+
+import (
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+)
+
+// The routes that have a name in them, as the log has them.
+const (
+	keyRoute   = "/data/{key}"
+	topicRoute = "/topics/{topic}"
+)
+
+// A handler answers a request, or returns the error to answer it with.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// An endpoint is what answers at one path.
+type endpoint struct {
+	route   string // as the log has it
+	methods map[string]handler
+	allow   string // the methods, as in the header of that name
+}
+
+func newEndpoint(route string, methods map[string]handler) *endpoint {
+	if get, ok := methods[http.MethodGet]; ok {
+		methods[http.MethodHead] = get // net/http leaves the body out
+	}
+	e := &endpoint{route: route, methods: methods}
+	allow := []string{http.MethodOptions}
+	for m := range methods {
+		allow = append(allow, m)
+	}
+	slices.Sort(allow)
+	e.allow = strings.Join(allow, ", ")
+	return e
+}
+
+// routes returns the server's paths.
+func (s *Server) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	for pattern, e := range map[string]*endpoint{
+		"/data/{name...}": newEndpoint(keyRoute, map[string]handler{
+			http.MethodGet:    s.getKey,
+			http.MethodPost:   s.setKey,
+			http.MethodPut:    s.setKey,
+			http.MethodDelete: s.deleteKey,
+		}),
+		"/topics/{name...}": newEndpoint(topicRoute, map[string]handler{http.MethodPost: s.publish}),
+		"/ws":               newEndpoint("/ws", map[string]handler{http.MethodGet: s.serveWebSocket}),
+		"/healthz":          newEndpoint("/healthz", map[string]handler{http.MethodGet: s.alive}),
+		"/readyz":           newEndpoint("/readyz", map[string]handler{http.MethodGet: s.alive}),
+	} {
+		mux.Handle(pattern, e)
+	}
+	mux.Handle("/", notFound{})
+	// Without these the mux would redirect them to what stands below.
+	mux.Handle("/data", notFound{})
+	mux.Handle("/topics", notFound{})
+	return mux
+}
+
+func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	res := w.(*response)
+	res.route, res.name = e.route, r.PathValue("name")
+	if err := e.serve(w, r); err != nil {
+		fail(w, r, err)
+	}
+}
+
+func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) error {
+	if r.Method == http.MethodOptions {
+		w.Header().Set("Allow", e.allow)
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	h, ok := e.methods[r.Method]
+	if !ok {
+		w.Header().Set("Allow", e.allow)
+		return refuse(codeMethodNotAllowed, "this path takes %s", e.allow)
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return refuse(codeInvalidRequest, "the query string is malformed")
+	}
+	for name := range query {
+		return refuse(codeInvalidRequest, "unknown query parameter %s", quoted(strings.ToValidUTF8(name, "\uFFFD")))
+	}
+	return h(w, r)
+}
+
+type notFound struct{}
+
+func (notFound) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	fail(w, r, refuse(codeNotFound, "there is nothing at this path"))
+}
+
+// literally returns the request in a shape in which the mux does not clean its
+// path: it would answer names with empty and dotted levels with a redirect,
+// and those are to be told that they are no names. What stands behind the
+// prefix, decoded once, becomes one segment of the path. A path that the mux
+// would clean, and that has no name in it, is none of ours.
+func literally(r *http.Request) (*http.Request, bool) {
+	escaped := r.URL.EscapedPath()
+	for _, prefix := range []string{"/data/", "/topics/"} {
+		rest, ok := strings.CutPrefix(escaped, prefix)
+		if !ok {
+			continue
+		}
+		name, err := url.PathUnescape(rest)
+		if err != nil {
+			return nil, false
+		}
+		clone := *r
+		clone.URL = new(url.URL)
+		*clone.URL = *r.URL
+		clone.URL.Path = prefix + name
+		clone.URL.RawPath = prefix + strings.ReplaceAll(url.PathEscape(name), ".", "%2E")
+		return &clone, true
+	}
+	return r, escaped == path.Clean(escaped)
+}

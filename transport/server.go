@@ -1,0 +1,234 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	stdlog "log"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"rtdb/keyspace"
+)
+
+const (
+	// DefaultMaxValueBytes is the longest value where Options do not say.
+	DefaultMaxValueBytes = 64 << 10
+
+	// messageOverhead is how much longer than the longest value a message
+	// or body may be.
+	messageOverhead = 1 << 20
+
+	headerTimeout  = 5 * time.Second  // for a request's header
+	idleTimeout    = 60 * time.Second // between the requests of a connection
+	requestTimeout = 30 * time.Second // for all of a request, and for its answer
+	maxHeaderBytes = 64 << 10
+)
+
+// Options are the settings of a [Server]. The zero value is ready to use, and
+// logs nothing.
+type Options struct {
+	Logger        *zerolog.Logger
+	MaxValueBytes int // the longest value, in bytes as it is kept; 0 means DefaultMaxValueBytes
+}
+
+// A Server serves a keyspace over HTTP and WebSocket.
+type Server struct {
+	keyspace   *keyspace.Keyspace
+	log        zerolog.Logger
+	maxValue   int
+	maxMessage int
+	http       http.Server
+	mux        *http.ServeMux
+
+	lifetime context.Context // of what sessions ask of the keyspace
+	end      context.CancelFunc
+
+	sessions sync.WaitGroup // one for each WebSocket, from before its upgrade
+
+	mu       sync.Mutex
+	draining bool
+	clients  map[*client]struct{}
+}
+
+// NewServer returns a server that does not listen yet.
+func NewServer(ks *keyspace.Keyspace, o Options) *Server {
+	if o.MaxValueBytes == 0 {
+		o.MaxValueBytes = DefaultMaxValueBytes
+	}
+	s := &Server{
+		keyspace:   ks,
+		log:        zerolog.Nop(),
+		maxValue:   o.MaxValueBytes,
+		maxMessage: o.MaxValueBytes + messageOverhead,
+		clients:    make(map[*client]struct{}),
+	}
+	if o.Logger != nil {
+		s.log = *o.Logger
+	}
+	s.mux = s.routes()
+	s.lifetime, s.end = context.WithCancel(context.Background())
+	s.http = http.Server{
+		Handler:                      s,
+		ReadHeaderTimeout:            headerTimeout,
+		ReadTimeout:                  requestTimeout,
+		WriteTimeout:                 requestTimeout,
+		IdleTimeout:                  idleTimeout,
+		MaxHeaderBytes:               maxHeaderBytes,
+		ErrorLog:                     stdlog.New(httpErrors{s.log}, "", 0),
+		DisableGeneralOptionsHandler: true, // OPTIONS * is answered as the rest
+	}
+	return s
+}
+
+// Serve accepts connections on l until Shutdown. It may be called for several
+// listeners. It returns nil after Shutdown.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// ServeHTTP answers one request. It is for Serve; other servers may use it too.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	res := &response{ResponseWriter: w, route: "none"}
+	s.route(res, r)
+	s.logHTTP(res, r, time.Since(start))
+}
+
+func (s *Server) route(w *response, r *http.Request) {
+	if r.URL.Path != "/healthz" && s.isDraining() {
+		w.Header().Set("Connection", "close")
+		w.Header().Set("Retry-After", "1")
+		fail(w, r, errDraining)
+		return
+	}
+	if r.Method == http.MethodOptions && r.RequestURI == "*" { // the server as a whole
+		w.Header().Set("Allow", "DELETE, GET, HEAD, OPTIONS, POST, PUT")
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	literal, ok := literally(r)
+	if !ok {
+		notFound{}.ServeHTTP(w, r)
+		return
+	}
+	s.mux.ServeHTTP(w, literal)
+}
+
+// fail answers with an error.
+func fail(w http.ResponseWriter, r *http.Request, err error) {
+	f := explain(err)
+	if res, ok := w.(*response); ok {
+		res.code, res.err = f.code, err
+	}
+	writeFailure(w, r, f)
+}
+
+// Shutdown ends the server: new requests are refused while the listeners stay
+// open, sessions are told to go once what waits for them is sent, and only
+// then are the listeners closed and the requests in flight waited for. So a
+// client that comes meanwhile is told to go elsewhere, and is not left with a
+// connection that nobody accepts. Where ctx ends first, what is left is cut
+// off, and its cause is returned.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.draining = true
+	var closers sync.WaitGroup
+	for c := range s.clients {
+		closers.Go(func() { c.hangUp(errRestart) })
+	}
+	s.mu.Unlock()
+	s.http.SetKeepAlivesEnabled(false)
+
+	gone := make(chan struct{})
+	var waiter sync.WaitGroup
+	waiter.Go(func() {
+		closers.Wait()
+		s.sessions.Wait()
+		close(gone)
+	})
+	defer waiter.Wait()
+
+	var cut error
+	select {
+	case <-gone:
+	case <-ctx.Done():
+		cut = context.Cause(ctx)
+		s.end() // what waits for the keyspace gives up
+		s.abortAll()
+	}
+	if s.http.Shutdown(ctx) != nil {
+		cut = errors.Join(context.Cause(ctx), s.http.Close())
+	}
+	s.end()
+	return cut
+}
+
+// Sessions returns how many WebSockets are open.
+func (s *Server) Sessions() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.clients)
+}
+
+func (s *Server) isDraining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
+}
+
+// begin counts a session that is about to open, or reports that none may.
+func (s *Server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return false
+	}
+	s.sessions.Add(1)
+	return true
+}
+
+// enter makes the client known to Shutdown.
+func (s *Server) enter(c *client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clients[c] = struct{}{}
+	if s.draining { // it was being upgraded meanwhile
+		c.session.Close(errRestart)
+	}
+}
+
+func (s *Server) leave(c *client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.clients, c)
+}
+
+func (s *Server) abortAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.clients {
+		c.session.Abort(errRestart)
+		_ = c.conn.Close()
+	}
+}
+
+// milliseconds returns d with microseconds behind the point.
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// httpErrors takes what net/http has to say about connections into the log.
+type httpErrors struct {
+	log zerolog.Logger
+}
+
+func (h httpErrors) Write(p []byte) (int, error) {
+	h.log.Warn().Str("error", strings.TrimSpace(string(p))).Msg("http error")
+	return len(p), nil
+}

@@ -1,0 +1,266 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/coder/websocket"
+
+	"rtdb/session"
+)
+
+const (
+	pingInterval = 25 * time.Second
+	pongTimeout  = 10 * time.Second
+)
+
+// A client is one WebSocket: its reader, and the way its session takes to it.
+type client struct {
+	server   *Server
+	id       string
+	remote   string
+	opened   time.Time
+	conn     *conn
+	ws       *websocket.Conn
+	session  *session.Session
+	received uint64 // messages; the reader's own
+
+	// turn is held while a request is handled, until its reply is queued:
+	// so whoever closes the session from outside does so between requests.
+	// Once leaving is set no other request is begun.
+	turn    sync.Mutex
+	leaving atomic.Bool
+
+	mu      sync.Mutex
+	pinger  *time.Timer // nil once the session has ended
+	pinging sync.WaitGroup
+}
+
+// serveWebSocket upgrades a request and hands the connection to a goroutine of
+// its own, so that the one of net/http, with its buffers, is free.
+func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) error {
+	if !s.begin() {
+		return errDraining
+	}
+	up := &upgrader{ResponseWriter: w}
+	c := &client{
+		server: s,
+		id:     fmt.Sprintf("%016x", rand.Uint64()),
+		remote: r.RemoteAddr,
+		opened: time.Now(),
+	}
+	ws, err := websocket.Accept(up, r, nil)
+	if err != nil {
+		s.sessions.Done()
+		return upgradeRefused(up, err)
+	}
+	ws.SetReadLimit(-1) // readMessage has the limit, and answers first
+	c.conn, c.ws = up.conn, ws
+	c.session = session.New(s.keyspace, c, session.Options{OnPanic: func(value any, stack []byte) {
+		s.log.Error().Str("session", c.id).Interface("error", value).Bytes("stack", stack).Msg("actor panicked")
+	}})
+	go c.serve()
+	return nil
+}
+
+// upgradeRefused turns the library's refusal into ours.
+func upgradeRefused(up *upgrader, err error) error {
+	f := &failure{code: codeInvalidRequest, status: up.status, message: "this is not a WebSocket handshake"}
+	switch up.status {
+	case http.StatusUpgradeRequired:
+		f.message = "this path is a WebSocket: connect to it with one"
+	case http.StatusForbidden:
+		f.code, f.message = codeForbidden, "the request comes from another origin"
+	case 0: // after the hijack there is nobody left to answer
+		return err
+	}
+	return f
+}
+
+// serve runs the session from its first message to its end.
+func (c *client) serve() {
+	defer c.server.sessions.Done()
+	log := c.server.log.With().Str("session", c.id).Str("remote", c.remote).Logger()
+	log.Info().Msg("session opened")
+	c.server.enter(c)
+	c.mu.Lock()
+	c.pinger = time.AfterFunc(pingInterval, c.ping)
+	c.mu.Unlock()
+
+	cause := c.read()
+	if endingOf(cause).silent {
+		// The connection is gone, and what is being written must not wait.
+		c.session.Abort(cause)
+		_ = c.ws.CloseNow()
+	} else {
+		c.session.Close(cause)
+	}
+	c.stopPinging()
+	stats, err := c.session.End(c.server.lifetime)
+	_ = c.ws.CloseNow()
+	c.pinging.Wait()
+	c.server.leave(c)
+
+	end := endingOf(c.session.Cause())
+	log.Info().Err(err).
+		Str("reason", end.reason).Int("code", int(end.code)).
+		Float64("duration_ms", milliseconds(time.Since(c.opened))).
+		Uint64("received", c.received).Uint64("delivered", stats.Delivered).
+		Uint64("conflated", 0). // a slow client is closed, so far
+		Uint64("dropped", stats.Dropped).Uint64("bytes", c.conn.written.Load()).
+		Msg("session closed")
+}
+
+// read handles messages until the client or the connection is no good any
+// more, and returns why.
+func (c *client) read() error {
+	// The library closes a connection whose context ends; deadlines on conn
+	// do that without a goroutine's worth of work for each message.
+	ctx := context.Background()
+	for {
+		kind, message, err := c.ws.Reader(ctx)
+		if err != nil {
+			return readError(err)
+		}
+		if kind != websocket.MessageText {
+			return errBinary
+		}
+		if err := c.readOne(message); err != nil {
+			return err
+		}
+	}
+}
+
+// messageBuffers hold a message while it is handled. Between messages a client
+// has none.
+var messageBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+func (c *client) readOne(message io.Reader) error {
+	buffer := messageBuffers.Get().(*[]byte)
+	data, err := readAll((*buffer)[:0], message, c.server.maxMessage)
+	defer func() {
+		if cap(data) <= maxKeptBuffer {
+			*buffer = data
+			messageBuffers.Put(buffer)
+		}
+	}()
+	switch {
+	case errors.Is(err, errTooBig):
+		c.conn.linger.Store(true)
+		return err
+	case err != nil:
+		return readError(err)
+	case !utf8.Valid(data):
+		return errNotUTF8
+	}
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	if c.leaving.Load() || c.session.Ended() {
+		return nil // only its close frame is waited for
+	}
+	c.received++
+	if reply := c.handle(c.server.lifetime, data); reply != nil {
+		// An error says that the session has ended; the next read, that
+		// the connection has.
+		_ = c.session.Reply(reply)
+	}
+	return nil
+}
+
+// readAll appends what r has to buffer, limit bytes at most. It asks for no
+// more than one byte past the limit: the library waits for all that it is
+// asked for.
+func readAll(buffer []byte, r io.Reader, limit int) ([]byte, error) {
+	for {
+		if len(buffer) == cap(buffer) {
+			buffer = slices.Grow(buffer, max(512, len(buffer)))
+		}
+		n, err := r.Read(buffer[len(buffer):min(cap(buffer), limit+1)])
+		buffer = buffer[:len(buffer)+n]
+		switch {
+		case len(buffer) > limit:
+			return buffer, errTooBig
+		case errors.Is(err, io.EOF):
+			return buffer, nil
+		case err != nil:
+			return buffer, err
+		}
+	}
+}
+
+// readError returns the cause that an error of the library's is.
+func readError(err error) error {
+	if endingOf(err).silent {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errNotAllowed, err)
+}
+
+// Send is the session's.
+func (c *client) Send(messages [][]byte) error { return c.conn.writeMessages(messages) }
+
+// Close is the session's: it tells the client why, and waits for its answer as
+// long as conn allows.
+func (c *client) Close(cause error) {
+	end := endingOf(cause)
+	if end.silent || c.conn.broken() {
+		_ = c.conn.Close()
+		return
+	}
+	_ = c.ws.Close(end.code, end.reason) // it fails where the client has gone
+}
+
+// ping asks for a sign of life, and ends the session where none comes.
+func (c *client) ping() {
+	c.mu.Lock()
+	if c.pinger == nil {
+		c.mu.Unlock()
+		return
+	}
+	c.pinging.Add(1)
+	c.mu.Unlock()
+	defer c.pinging.Done()
+
+	// A client that is being written to shows that it lives by taking bytes:
+	// conn sees to that, and a ping would only stand in line. And while
+	// replies wait for room nobody reads the pong.
+	if !c.conn.busy() && !c.pingOnce() && !c.session.Throttled() {
+		c.session.Abort(errNoPong)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pinger != nil {
+		c.pinger.Reset(pingInterval)
+	}
+}
+
+func (c *client) pingOnce() (answered bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), pongTimeout)
+	defer cancel()
+	return c.ws.Ping(ctx) == nil
+}
+
+func (c *client) stopPinging() {
+	c.mu.Lock()
+	c.pinger.Stop()
+	c.pinger = nil
+	c.mu.Unlock()
+}
+
+// hangUp closes the session from outside, between two requests.
+func (c *client) hangUp(cause error) {
+	c.leaving.Store(true)
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	c.session.Close(cause)
+}

@@ -1,0 +1,366 @@
+package transport_test
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"rtdb/keyspace"
+	"rtdb/transport"
+)
+
+// A client that this project did not write works as it stands.
+func TestAForeignClient(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	c, _, err := websocket.DefaultDialer.Dial("ws://"+w.addr+"/ws", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.WriteJSON(map[string]string{"action": "subscribe", "key": "temperature"}); err != nil {
+		t.Fatal(err)
+	}
+	// There is no reply to wait for: write until the subscription is there.
+	done := make(chan struct{})
+	var writer sync.WaitGroup
+	defer writer.Wait()
+	defer close(done)
+	writer.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(5 * time.Millisecond):
+				w.want(t, "POST", "/data/temperature", `{"value":22}`, 200, `"value":22`)
+			}
+		}
+	})
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	kind, message, err := c.ReadMessage()
+	if err != nil || kind != websocket.TextMessage || string(message) != `{"key":"temperature","value":22}` {
+		t.Fatalf("ReadMessage: %d %s %v", kind, message, err)
+	}
+}
+
+// Requests take effect, and are answered, in the order sent, however many are
+// on the way.
+func TestPipelinedRequestsKeepTheirOrder(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	p := w.dial(t)
+	const n = 2000
+	var sender sync.WaitGroup
+	sender.Go(func() {
+		for i := range n {
+			p.send(fmt.Sprintf(`{"action":"set","key":"k","value":%d}`, i))
+			p.send(`{"action":"get","key":"k"}`)
+			p.send(fmt.Sprintf(`{"action":"get","key":"k","id":%d}`, i))
+		}
+	})
+	for i := range n {
+		p.want(
+			fmt.Sprintf(`{"key":"k","value":%d,"version":%d}`, i, i+1),
+			fmt.Sprintf(`{"id":%d,"ok":true,"key":"k","value":%d,"version":%d}`, i, i, i+1),
+		)
+	}
+	sender.Wait()
+}
+
+// A client that asks for far more than may wait for it, and reads late, gets
+// every answer.
+func TestAClientMayAskFasterThanItReads(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	w.want(t, "POST", "/data/k", `{"value":"`+strings.Repeat("x", 60_000)+`"}`, 200, "")
+	p, other := w.dial(t), w.dial(t)
+	const n = 400 // 24 MB of answers
+	var sender sync.WaitGroup
+	sender.Go(func() {
+		for i := range n {
+			p.send(fmt.Sprintf(`{"action":"get","key":"k","id":%d}`, i))
+		}
+	})
+	other.ask(`{"action":"ping","id":1}`, `{"id":1,"ok":true,"action":"pong"}`)
+	for i := range n {
+		if got := p.receive(); !strings.HasPrefix(got, fmt.Sprintf(`{"id":%d,"ok":true,`, i)) {
+			t.Fatalf("answer %d is %.60s", i, got)
+		}
+	}
+	sender.Wait()
+}
+
+func TestCloseCodes(t *testing.T) {
+	w := newWire(t, transport.Options{MaxValueBytes: 1000})
+	other := w.dial(t)
+	for name, test := range map[string]struct {
+		send func(p *peer)
+		code int
+	}{
+		"binary": {func(p *peer) { _ = p.WriteMessage(websocket.BinaryMessage, []byte(`{"action":"ping"}`)) }, 1003},
+		"invalid UTF-8": {func(p *peer) {
+			_ = p.WriteMessage(websocket.TextMessage, []byte("{\"action\":\"get\",\"key\":\"\xff\"}"))
+		}, 1007},
+		"too big": {func(p *peer) {
+			_ = p.WriteMessage(websocket.TextMessage, bytes.Repeat([]byte(" "), 1<<20+1001))
+		}, 1009},
+		"far too big": {func(p *peer) {
+			_ = p.WriteMessage(websocket.TextMessage, bytes.Repeat([]byte("x"), 30<<20))
+		}, 1009},
+		"too big in pieces": {func(p *peer) {
+			out, err := p.NextWriter(websocket.TextMessage)
+			for range 200 {
+				if err == nil {
+					_, err = out.Write(bytes.Repeat([]byte(" "), 10_000))
+				}
+			}
+			if err == nil {
+				err = out.Close()
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}, 1009},
+		"reserved bits":   {func(p *peer) { rawWrite(p, "\xf1\x80\x00\x00\x00\x00") }, 1002},
+		"unknown opcode":  {func(p *peer) { rawWrite(p, "\x83\x80\x00\x00\x00\x00") }, 1002},
+		"unmasked":        {func(p *peer) { rawWrite(p, "\x81\x02{}") }, 1002},
+		"stray fragment":  {func(p *peer) { rawWrite(p, "\x80\x80\x00\x00\x00\x00") }, 1002},
+		"long ping":       {func(p *peer) { rawWrite(p, "\x89\xfe\x00\x7e\x00\x00\x00\x00") }, 1002},
+		"negative length": {func(p *peer) { rawWrite(p, "\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00") }, 1002},
+		"a length of 2^63-1": {func(p *peer) {
+			rawWrite(p, "\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00"+strings.Repeat("x", 1<<20+1001))
+		}, 1009},
+		"by the client": {func(p *peer) {
+			_ = p.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(1000, "bye"))
+		}, 1000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := w.dial(t)
+			p.t = t
+			// What was asked before is answered before.
+			p.send(`{"action":"ping","id":1}`)
+			test.send(p)
+			if test.code != 1000 && test.code != 1002 {
+				p.want(`{"id":1,"ok":true,"action":"pong"}`)
+			}
+			p.wantClose(test.code)
+		})
+	}
+	other.ask(`{"action":"ping","id":1}`, `{"id":1,"ok":true,"action":"pong"}`)
+	for _, e := range w.log.await(t, "session closed", 13) {
+		if e["reason"] == "" || e["reason"] == "internal error" {
+			t.Errorf("logged %v", e)
+		}
+	}
+}
+
+func rawWrite(p *peer, bytes string) { _, _ = p.NetConn().Write([]byte(bytes)) }
+
+// A message of exactly the limit is fine, in one piece or in many.
+func TestTheLargestMessage(t *testing.T) {
+	w := newWire(t, transport.Options{MaxValueBytes: 1000})
+	p := w.dial(t)
+	request := `{"action":"ping","id":1}`
+	request = strings.Repeat(" ", 1<<20+1000-len(request)) + request
+	p.ask(request, `{"id":1,"ok":true,"action":"pong"}`)
+	out, err := p.NextWriter(websocket.TextMessage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(request); i += 1000 {
+		if _, err := out.Write([]byte(request[i:min(i+1000, len(request))])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.want(`{"id":1,"ok":true,"action":"pong"}`)
+}
+
+// What net/http has read beyond the handshake is not lost.
+func TestAMessageThatComesWithTheHandshake(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	for _, size := range []int{0, 100, 3000, 20_000} { // within net/http's buffer, and past it
+		c, err := net.Dial("tcp", w.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		message := `{"action":"ping","id":"` + strings.Repeat("x", size) + `"}`
+		frame := []byte{0x81, 0xfe, byte(len(message) >> 8), byte(len(message)), 0, 0, 0, 0}
+		if len(message) <= 125 {
+			frame = []byte{0x81, 0x80 | byte(len(message)), 0, 0, 0, 0}
+		}
+		handshake := "GET /ws HTTP/1.1\r\nHost: " + w.addr + "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+		if _, err := c.Write(append(append([]byte(handshake), frame...), message...)); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetReadDeadline(time.Now().Add(patience))
+		var got []byte
+		buffer := make([]byte, 64<<10)
+		for !bytes.Contains(got, []byte(`"action":"pong"`)) {
+			n, err := c.Read(buffer)
+			if err != nil {
+				t.Fatalf("%d bytes after the handshake: %v; got %q", size, err, got)
+			}
+			got = append(got, buffer[:n]...)
+		}
+	}
+}
+
+func TestHandshakesThatAreRefused(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	good := map[string]string{
+		"Connection": "Upgrade", "Upgrade": "websocket",
+		"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+	}
+	for name, test := range map[string]struct {
+		change map[string]string
+		status int
+		code   string
+	}{
+		"version":      {map[string]string{"Sec-WebSocket-Version": "12"}, 400, "invalid_request"},
+		"key":          {map[string]string{"Sec-WebSocket-Key": "short"}, 400, "invalid_request"},
+		"no upgrade":   {map[string]string{"Upgrade": "h2c"}, 426, "invalid_request"},
+		"other origin": {map[string]string{"Origin": "https://evil.example"}, 403, "forbidden"},
+		"null origin":  {map[string]string{"Origin": "null"}, 403, "forbidden"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := http.NewRequest("GET", "http://"+w.addr+"/ws", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for k, v := range good {
+				r.Header.Set(k, v)
+			}
+			for k, v := range test.change {
+				r.Header.Set(k, v)
+			}
+			answer, err := http.DefaultTransport.RoundTrip(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer answer.Body.Close()
+			var body bytes.Buffer
+			if _, err := body.ReadFrom(answer.Body); err != nil {
+				t.Fatal(err)
+			}
+			if code := errorCode(t, body.String()); answer.StatusCode != test.status || code != test.code {
+				t.Errorf("%d %s, want %d %s", answer.StatusCode, body.String(), test.status, test.code)
+			}
+		})
+	}
+	// The same origin is fine, and compression is not agreed to.
+	d := websocket.Dialer{EnableCompression: true}
+	c, answer, err := d.Dial("ws://"+w.addr+"/ws", http.Header{"Origin": {"http://" + w.addr}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if h := answer.Header.Get("Sec-WebSocket-Extensions"); h != "" {
+		t.Errorf("extensions agreed to: %s", h)
+	}
+}
+
+// A client that does not read is closed as too slow, and nobody else notices.
+func TestAClientThatDoesNotReadIsClosed(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	slow, screen := w.dial(t), w.dial(t)
+	for _, p := range []*peer{slow, screen} {
+		p.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0}`)
+	}
+	value := strings.Repeat("x", 60_000)
+	var slowest time.Duration
+	writes := 0
+	for len(w.log.lines(t, "session closed")) == 0 {
+		start := time.Now()
+		if _, err := w.keyspace.Set(t.Context(), "k", []byte(quote(value))); err != nil {
+			t.Fatal(err)
+		}
+		slowest = max(slowest, time.Since(start))
+		screen.want(`{"key":"k","value":"` + value + `"}`)
+		if writes++; writes > 100_000 {
+			t.Fatal("a client that reads nothing is still there")
+		}
+	}
+	e := w.log.await(t, "session closed", 1)[0]
+	if e["code"] != 4008.0 || e["reason"] != "too slow" || e["dropped"].(float64) < 1 {
+		t.Errorf("logged %v, want code 4008", e)
+	}
+	screen.ask(`{"action":"ping","id":2}`, `{"id":2,"ok":true,"action":"pong"}`)
+	t.Logf("closed after %d writes of 60 kB; the slowest write took %v", writes, slowest)
+}
+
+// One that is too slow, and reads on in the end, is told why.
+func TestATooSlowClientIsTold(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	slow := w.dial(t)
+	slow.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0}`)
+	value := []byte(quote(strings.Repeat("x", 60_000)))
+	for range 400 { // more than the kernel and the session hold
+		if _, err := w.keyspace.Set(t.Context(), "k", value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slow.wantClose(4008)
+	if e := w.log.await(t, "session closed", 1)[0]; e["code"] != 4008.0 {
+		t.Errorf("logged %v, want code 4008", e)
+	}
+}
+
+// What clients did leaves nothing behind when they have gone.
+func TestClientsLeaveNothingBehind(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	for round := range 3 {
+		var clients sync.WaitGroup
+		for c := range 20 {
+			clients.Go(func() {
+				p := w.dial(t)
+				for i := range 100 {
+					p.send(fmt.Sprintf(`{"action":"subscribe","key":"round%d/c%d/%d"}`, round, c, i))
+					p.send(fmt.Sprintf(`{"action":"subscribe","topic":"round%d/%d"}`, round, i))
+					p.send(fmt.Sprintf(`{"action":"get","key":"nothing/%d/%d"}`, c, i))
+				}
+				p.ask2(`{"action":"ping"}`, `{"action":"pong"}`)
+				switch c % 3 {
+				case 0:
+					_ = p.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""))
+				case 1:
+					_ = p.NetConn().(*net.TCPConn).SetLinger(0) // a reset
+				}
+				_ = p.Close()
+			})
+		}
+		clients.Wait()
+		w.log.await(t, "session closed", (round+1)*20)
+	}
+	if n := w.Sessions(); n != 0 {
+		t.Errorf("%d sessions are left", n)
+	}
+	// A name that nobody holds is retired, so a new subscription starts at 0.
+	var in keyspace.Subscriber = deaf{}
+	if rev, err := w.keyspace.Subscribe(t.Context(), "round1/c1/1", in); err != nil || rev != 0 {
+		t.Errorf("revision %d, %v", rev, err)
+	}
+	if err := w.keyspace.Unsubscribe(t.Context(), "round1/c1/1", in); err != nil {
+		t.Error(err)
+	}
+}
+
+// ask2 sends a request and reads on until the reply.
+func (p *peer) ask2(message, want string) {
+	p.t.Helper()
+	p.send(message)
+	for p.receive() != want {
+	}
+}
+
+type deaf struct{}
+
+func (deaf) Deliver(*keyspace.Update) {}
