@@ -1,0 +1,78 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// A commandLine is what rtdb can be told. The settings stand beside the
+// commands, not below one of them, so that --help shows all at once, and so
+// that health knows where the server listens.
+type commandLine struct {
+	config
+
+	Serve   struct{}      `cmd:"" default:"1" help:"Serve over HTTP and WebSocket: what rtdb does without a command."`
+	Health  healthCommand `cmd:"" help:"Ask a server whether it is alive: exit 0 if it is, else 1."`
+	Version struct{}      `cmd:"" help:"Print the version."`
+}
+
+// A config is the settings of the server.
+type config struct {
+	Port          int           `default:"8080" env:"PORT" help:"TCP port to listen on. 0 is any free one; the log says which."`
+	Host          string        `default:"localhost" env:"HOST" help:"Name or address to listen on."`
+	LogLevel      string        `default:"info" enum:"trace,debug,info,warn,error" env:"LOG_LEVEL" help:"Lowest level to log: trace, debug, info, warn or error."`
+	LogFormat     string        `default:"auto" enum:"auto,json,console" env:"LOG_FORMAT" help:"json, console, or auto: console on a terminal, else json."`
+	MaxValueBytes int           `default:"65536" env:"MAX_VALUE_BYTES" help:"Longest value, in bytes."`
+	ShutdownGrace time.Duration `default:"15s" env:"SHUTDOWN_GRACE" help:"Longest time that a shutdown may take."`
+}
+
+// Validate is called by kong once all settings are known.
+func (c *config) Validate() error {
+	const longest = 1 << 30
+	switch {
+	case c.Port < 0 || c.Port > 65535:
+		return fmt.Errorf("--port: expected 0 to 65535 but got %d", c.Port)
+	case strings.TrimSpace(c.Host) == "":
+		return fmt.Errorf("--host: expected a name or an address but got %q", c.Host)
+	case c.MaxValueBytes < 1 || c.MaxValueBytes > longest:
+		return fmt.Errorf("--max-value-bytes: expected 1 to %d but got %d", longest, c.MaxValueBytes)
+	case c.ShutdownGrace < 0:
+		return fmt.Errorf("--shutdown-grace: expected no less than 0s but got %v", c.ShutdownGrace)
+	}
+	return nil
+}
+
+// parse reads the arguments and the environment, and returns the command. It
+// prints the help, and ends the process, where that is asked for.
+func parse(args []string, stdout io.Writer) (*commandLine, string, error) {
+	var line commandLine
+	parser, err := kong.New(&line,
+		kong.Name("rtdb"),
+		kong.Description("A real-time database: every change of a key reaches every subscribed client at once."),
+		kong.Writers(stdout, stdout),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, flag := range parser.Model.Flags {
+		for _, name := range flag.Envs {
+			// An empty variable is an unset one, to us and not to kong.
+			if value, ok := os.LookupEnv(name); ok && value == "" {
+				if err := os.Unsetenv(name); err != nil {
+					return nil, "", err
+				}
+			}
+		}
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		return nil, "", err
+	}
+	return &line, parsed.Command(), nil
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"rtdb/keyspace"
+	"rtdb/session"
+	"rtdb/transport"
+)
+
+// serve runs the server until a signal ends it.
+func serve(c config, stderr *os.File) error {
+	log, err := newLogger(c, stderr)
+	if err != nil {
+		return err
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+
+	listeners, err := listen(c.Host, c.Port)
+	if err != nil {
+		return err
+	}
+	ks, err := keyspace.Open(keyspace.Options{OnPanic: func(p keyspace.Panic) {
+		e := log.Error()
+		if p.Key != "" {
+			e = e.Str("key", p.Key)
+		} else {
+			e = e.Str("topic", p.Topic)
+		}
+		e.Interface("error", p.Value).Bytes("stack", p.Stack).Msg("actor panicked")
+	}})
+	if err != nil {
+		return err
+	}
+	server := transport.NewServer(ks, transport.Options{Logger: &log, MaxValueBytes: c.MaxValueBytes})
+	logStarted(log, c, listeners)
+
+	failed := make(chan error, len(listeners))
+	var serving sync.WaitGroup
+	for _, l := range listeners {
+		serving.Go(func() {
+			if err := server.Serve(l); err != nil {
+				failed <- err
+			}
+		})
+	}
+	reason := ""
+	select {
+	case s := <-signals:
+		reason = s.String()
+		signal.Stop(signals) // the next one ends the process at once
+	case err = <-failed:
+		reason = err.Error()
+	}
+	began := time.Now()
+	log.Info().Str("reason", reason).Int("sessions", server.Sessions()).Msg("server draining")
+	if drainErr := drain(c.ShutdownGrace, server, ks); drainErr != nil {
+		log.Warn().Err(drainErr).Msg("what was left after the grace was cut off")
+	}
+	serving.Wait()
+	log.Info().Float64("duration_ms", float64(time.Since(began).Microseconds())/1000).Msg("server stopped")
+	return err
+}
+
+// drain ends the server and then the keyspace, for a request in flight needs
+// its key. The last part of the grace is kept for cutting off what is left.
+func drain(grace time.Duration, server *transport.Server, ks *keyspace.Keyspace) error {
+	ctx, cancel := context.WithTimeout(context.Background(), grace-min(grace/5, 500*time.Millisecond))
+	defer cancel()
+	err := server.Shutdown(ctx)
+	return errors.Join(err, ks.Shutdown(ctx))
+}
+
+func logStarted(log zerolog.Logger, c config, listeners []net.Listener) {
+	addrs := zerolog.Arr()
+	for _, l := range listeners {
+		addrs = addrs.Str(l.Addr().String())
+	}
+	log.Info().
+		Str("addr", listeners[0].Addr().String()).Array("listeners", addrs).
+		Str("version", versionText()).
+		Int("max_value_bytes", c.MaxValueBytes).
+		Int("max_pending_bytes", session.DefaultMaxPendingBytes).
+		Float64("shutdown_grace_ms", float64(c.ShutdownGrace.Milliseconds())).
+		Msg("server started")
+}
