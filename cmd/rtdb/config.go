@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,19 +61,33 @@ func parse(args []string, stdout io.Writer) (*commandLine, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	for _, flag := range parser.Model.Flags {
-		for _, name := range flag.Envs {
-			// An empty variable is an unset one, to us and not to kong.
-			if value, ok := os.LookupEnv(name); ok && value == "" {
-				if err := os.Unsetenv(name); err != nil {
-					return nil, "", err
-				}
-			}
-		}
+	if err := settleVariables(parser.Model.Flags, args); err != nil {
+		return nil, "", err
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
 		return nil, "", err
 	}
 	return &line, parsed.Command(), nil
+}
+
+// settleVariables unsets the variables that do not count, which kong would
+// read: an empty one is an unset one, and where there is a flag its variable
+// may be nonsense.
+func settleVariables(flags []*kong.Flag, args []string) error {
+	for _, flag := range flags {
+		name := "--" + flag.Name
+		given := slices.ContainsFunc(args, func(arg string) bool {
+			return arg == name || strings.HasPrefix(arg, name+"=")
+		})
+		for _, variable := range flag.Envs {
+			if !given && os.Getenv(variable) != "" {
+				continue
+			}
+			if err := os.Unsetenv(variable); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -57,9 +57,9 @@ func listenOne(host string, port int) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		reason := err
-		var op *net.OpError
-		if errors.As(err, &op) {
-			reason = op.Err
+		var number syscall.Errno // says it without the call's name
+		if errors.As(err, &number) {
+			reason = number
 		}
 		return nil, fmt.Errorf("cannot listen on %s: %w", addr, reason)
 	}

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Each package may import what stands right of it, never left.
+func TestImportsGoOneWay(t *testing.T) {
+	order := []string{"rtdb/cmd/rtdb", "rtdb/transport", "rtdb/session", "rtdb/keyspace", "rtdb/actor"}
+	for i, pkg := range order {
+		out, err := exec.Command("go", "list", "-deps", pkg).Output()
+		if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		for dep := range strings.FieldsSeq(string(out)) {
+			if !strings.HasPrefix(dep, "rtdb/") {
+				continue
+			}
+			if at := slices.Index(order, dep); at < i {
+				t.Errorf("%s imports %s", pkg, dep)
+			}
+		}
+	}
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", "rtdb/actor").Output()
+	if got := strings.TrimSpace(string(out)); err != nil || got != "rtdb/actor" {
+		t.Errorf("actor depends on %q (%v), want the standard library alone", got, err)
+	}
+}
