@@ -195,7 +195,7 @@ func TestTooMuchWaitingEndsTheSessionAndNobodyWaits(t *testing.T) {
 		f.subscribe(t, "k")
 		start := time.Now()
 		f.set(t, "k", "1000")
-		synctest.Wait() // it is in hand, and stays there
+		synctest.Wait()      // it is in hand, and stays there
 		for i := range 199 { // 25 bytes or so each
 			f.set(t, "k", fmt.Sprint(1001+i))
 		}
