@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -38,11 +39,13 @@ func run(args []string, stdout io.Writer, stderr *os.File) int {
 	default:
 		err = serve(line.config, stderr)
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+		return exitOK
+	case !errors.Is(err, errLogged):
 		complain(stderr, err)
-		return exitFailure
 	}
-	return exitOK
+	return exitFailure
 }
 
 // complain prints an error as one plain line.

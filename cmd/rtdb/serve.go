@@ -17,6 +17,10 @@ import (
 	"rtdb/transport"
 )
 
+// errLogged is what failed once the server was logging, and was said there: a
+// plain line would break the log.
+var errLogged = errors.New("see the log")
+
 // serve runs the server until a signal ends it.
 func serve(c config, stderr *os.File) error {
 	log, err := newLogger(c, stderr)
@@ -60,7 +64,8 @@ func serve(c config, stderr *os.File) error {
 		reason = s.String()
 		signal.Stop(signals) // the next one ends the process at once
 	case err = <-failed:
-		reason = err.Error()
+		log.Error().Err(err).Msg("server failed")
+		reason, err = "failed", errLogged
 	}
 	began := time.Now()
 	log.Info().Str("reason", reason).Int("sessions", server.Sessions()).Msg("server draining")
