@@ -1,0 +1,115 @@
+package keyspace_test
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rtdb/keyspace"
+)
+
+func TestWhatNobodyHoldsIsRetired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ks := open(t, keyspace.Options{})
+		ctx := t.Context()
+		var in inbox
+		wantNames := func(when string, keys, topics int) {
+			t.Helper()
+			synctest.Wait()
+			if k, tp := ks.Names(); k != keys || tp != topics {
+				t.Errorf("%s: %d keys and %d topics are there, want %d and %d", when, k, tp, keys, topics)
+			}
+		}
+		_, _ = ks.Get("read")
+		_, _ = ks.Delete(ctx, "deleted")
+		_ = ks.Unsubscribe(ctx, "unsubscribed", &in)
+		_ = ks.Publish(ctx, "published", []byte("1"))
+		_ = ks.UnsubscribeTopic(ctx, "unsubscribed", &in)
+		wantNames("after looking at what is not there", 0, 0)
+
+		mustSet(t, ks, "a", "1")
+		if _, err := ks.Subscribe(ctx, "a", &in); err != nil {
+			t.Fatal(err)
+		}
+		if err := ks.SubscribeTopic(ctx, "t", &in); err != nil {
+			t.Fatal(err)
+		}
+		wantNames("while held", 1, 1)
+		if _, err := ks.Delete(ctx, "a"); err != nil {
+			t.Fatal(err)
+		}
+		wantNames("deleted, with a subscriber", 1, 1)
+		if rev, err := ks.Subscribe(ctx, "a", &in); err != nil || rev != 2 {
+			t.Errorf("revision %d, %v; want that of the delete, 2", rev, err)
+		}
+		_ = ks.Unsubscribe(ctx, "a", &in)
+		_ = ks.UnsubscribeTopic(ctx, "t", &in)
+		wantNames("at the end", 0, 0)
+	})
+}
+
+// Keys come and go under writers: no write is lost, none fails.
+func TestWritesRaceRetirement(t *testing.T) {
+	ks := open(t, keyspace.Options{})
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			var in inbox
+			for i := range 3000 {
+				key := fmt.Sprint("k", i%3)
+				var err error
+				switch (i + w) % 4 {
+				case 0, 1:
+					_, err = ks.Set(t.Context(), key, []byte("1"))
+				case 2:
+					if _, err = ks.Delete(t.Context(), key); errors.Is(err, keyspace.ErrNotFound) {
+						err = nil
+					}
+				case 3:
+					if _, err = ks.Subscribe(t.Context(), key, &in); err == nil {
+						err = ks.Unsubscribe(t.Context(), key, &in)
+					}
+				}
+				if err != nil {
+					t.Errorf("step %d: %v", i, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for k := range 3 {
+		_, _ = ks.Delete(t.Context(), fmt.Sprint("k", k))
+	}
+	if err := ks.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if keys, topics := ks.Names(); keys != 0 || topics != 0 {
+		t.Errorf("%d keys and %d topics were left behind", keys, topics)
+	}
+}
+
+func TestKeysAtRestHaveNoGoroutine(t *testing.T) {
+	ks := open(t, keyspace.Options{})
+	before := runtime.NumGoroutine()
+	var writers sync.WaitGroup // several, for the race detector's sake
+	for w := range 4 {
+		writers.Go(func() {
+			for i := range 50_000 {
+				mustSet(t, ks, fmt.Sprint("device/", w, "/", i), "1")
+			}
+		})
+	}
+	writers.Wait()
+	deadline := time.Now().Add(10 * time.Second)
+	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
+		runtime.Gosched() // the last writes' actors are parking
+	}
+	if after := runtime.NumGoroutine(); after > before {
+		t.Errorf("%d goroutines with 200,000 keys at rest, %d before them", after, before)
+	}
+}

@@ -1,0 +1,57 @@
+package keyspace_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"rtdb/keyspace"
+)
+
+// loaded is a Store that starts with entries.
+type loaded struct {
+	keyspace.Store
+	entries []keyspace.Entry
+}
+
+func (s *loaded) Load(yield func(keyspace.Entry) error) error {
+	for _, e := range s.entries {
+		if err := yield(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestOpenLoadsTheStore(t *testing.T) {
+	ks := open(t, keyspace.Options{Store: &loaded{keyspace.NewMemory(100), []keyspace.Entry{
+		{Key: "a", Value: []byte("1"), Version: 7},
+		{Key: "b/c", Value: []byte("2"), Version: 9},
+	}}})
+	if e, err := ks.Get("b/c"); err != nil || string(e.Value) != "2" || e.Version != 9 {
+		t.Errorf("Get: %+v, %v", e, err)
+	}
+	if v := mustSet(t, ks, "a", "3"); v != 100 {
+		t.Errorf("version %d, want 100", v)
+	}
+	_, err := keyspace.Open(keyspace.Options{Store: &loaded{keyspace.NewMemory(1), []keyspace.Entry{{Key: "#"}}}})
+	if !errors.Is(err, keyspace.ErrInvalidName) {
+		t.Errorf("Open with a bad name: %v, want ErrInvalidName", err)
+	}
+}
+
+func TestVersionsStartAtTheClock(t *testing.T) {
+	before := uint64(time.Now().UnixMicro())
+	ks, err := keyspace.Open(keyspace.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := ks.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	if v := mustSet(t, ks, "k", "1"); v < before || v > uint64(time.Now().UnixMicro()) || v >= 1<<53 {
+		t.Errorf("first version %d, want the clock's microseconds, from %d on", v, before)
+	}
+}
