@@ -98,7 +98,7 @@ func BenchmarkFanOut(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			ks := open(b, keyspace.Options{})
 			for range n {
-				if _, err := ks.Subscribe(context.Background(), "k", new(counter)); err != nil {
+				if _, err := subscribe(ks, context.Background(), "k", new(counter)); err != nil {
 					b.Fatal(err)
 				}
 			}

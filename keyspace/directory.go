@@ -40,8 +40,8 @@ func (d *directory[N]) find(name string) (n N, ok bool) {
 // ask has the owner of name handle a request, and returns the answer. Where
 // there is no owner it spawns one, or else returns errAbsent. Where ctx ends
 // after the request was accepted, the outcome is unknown.
-func (d *directory[N]) ask(ctx context.Context, name string, spawn bool, o op, value []byte, s Subscriber) (uint64, error) {
-	r := d.requests.take(o, value, s)
+func (d *directory[N]) ask(ctx context.Context, name string, spawn bool, a ask) (uint64, error) {
+	r := d.requests.take(a)
 	if err := d.send(ctx, name, spawn, r); err != nil {
 		d.requests.put(r)
 		return 0, err

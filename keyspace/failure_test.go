@@ -41,7 +41,7 @@ func TestAWriteThatTheStoreRefusesTakesNoEffect(t *testing.T) {
 		ks := open(t, keyspace.Options{Store: store})
 		var in inbox
 		mustSet(t, ks, "k", "1")
-		if _, err := ks.Subscribe(t.Context(), "k", &in); err != nil {
+		if _, err := subscribe(ks, t.Context(), "k", &in); err != nil {
 			t.Fatal(err)
 		}
 		store.commit = func(context.Context, []keyspace.Write) error { return full }
@@ -126,7 +126,7 @@ func TestAPanicIsConfinedToItsKey(t *testing.T) {
 		var stays, leaves, topic inbox
 		mustSet(t, ks, "k", "1")
 		for _, in := range []*inbox{&stays, &leaves} {
-			if _, err := ks.Subscribe(t.Context(), "k", in); err != nil {
+			if _, err := subscribe(ks, t.Context(), "k", in); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -182,7 +182,7 @@ func TestAPanicIsConfinedToItsKey(t *testing.T) {
 		// A topic goes on as well.
 		bomb := &bomb{}
 		for _, s := range []keyspace.Subscriber{&topic, bomb} {
-			if err := ks.SubscribeTopic(t.Context(), "t", s); err != nil {
+			if err := ks.SubscribeTopic(t.Context(), "t", s, nil); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -55,7 +55,7 @@ func (k *key) handle(batch []*request) {
 			k.write(batch[:n])
 		default:
 			n = 1
-			k.subscription(batch)
+			k.other(batch)
 		}
 		batch = batch[n:]
 	}
@@ -64,16 +64,21 @@ func (k *key) handle(batch []*request) {
 	}
 }
 
-// subscription handles the first request of batch.
-func (k *key) subscription(batch []*request) {
+// other handles the first request of batch, which writes nothing.
+func (k *key) other(batch []*request) {
 	r := batch[0]
-	if r.op == opSubscribe {
+	switch r.op {
+	case opSubscribe:
 		k.subscribers.add(r.subscriber)
-	} else {
+	case opUnsubscribe:
 		k.subscribers.remove(r.subscriber)
 	}
+	s := k.load()
+	if r.then != nil {
+		r.then(Entry{Key: k.name, Value: s.value, Version: s.version})
+	}
 	batch[0] = nil
-	r.answer(k.load().version, nil)
+	r.answer(s.version, nil)
 }
 
 // writeBuffers hold the writes of a run while it is committed.

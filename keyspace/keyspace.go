@@ -109,7 +109,7 @@ func (ks *Keyspace) Set(ctx context.Context, key string, value []byte) (version 
 	if err := CheckName(key); err != nil {
 		return 0, err
 	}
-	return ks.keys.ask(ctx, key, true, opWrite, value, nil)
+	return ks.keys.ask(ctx, key, true, ask{op: opWrite, value: value})
 }
 
 // Delete deletes the key's value and returns the version of that write, or
@@ -118,21 +118,42 @@ func (ks *Keyspace) Delete(ctx context.Context, key string) (version uint64, err
 	if err := CheckName(key); err != nil {
 		return 0, err
 	}
-	version, err = ks.keys.ask(ctx, key, false, opDelete, nil, nil)
+	version, err = ks.keys.ask(ctx, key, false, ask{op: opDelete})
 	if errors.Is(err, errAbsent) {
 		return 0, ErrNotFound
 	}
 	return version, err
 }
 
-// Subscribe has s told of every write to the key from now on; twice is as
-// once. The revision is the version of the last write to the key that s is
-// not told of, 0 where the key remembers none: every later one is delivered.
-func (ks *Keyspace) Subscribe(ctx context.Context, key string, s Subscriber) (revision uint64, err error) {
+// GetInOrder reads by way of the key's actor: it calls then with what the key
+// holds, between the update that made it so and the next. So a subscriber that
+// asks too sees one sequence. The entry's value is nil where the key holds
+// nothing, and its version then that of the delete, or 0 where that is not
+// remembered. then is called before GetInOrder returns, unless ctx ends first;
+// it is called by the actor, as Deliver is, and is bound as Deliver is.
+func (ks *Keyspace) GetInOrder(ctx context.Context, key string, then func(Entry)) error {
 	if err := CheckName(key); err != nil {
-		return 0, err
+		return err
 	}
-	return ks.keys.ask(ctx, key, true, opSubscribe, nil, s)
+	_, err := ks.keys.ask(ctx, key, false, ask{op: opRead, then: then})
+	if errors.Is(err, errAbsent) {
+		then(Entry{Key: key})
+		return nil
+	}
+	return err
+}
+
+// Subscribe has s told of every write to the key from now on; twice is as
+// once. Where then is not nil it is called as by GetInOrder: the entry's
+// version is the revision that the subscription starts from. Every later
+// write is delivered after the call, and no earlier one is, but to a
+// subscriber that had subscribed before.
+func (ks *Keyspace) Subscribe(ctx context.Context, key string, s Subscriber, then func(Entry)) error {
+	if err := CheckName(key); err != nil {
+		return err
+	}
+	_, err := ks.keys.ask(ctx, key, true, ask{op: opSubscribe, subscriber: s, then: then})
+	return err
 }
 
 // Unsubscribe is the reverse of Subscribe, and does nothing where s is not
@@ -141,7 +162,7 @@ func (ks *Keyspace) Unsubscribe(ctx context.Context, key string, s Subscriber) e
 	if err := CheckName(key); err != nil {
 		return err
 	}
-	_, err := ks.keys.ask(ctx, key, false, opUnsubscribe, nil, s)
+	_, err := ks.keys.ask(ctx, key, false, ask{op: opUnsubscribe, subscriber: s})
 	return exceptAbsent(err)
 }
 
@@ -151,17 +172,21 @@ func (ks *Keyspace) Publish(ctx context.Context, topic string, value []byte) err
 	if err := CheckName(topic); err != nil {
 		return err
 	}
-	_, err := ks.topics.ask(ctx, topic, false, opWrite, value, nil)
+	_, err := ks.topics.ask(ctx, topic, false, ask{op: opWrite, value: value})
 	return exceptAbsent(err)
 }
 
 // SubscribeTopic has s told of what is published to the topic from now on;
-// twice is as once.
-func (ks *Keyspace) SubscribeTopic(ctx context.Context, topic string, s Subscriber) error {
+// twice is as once. Where then is not nil it is called as by Subscribe.
+func (ks *Keyspace) SubscribeTopic(ctx context.Context, topic string, s Subscriber, then func()) error {
 	if err := CheckName(topic); err != nil {
 		return err
 	}
-	_, err := ks.topics.ask(ctx, topic, true, opSubscribe, nil, s)
+	a := ask{op: opSubscribe, subscriber: s}
+	if then != nil {
+		a.then = func(Entry) { then() }
+	}
+	_, err := ks.topics.ask(ctx, topic, true, a)
 	return err
 }
 
@@ -171,7 +196,7 @@ func (ks *Keyspace) UnsubscribeTopic(ctx context.Context, topic string, s Subscr
 	if err := CheckName(topic); err != nil {
 		return err
 	}
-	_, err := ks.topics.ask(ctx, topic, false, opUnsubscribe, nil, s)
+	_, err := ks.topics.ask(ctx, topic, false, ask{op: opUnsubscribe, subscriber: s})
 	return exceptAbsent(err)
 }
 

@@ -69,6 +69,12 @@ func mustSet(t testing.TB, ks *keyspace.Keyspace, key, value string) uint64 {
 	return v
 }
 
+// subscribe returns the revision that the subscription starts from.
+func subscribe(ks *keyspace.Keyspace, ctx context.Context, key string, s keyspace.Subscriber) (revision uint64, err error) {
+	err = ks.Subscribe(ctx, key, s, func(e keyspace.Entry) { revision = e.Version })
+	return revision, err
+}
+
 func wantMessages(t *testing.T, in *inbox, want ...string) {
 	t.Helper()
 	if got := in.messages(); !slices.Equal(got, want) {
@@ -91,7 +97,7 @@ func TestAWriteIsReadAndTold(t *testing.T) {
 		}
 		var in inbox
 		for range 2 { // twice is as once
-			if rev, err := ks.Subscribe(ctx, "a", &in); err != nil || rev != 1 {
+			if rev, err := subscribe(ks, ctx, "a", &in); err != nil || rev != 1 {
 				t.Errorf("Subscribe: revision %d, %v; want 1", rev, err)
 			}
 		}
@@ -126,7 +132,7 @@ func TestNullIsAValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ks := open(t, keyspace.Options{})
 		var in inbox
-		if _, err := ks.Subscribe(t.Context(), "n", &in); err != nil {
+		if _, err := subscribe(ks, t.Context(), "n", &in); err != nil {
 			t.Fatal(err)
 		}
 		mustSet(t, ks, "n", "null")
@@ -147,11 +153,11 @@ func TestTopics(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, in := range []*inbox{&a, &a, &b} {
-			if err := ks.SubscribeTopic(ctx, "chat", in); err != nil {
+			if err := ks.SubscribeTopic(ctx, "chat", in, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, err := ks.Subscribe(ctx, "chat", &key); err != nil { // another name space
+		if _, err := subscribe(ks, ctx, "chat", &key); err != nil { // another name space
 			t.Fatal(err)
 		}
 		if err := ks.Publish(ctx, "chat", []byte(`"hello"`)); err != nil {
@@ -179,7 +185,7 @@ func TestAllSubscribersShareOneEncoding(t *testing.T) {
 		ks := open(t, keyspace.Options{})
 		boxes := make([]inbox, 3)
 		for i := range boxes {
-			if _, err := ks.Subscribe(t.Context(), "k", &boxes[i]); err != nil {
+			if _, err := subscribe(ks, t.Context(), "k", &boxes[i]); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -213,7 +219,7 @@ func TestNothingComesAfterUnsubscribe(t *testing.T) {
 	}
 	for range 2000 {
 		var in inbox
-		if _, err := ks.Subscribe(t.Context(), "k", &in); err != nil {
+		if _, err := subscribe(ks, t.Context(), "k", &in); err != nil {
 			t.Fatal(err)
 		}
 		runtime.Gosched()
@@ -237,7 +243,7 @@ func TestUpdatesComeInVersionOrder(t *testing.T) {
 	const keys, writers, each = 4, 8, 500
 	boxes := make([]inbox, keys)
 	for k := range keys {
-		if _, err := ks.Subscribe(t.Context(), fmt.Sprint("k", k), &boxes[k]); err != nil {
+		if _, err := subscribe(ks, t.Context(), fmt.Sprint("k", k), &boxes[k]); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -134,10 +134,10 @@ func (m *model) subscribe(t *rapid.T) {
 	s := m.draw(t)
 	var err error
 	if s.topic {
-		err = m.ks.SubscribeTopic(context.Background(), s.name, &m.boxes[s.box])
+		err = m.ks.SubscribeTopic(context.Background(), s.name, &m.boxes[s.box], nil)
 	} else {
 		var rev uint64
-		rev, err = m.ks.Subscribe(context.Background(), s.name, &m.boxes[s.box])
+		rev, err = subscribe(m.ks, context.Background(), s.name, &m.boxes[s.box])
 		if rev < m.values[s.name].Version || rev > m.version {
 			t.Fatalf("revision %d, want at least %d and at most %d", rev, m.values[s.name].Version, m.version)
 		}

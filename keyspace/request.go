@@ -8,16 +8,23 @@ type op uint8
 const (
 	opWrite op = iota // a key's set, a topic's publish
 	opDelete
+	opRead
 	opSubscribe
 	opUnsubscribe
 )
 
+// An ask is what a request asks for.
+type ask struct {
+	op         op
+	value      []byte      // of a write
+	subscriber Subscriber  // of a subscribe or unsubscribe
+	then       func(Entry) // of a read or subscribe: called in its place among the updates; may be nil
+}
+
 // A request is the mail of key and topic actors. Each is answered once.
 type request struct {
-	op         op
-	value      []byte
-	subscriber Subscriber
-	absent     bool // a delete that found nothing; the actor's own note
+	ask
+	absent bool // a delete that found nothing; the actor's own note
 
 	answered chan answer // has room for one
 }
@@ -35,18 +42,18 @@ type requestPool struct {
 	pool sync.Pool
 }
 
-func (p *requestPool) take(o op, value []byte, s Subscriber) *request {
+func (p *requestPool) take(a ask) *request {
 	r, ok := p.pool.Get().(*request)
 	if !ok {
 		r = &request{answered: make(chan answer, 1)}
 	}
-	r.op, r.value, r.subscriber = o, value, s
+	r.ask = a
 	return r
 }
 
 // put gives back a request that no actor holds.
 func (p *requestPool) put(r *request) {
-	r.value, r.subscriber = nil, nil
+	r.ask = ask{}
 	p.pool.Put(r)
 }
 

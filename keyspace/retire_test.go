@@ -32,10 +32,10 @@ func TestWhatNobodyHoldsIsRetired(t *testing.T) {
 		wantNames("after looking at what is not there", 0, 0)
 
 		mustSet(t, ks, "a", "1")
-		if _, err := ks.Subscribe(ctx, "a", &in); err != nil {
+		if _, err := subscribe(ks, ctx, "a", &in); err != nil {
 			t.Fatal(err)
 		}
-		if err := ks.SubscribeTopic(ctx, "t", &in); err != nil {
+		if err := ks.SubscribeTopic(ctx, "t", &in, nil); err != nil {
 			t.Fatal(err)
 		}
 		wantNames("while held", 1, 1)
@@ -43,7 +43,7 @@ func TestWhatNobodyHoldsIsRetired(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantNames("deleted, with a subscriber", 1, 1)
-		if rev, err := ks.Subscribe(ctx, "a", &in); err != nil || rev != 2 {
+		if rev, err := subscribe(ks, ctx, "a", &in); err != nil || rev != 2 {
 			t.Errorf("revision %d, %v; want that of the delete, 2", rev, err)
 		}
 		_ = ks.Unsubscribe(ctx, "a", &in)
@@ -70,7 +70,7 @@ func TestWritesRaceRetirement(t *testing.T) {
 						err = nil
 					}
 				case 3:
-					if _, err = ks.Subscribe(t.Context(), key, &in); err == nil {
+					if _, err = subscribe(ks, t.Context(), key, &in); err == nil {
 						err = ks.Unsubscribe(t.Context(), key, &in)
 					}
 				}

@@ -19,16 +19,21 @@ func (ks *Keyspace) newTopic(name string) *topic {
 
 func (t *topic) handle(batch []*request) {
 	for i, r := range batch {
-		batch[i] = nil
 		value := r.value
 		switch r.op {
 		case opSubscribe:
 			t.subscribers.add(r.subscriber)
+			if r.then != nil {
+				r.then(Entry{})
+			}
+			batch[i] = nil
 			r.answer(0, nil)
 		case opUnsubscribe:
 			t.subscribers.remove(r.subscriber)
+			batch[i] = nil
 			r.answer(0, nil)
 		default:
+			batch[i] = nil
 			r.answer(0, nil) // a publisher need not wait for others to be told
 			if len(t.subscribers) > 0 {
 				t.subscribers.deliver(newTopicUpdate(t.name, value))

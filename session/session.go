@@ -34,7 +34,8 @@ type Conn interface {
 	// Send writes each message as one text message, in order, and returns
 	// when the system has taken them. It may block, but not for ever on a
 	// client that takes nothing. The bytes are shared and must not be
-	// changed. After an error the session calls only Close.
+	// changed. After an error the session calls only Close. There may be no
+	// messages: that is how Flush lets the Conn send what it has.
 	Send(messages [][]byte) error
 
 	// Close tells the client why the session ends, where the connection
@@ -101,7 +102,8 @@ type kind uint8
 const (
 	update kind = iota
 	reply
-	end // nothing is sent after it
+	wake // nothing of ours, but the Conn has something to send
+	end  // nothing is sent after it
 )
 
 // New returns a session of a client that subscribes to nothing. The caller
@@ -154,9 +156,18 @@ func (s *Session) Deliver(u *keyspace.Update) {
 // before. It waits while half of what may wait does, and returns an error when
 // the session has ended.
 func (s *Session) Reply(message []byte) error {
-	for s.pending.Load() > s.maxPending/2 && s.phase.Load() == open {
+	s.waitForRoom()
+	return s.queueReply(message)
+}
+
+func (s *Session) waitForRoom() {
+	for s.Throttled() && s.phase.Load() == open {
 		<-s.drained
 	}
+}
+
+// queueReply does not wait.
+func (s *Session) queueReply(message []byte) error {
 	if s.phase.Load() != open {
 		return s.Cause()
 	}
@@ -170,14 +181,43 @@ func (s *Session) Reply(message []byte) error {
 	return nil
 }
 
-// Subscribe has the client told of every write to the key from now on, and
-// returns the revision as [keyspace.Keyspace.Subscribe] does.
-func (s *Session) Subscribe(ctx context.Context, key string) (revision uint64, err error) {
-	revision, err = s.keyspace.Subscribe(ctx, key, s)
+// replyInPlace returns a function for a key's actor to call: it queues what
+// answer returns, if it returns anything, between the updates that came before
+// and those that come after.
+func (s *Session) replyInPlace(answer func(keyspace.Entry) []byte) func(keyspace.Entry) {
+	return func(e keyspace.Entry) {
+		if message := answer(e); message != nil {
+			_ = s.queueReply(message) // an error says that the session has ended
+		}
+	}
+}
+
+// Get replies with what answer makes of what the key holds: an entry whose
+// value is nil where it holds nothing. The client never sees a key go back,
+// whether it is told or asks.
+func (s *Session) Get(ctx context.Context, key string, answer func(keyspace.Entry) []byte) error {
+	s.waitForRoom()
+	if _, told := s.keys[key]; told {
+		return s.keyspace.GetInOrder(ctx, key, s.replyInPlace(answer))
+	}
+	e, err := s.keyspace.Get(key)
+	if err != nil && !errors.Is(err, keyspace.ErrNotFound) {
+		return err
+	}
+	s.replyInPlace(answer)(e)
+	return nil
+}
+
+// Subscribe has the client told of every write to the key from now on. What
+// answer returns, of what the key holds by then, is the mark: the client gets
+// it before all that it is told from now on. It may return nil, for no reply.
+func (s *Session) Subscribe(ctx context.Context, key string, answer func(keyspace.Entry) []byte) error {
+	s.waitForRoom()
+	err := s.keyspace.Subscribe(ctx, key, s, s.replyInPlace(answer))
 	if err == nil || ctx.Err() != nil { // then it may have been done
 		note(&s.keys, key)
 	}
-	return revision, err
+	return err
 }
 
 // Unsubscribe is the reverse of Subscribe: nothing of the key is queued after
@@ -190,9 +230,12 @@ func (s *Session) Unsubscribe(ctx context.Context, key string) error {
 	return err
 }
 
-// SubscribeTopic has the client told of what is published to the topic.
-func (s *Session) SubscribeTopic(ctx context.Context, topic string) error {
-	err := s.keyspace.SubscribeTopic(ctx, topic, s)
+// SubscribeTopic has the client told of what is published to the topic. What
+// answer returns is the mark, as of Subscribe.
+func (s *Session) SubscribeTopic(ctx context.Context, topic string, answer func() []byte) error {
+	s.waitForRoom()
+	inPlace := s.replyInPlace(func(keyspace.Entry) []byte { return answer() })
+	err := s.keyspace.SubscribeTopic(ctx, topic, s, func() { inPlace(keyspace.Entry{}) })
 	if err == nil || ctx.Err() != nil {
 		note(&s.topics, topic)
 	}
@@ -237,6 +280,21 @@ func (s *Session) Abort(cause error) {
 	s.wakeReader()
 	// Only to wake an idle actor. One that has mail sees the phase.
 	_ = s.out.TrySend(mail{kind: end})
+}
+
+// Flush has the session's actor call Send soon, for a Conn that has something
+// of its own to send and leaves it to the one who may wait. It does not wait.
+func (s *Session) Flush() {
+	_ = s.out.TrySend(mail{kind: wake}) // if it is full, Send is called anyway
+}
+
+// Settle takes nothing more into the queue, and waits until what is in it has
+// been sent: for a client that closes the connection, and is still owed the
+// answers to what it had asked. Close on the Conn is not called.
+func (s *Session) Settle(ctx context.Context) error {
+	s.phase.CompareAndSwap(open, closing)
+	s.wakeReader()
+	return s.out.Shutdown(ctx)
 }
 
 // Throttled reports whether the session has so much to send that Reply waits,
@@ -289,13 +347,15 @@ func (s *Session) handle(batch []mail) {
 	defer chunks.Put(chunk)
 	for len(batch) > 0 && s.phase.Load() != cut {
 		n, updates, size := gather(batch, chunk)
-		err := s.send(*chunk, size)
-		clear(*chunk)
-		if err != nil {
-			s.Abort(err)
-			break
+		if n > 0 {
+			err := s.send(*chunk, size)
+			clear(*chunk)
+			if err != nil {
+				s.Abort(err)
+				break
+			}
+			s.delivered.Add(updates)
 		}
-		s.delivered.Add(updates)
 		if n < len(batch) && batch[n].kind == end {
 			s.hangUp()
 			return
@@ -318,20 +378,20 @@ func gather(batch []mail, chunk *[][]byte) (n int, updates uint64, size int64) {
 		if m.kind == end || size >= chunkBytes {
 			break
 		}
-		if m.kind == update {
+		n++
+		switch m.kind {
+		case wake:
+			continue
+		case update:
 			updates++
 		}
 		*chunk = append(*chunk, m.message)
 		size += int64(len(m.message))
-		n++
 	}
 	return n, updates, size
 }
 
 func (s *Session) send(messages [][]byte, size int64) error {
-	if len(messages) == 0 {
-		return nil
-	}
 	if s.pending.Add(-size) <= s.maxPending/2 {
 		s.wakeReader()
 	}

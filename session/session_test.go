@@ -118,7 +118,7 @@ func (f fixture) set(t *testing.T, key, value string) {
 func (f fixture) subscribe(t *testing.T, keys ...string) {
 	t.Helper()
 	for _, key := range keys {
-		if _, err := f.Subscribe(t.Context(), key); err != nil {
+		if err := f.Subscribe(t.Context(), key, noReply); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -127,7 +127,7 @@ func (f fixture) subscribe(t *testing.T, keys ...string) {
 func TestUpdatesAndRepliesKeepTheirOrder(t *testing.T) {
 	inBubble(t, session.Options{}, new(fakeConn), func(t *testing.T, f fixture) {
 		f.subscribe(t, "k")
-		if err := f.SubscribeTopic(t.Context(), "t"); err != nil {
+		if err := f.SubscribeTopic(t.Context(), "t", noTopicReply); err != nil {
 			t.Fatal(err)
 		}
 		reply := func(m string) {
@@ -369,7 +369,7 @@ func TestAPanicEndsOnlyItsSession(t *testing.T) {
 	inBubble(t, o, &fakeConn{boom: true}, func(t *testing.T, f fixture) {
 		other := &fakeConn{}
 		s2 := session.New(f.ks, other, session.Options{})
-		if _, err := s2.Subscribe(t.Context(), "k"); err != nil {
+		if err := s2.Subscribe(t.Context(), "k", noReply); err != nil {
 			t.Fatal(err)
 		}
 		f.subscribe(t, "k")
@@ -391,7 +391,7 @@ func TestAPanicEndsOnlyItsSession(t *testing.T) {
 func TestEndLetsGoOfEverything(t *testing.T) {
 	inBubble(t, session.Options{}, new(fakeConn), func(t *testing.T, f fixture) {
 		f.subscribe(t, "a", "b", "c")
-		if err := f.SubscribeTopic(t.Context(), "t"); err != nil {
+		if err := f.SubscribeTopic(t.Context(), "t", noTopicReply); err != nil {
 			t.Fatal(err)
 		}
 		f.set(t, "a", "1")
@@ -432,9 +432,9 @@ func TestEndGivesUpWithItsContext(t *testing.T) {
 func TestSubscribingToABadNameFails(t *testing.T) {
 	inBubble(t, session.Options{}, new(fakeConn), func(t *testing.T, f fixture) {
 		for name, err := range map[string]error{
-			"Subscribe":        second(f.Subscribe(t.Context(), "#")),
+			"Subscribe":        f.Subscribe(t.Context(), "#", noReply),
 			"Unsubscribe":      f.Unsubscribe(t.Context(), ""),
-			"SubscribeTopic":   f.SubscribeTopic(t.Context(), "a//b"),
+			"SubscribeTopic":   f.SubscribeTopic(t.Context(), "a//b", noTopicReply),
 			"UnsubscribeTopic": f.UnsubscribeTopic(t.Context(), ".."),
 		} {
 			if !errors.Is(err, keyspace.ErrInvalidName) {
@@ -444,4 +444,65 @@ func TestSubscribingToABadNameFails(t *testing.T) {
 	})
 }
 
-func second[T any](_ T, err error) error { return err }
+func noReply(keyspace.Entry) []byte { return nil }
+
+func noTopicReply() []byte { return nil }
+
+func TestTheMarkStandsBetweenBeforeAndAfter(t *testing.T) {
+	inBubble(t, session.Options{}, new(fakeConn), func(t *testing.T, f fixture) {
+		mark := func(e keyspace.Entry) []byte { return fmt.Appendf(nil, "mark %d %s", e.Version, e.Value) }
+		f.set(t, "k", "1")
+		for range 2 {
+			if err := f.Subscribe(t.Context(), "k", mark); err != nil {
+				t.Fatal(err)
+			}
+			f.set(t, "k", "2")
+		}
+		for _, key := range []string{"k", "other"} {
+			if err := f.Get(t.Context(), key, mark); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := f.ks.Delete(t.Context(), "k"); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Get(t.Context(), "k", mark); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		f.conn.want(t, "mark 1 1", `{"key":"k","value":2}`, "mark 2 2", `{"key":"k","value":2}`, "mark 3 2", "mark 0 ",
+			`{"key":"k","value":null,"deleted":true}`, "mark 4 ")
+	})
+}
+
+func TestSettleSendsWhatWaitsAndClosesNothing(t *testing.T) {
+	conn := &fakeConn{gate: make(chan struct{})}
+	inBubble(t, session.Options{}, conn, func(t *testing.T, f fixture) {
+		for range 3 {
+			if err := f.Reply([]byte("r")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		settled := make(chan error)
+		go func() { settled <- f.Settle(t.Context()) }()
+		synctest.Wait()
+		close(conn.gate)
+		if err := <-settled; err != nil {
+			t.Error(err)
+		}
+		conn.want(t, "r", "r", "r")
+		if len(conn.causes) != 0 {
+			t.Error("Close was called")
+		}
+	})
+}
+
+func TestFlushCallsSend(t *testing.T) {
+	inBubble(t, session.Options{}, new(fakeConn), func(t *testing.T, f fixture) {
+		f.Flush()
+		synctest.Wait()
+		if f.conn.sends != 1 || len(f.conn.got) != 0 {
+			t.Errorf("%d sends of %q, want one of nothing", f.conn.sends, f.conn.got)
+		}
+	})
+}

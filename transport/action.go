@@ -1,8 +1,13 @@
 package transport
 
-import "context"
+import (
+	"context"
 
-// handle does what a message asks for, and returns the reply, nil for none.
+	"rtdb/keyspace"
+)
+
+// handle does what a message asks for, and returns the reply, nil where there
+// is none or it has been queued.
 func (c *client) handle(ctx context.Context, message []byte) []byte {
 	r, err := parseRequest(message, c.server.maxValue)
 	if err == nil {
@@ -31,7 +36,7 @@ func (c *client) act(ctx context.Context, r *request) (object, error) {
 	case "set":
 		return c.set(ctx, r)
 	case "get":
-		return c.get(r)
+		return c.get(ctx, r)
 	case "delete":
 		return c.delete(ctx, r)
 	case "publish":
@@ -42,21 +47,22 @@ func (c *client) act(ctx context.Context, r *request) (object, error) {
 	return nil, refuse(codeInvalidRequest, "unknown action %s", quoted(r.action.text))
 }
 
+// subscribe's reply is queued by the actor of the name: it is the mark between
+// what the client is not told of and what it is.
 func (c *client) subscribe(ctx context.Context, r *request) (object, error) {
-	var revision uint64
-	var err error
+	mark := func(revision uint64) []byte {
+		if !r.id.present {
+			return nil
+		}
+		return newReply(r).number("revision", revision).end()
+	}
 	switch {
 	case r.key.present:
-		revision, err = c.session.Subscribe(ctx, r.key.text)
+		return nil, c.session.Subscribe(ctx, r.key.text, func(e keyspace.Entry) []byte { return mark(e.Version) })
 	case r.topic.present:
-		err = c.session.SubscribeTopic(ctx, r.topic.text)
-	default:
-		err = refuse(codeInvalidRequest, "subscribe needs a key or a topic")
+		return nil, c.session.SubscribeTopic(ctx, r.topic.text, func() []byte { return mark(0) })
 	}
-	if err != nil || !r.id.present {
-		return nil, err
-	}
-	return newReply(r).number("revision", revision), nil
+	return nil, refuse(codeInvalidRequest, "subscribe needs a key or a topic")
 }
 
 func (c *client) unsubscribe(ctx context.Context, r *request) (object, error) {
@@ -85,16 +91,18 @@ func (c *client) set(ctx context.Context, r *request) (object, error) {
 	return newWriteReply(r, version), err
 }
 
-func (c *client) get(r *request) (object, error) {
+// get's reply is queued in its place among the updates of the key.
+func (c *client) get(ctx context.Context, r *request) (object, error) {
 	key, err := r.wantKey()
 	if err != nil {
 		return nil, err
 	}
-	e, err := c.server.keyspace.Get(key)
-	if err != nil {
-		return nil, err
-	}
-	return newReply(r).entry(e), nil
+	return nil, c.session.Get(ctx, key, func(e keyspace.Entry) []byte {
+		if e.Value == nil {
+			return newRefusal(r, keyspace.ErrNotFound)
+		}
+		return newReply(r).entry(e).end()
+	})
 }
 
 func (c *client) delete(ctx context.Context, r *request) (object, error) {

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,6 +12,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
+
+	"github.com/coder/websocket"
+
+	"rtdb/session"
 )
 
 const (
@@ -29,6 +35,10 @@ const (
 	// maxControlFrame is the length of the longest frame that the library
 	// writes: a header of 2 bytes and a payload of 125 (RFC 6455, 5.5).
 	maxControlFrame = 2 + 125
+
+	// stallStep is how exactly stallTimeout is kept: a write that is cut short
+	// says how much was taken, and not when.
+	stallStep = stallTimeout / 5
 )
 
 // A conn is the connection under a WebSocket, as the library and the session
@@ -39,12 +49,18 @@ const (
 // nothing is not waited for.
 type conn struct {
 	net.Conn
-	early   []byte // what net/http had read before the hijack; the reader's own
-	linger  atomic.Bool
-	written atomic.Uint64 // bytes
+	early   []byte           // what net/http had read before the hijack; the reader's own
+	session *session.Session // set before the first read or write
+	linger  atomic.Bool      // the client is sending what is too big
+	closing atomic.Bool      // the session is closing the WebSocket
+	echoing atomic.Bool      // the library is, for the client did or broke the rules
+	written atomic.Uint64    // bytes
 
-	mu   sync.Mutex // held for whole frames
-	done error      // why nothing more is written
+	mu         sync.Mutex
+	ping, pong []byte // frames that go out with the session's next write
+
+	writing sync.Mutex // held for whole frames
+	done    error      // why nothing more is written
 }
 
 // Read returns first what net/http had read already.
@@ -61,24 +77,78 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // Write is the library's. Each call is one control frame: the library flushes
 // frame by frame, and hijack gave it a buffer that holds its longest.
+//
+// Pings and pongs are left to the session's actor, which may wait: the library
+// gives up a connection on which one takes 5 s. Of several pongs that wait the
+// newest answers for all (RFC 6455, section 5.5.3).
 func (c *conn) Write(p []byte) (int, error) {
-	const opcode, opClose = 0x0f, 0x08
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.writeLocked(p); err != nil {
-		return 0, err
-	}
-	if p[0]&opcode == opClose {
-		c.done = fmt.Errorf("transport: after the close frame: %w", net.ErrClosed)
-		wait := closeTimeout
-		if c.linger.Load() {
-			wait = lingerTimeout
-		}
-		if err := c.SetReadDeadline(time.Now().Add(wait)); err != nil {
-			return len(p), err
-		}
+	const opcode, opClose, opPing = 0x0f, 0x08, 0x09
+	switch p[0] & opcode {
+	case opClose:
+		return len(p), c.writeClose(p)
+	case opPing:
+		c.queueControl(&c.ping, p)
+	default:
+		c.queueControl(&c.pong, p)
 	}
 	return len(p), nil
+}
+
+// mayEcho and mayClose settle who closes the WebSocket where both begin at
+// once: each says so first, and then looks at the other, so that they never
+// wait for each other.
+func (c *conn) mayEcho() bool {
+	if c.closing.Load() {
+		return false
+	}
+	c.echoing.Store(true)
+	return !c.closing.Load()
+}
+
+func (c *conn) mayClose() bool {
+	c.closing.Store(true)
+	return !c.echoing.Load()
+}
+
+func (c *conn) queueControl(frame *[]byte, p []byte) {
+	c.mu.Lock()
+	*frame = append((*frame)[:0], p...)
+	c.mu.Unlock()
+	c.session.Flush()
+}
+
+// takeControl appends the control frames that wait.
+func (c *conn) takeControl(frames []byte) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	frames = append(append(frames, c.pong...), c.ping...)
+	c.ping, c.pong = nil, nil
+	return frames
+}
+
+// writeClose writes a close frame, after which nothing is written. One that
+// the library writes of its own accord, on the reader's goroutine, comes after
+// what the client is still owed.
+func (c *conn) writeClose(p []byte) error {
+	if c.mayEcho() {
+		ctx, cancel := context.WithTimeout(context.Background(), lingerTimeout)
+		_ = c.session.Settle(ctx) // what then still waits has lost its chance
+		cancel()
+	}
+	if !utf8.Valid(p[min(4, len(p)):]) { // the echo of a reason that is none (section 8.1)
+		p = []byte{p[0], 2, byte(websocket.StatusInvalidFramePayloadData >> 8), byte(websocket.StatusInvalidFramePayloadData & 0xff)}
+	}
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if err := c.writeLocked(p); err != nil {
+		return err
+	}
+	c.done = fmt.Errorf("transport: after the close frame: %w", net.ErrClosed)
+	wait := closeTimeout
+	if c.linger.Load() {
+		wait = lingerTimeout
+	}
+	return c.SetReadDeadline(time.Now().Add(wait))
 }
 
 // frameBuffers hold frames for one write. One that a long message made longer
@@ -87,16 +157,17 @@ var frameBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
 const maxKeptBuffer = 64 << 10
 
-// writeMessages writes each message as one text frame, all with one write.
+// writeMessages writes each message as one text frame, and the control frames
+// that wait, all with one write.
 func (c *conn) writeMessages(messages [][]byte) error {
 	buffer := frameBuffers.Get().(*[]byte)
-	frames := (*buffer)[:0]
+	frames := c.takeControl((*buffer)[:0])
 	for _, m := range messages {
 		frames = appendTextFrame(frames, m)
 	}
-	c.mu.Lock()
+	c.writing.Lock()
 	err := c.writeLocked(frames)
-	c.mu.Unlock()
+	c.writing.Unlock()
 	if cap(frames) <= maxKeptBuffer {
 		*buffer = frames
 		frameBuffers.Put(buffer)
@@ -107,18 +178,21 @@ func (c *conn) writeMessages(messages [][]byte) error {
 // writeLocked writes p, for as long as the client takes a byte now and then.
 // After an error a frame may be cut in two, so nothing more is written.
 func (c *conn) writeLocked(p []byte) error {
+	progress := time.Now()
 	for len(p) > 0 && c.done == nil {
-		c.done = c.SetWriteDeadline(time.Now().Add(stallTimeout))
-		if c.done != nil {
+		if c.done = c.SetWriteDeadline(time.Now().Add(stallStep)); c.done != nil {
 			break
 		}
 		n, err := c.Conn.Write(p)
 		c.written.Add(uint64(n))
 		p = p[n:]
-		switch stalled := errors.Is(err, os.ErrDeadlineExceeded); {
-		case stalled && n == 0:
+		if n > 0 {
+			progress = time.Now()
+		}
+		switch late := errors.Is(err, os.ErrDeadlineExceeded); {
+		case late && time.Since(progress) >= stallTimeout:
 			c.done = errStalled
-		case err != nil && !stalled:
+		case err != nil && !late:
 			c.done = err
 		}
 	}
@@ -127,15 +201,15 @@ func (c *conn) writeLocked(p []byte) error {
 
 // broken reports whether nothing more can be written, not even a close frame.
 func (c *conn) broken() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	return c.done != nil
 }
 
 // busy reports whether something is being written.
 func (c *conn) busy() bool {
-	if c.mu.TryLock() {
-		c.mu.Unlock()
+	if c.writing.TryLock() {
+		c.writing.Unlock()
 		return false
 	}
 	return true

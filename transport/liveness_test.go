@@ -3,6 +3,7 @@ package transport_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -201,6 +202,44 @@ func TestAClientThatTakesLittleStays(t *testing.T) {
 			t.Error("the session has ended")
 		}
 		_ = c.Close()
+		synctest.Wait()
+	})
+}
+
+// A client that does not read, pings, and reads on a while later, has lost
+// nothing: the library gives a control frame 5 s, and would then cut it off.
+func TestAPingDoesNotCutAStalledClientOff(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *piped) {
+		c := p.dial(t)
+		if err := c.WriteMessage(websocket.TextMessage, []byte(`{"action":"subscribe","key":"k"}`)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		for i := range 3 {
+			if _, err := p.keyspace.Set(t.Context(), "k", fmt.Append(nil, i)); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if err := c.WriteControl(websocket.PingMessage, []byte{byte('0' + i)}, time.Now().Add(time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(9 * time.Second)
+		pongs := ""
+		c.SetPongHandler(func(data string) error { pongs += data; return nil })
+		for i := range 3 {
+			if _, m, err := c.ReadMessage(); err != nil || string(m) != fmt.Sprintf(`{"key":"k","value":%d}`, i) {
+				t.Fatalf("update %d: %s %v", i, m, err)
+			}
+		}
+		go func() {
+			synctest.Wait()
+			_ = c.Close()
+		}()
+		_, _, _ = c.ReadMessage()
+		if pongs != "2" {
+			t.Errorf("pongs %q, want that of the last ping, which answers for all", pongs)
+		}
 		synctest.Wait()
 	})
 }

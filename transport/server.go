@@ -43,6 +43,7 @@ type Server struct {
 	maxValue   int
 	maxMessage int
 	http       http.Server
+	unused     unusedConns
 	mux        *http.ServeMux
 
 	lifetime context.Context // of what sessions ask of the keyspace
@@ -81,7 +82,11 @@ func NewServer(ks *keyspace.Keyspace, o Options) *Server {
 		MaxHeaderBytes:               maxHeaderBytes,
 		ErrorLog:                     stdlog.New(httpErrors{s.log}, "", 0),
 		DisableGeneralOptionsHandler: true, // OPTIONS * is answered as the rest
+		ConnContext:                  s.unused.context,
+		ConnState:                    s.unused.state,
 	}
+	s.unused.conns = make(map[net.Conn]bool)
+	s.http.RegisterOnShutdown(s.unused.close) // once the listeners are closed
 	return s
 }
 
@@ -97,6 +102,7 @@ func (s *Server) Serve(l net.Listener) error {
 // ServeHTTP answers one request. It is for Serve; other servers may use it too.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
+	defer s.unused.use(r)()
 	res := &response{ResponseWriter: w, route: "none"}
 	s.route(res, r)
 	s.logHTTP(res, r, time.Since(start))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -112,6 +113,31 @@ func TestShutdownSendsWhatWaits(t *testing.T) {
 		if e["code"] != 1012.0 || e["dropped"] != 0.0 {
 			t.Errorf("logged %v", e)
 		}
+	}
+}
+
+// Connections on which nothing is asked do not hold a shutdown up.
+func TestShutdownDoesNotWaitForUnusedConnections(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	for _, sent := range []string{"", "GET / HT", "GET /healthz HTTP/1.1\r\nHost: rtdb\r\n\r\n"} {
+		c, err := net.Dial("tcp", w.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.Write([]byte(sent)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.want(t, "GET", "/healthz", "", 200, "ok")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	start := time.Now()
+	if err := w.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("Shutdown took %v", took)
 	}
 }
 

@@ -48,6 +48,9 @@ type client struct {
 // serveWebSocket upgrades a request and hands the connection to a goroutine of
 // its own, so that the one of net/http, with its buffers, is free.
 func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet { // HEAD: there is nothing to upgrade to
+		return upgradeRequired(w)
+	}
 	if !s.begin() {
 		return errDraining
 	}
@@ -68,22 +71,31 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) error {
 	c.session = session.New(s.keyspace, c, session.Options{OnPanic: func(value any, stack []byte) {
 		s.log.Error().Str("session", c.id).Interface("error", value).Bytes("stack", stack).Msg("actor panicked")
 	}})
+	c.conn.session = c.session
 	go c.serve()
 	return nil
 }
 
 // upgradeRefused turns the library's refusal into ours.
 func upgradeRefused(up *upgrader, err error) error {
-	f := &failure{code: codeInvalidRequest, status: up.status, message: "this is not a WebSocket handshake"}
 	switch up.status {
 	case http.StatusUpgradeRequired:
-		f.message = "this path is a WebSocket: connect to it with one"
+		return upgradeRequired(up.ResponseWriter)
 	case http.StatusForbidden:
-		f.code, f.message = codeForbidden, "the request comes from another origin"
+		return refuse(codeForbidden, "the request comes from a page of another origin")
 	case 0: // after the hijack there is nobody left to answer
 		return err
 	}
-	return f
+	return &failure{code: codeInvalidRequest, status: up.status, message: "this is not a WebSocket handshake of version 13"}
+}
+
+func upgradeRequired(w http.ResponseWriter) error {
+	w.Header().Set("Upgrade", "websocket")
+	w.Header().Set("Connection", "Upgrade")
+	return &failure{
+		code: codeInvalidRequest, status: http.StatusUpgradeRequired,
+		message: "this path is a WebSocket: connect to it with one",
+	}
 }
 
 // serve runs the session from its first message to its end.
@@ -97,15 +109,21 @@ func (c *client) serve() {
 	c.mu.Unlock()
 
 	cause := c.read()
-	if endingOf(cause).silent {
+	if end := endingOf(cause); end.silent && !errors.Is(cause, io.EOF) {
 		// The connection is gone, and what is being written must not wait.
 		c.session.Abort(cause)
 		_ = c.ws.CloseNow()
 	} else {
+		// The client may still read: at the end of what it sends, too.
 		c.session.Close(cause)
 	}
 	c.stopPinging()
 	stats, err := c.session.End(c.server.lifetime)
+	if end := endingOf(cause); !end.silent {
+		// Where the library sent the close frame nobody has waited for the
+		// client's; else this does nothing.
+		_ = c.ws.Close(end.code, end.reason)
+	}
 	_ = c.ws.CloseNow()
 	c.pinging.Wait()
 	c.server.leave(c)
@@ -216,6 +234,9 @@ func (c *client) Close(cause error) {
 		_ = c.conn.Close()
 		return
 	}
+	if !c.conn.mayClose() {
+		return
+	}
 	_ = c.ws.Close(end.code, end.reason) // it fails where the client has gone
 }
 
@@ -231,9 +252,9 @@ func (c *client) ping() {
 	defer c.pinging.Done()
 
 	// A client that is being written to shows that it lives by taking bytes:
-	// conn sees to that, and a ping would only stand in line. And while
-	// replies wait for room nobody reads the pong.
-	if !c.conn.busy() && !c.pingOnce() && !c.session.Throttled() {
+	// conn sees to that, and a ping only stands in line. And while replies
+	// wait for room nobody reads the pong.
+	if !c.conn.busy() && !c.pingOnce() && !c.conn.busy() && !c.session.Throttled() {
 		c.session.Abort(errNoPong)
 		return
 	}

@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"net"
@@ -256,6 +257,30 @@ func TestHandshakesThatAreRefused(t *testing.T) {
 			}
 		})
 	}
+	// HEAD and HTTP/1.0 are told what GET and HTTP/1.1 are.
+	for _, request := range []string{
+		"HEAD /ws HTTP/1.1\r\nHost: rtdb\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+		"GET /ws HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+	} {
+		c, err := net.Dial("tcp", w.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.Write([]byte(request)); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetDeadline(time.Now().Add(patience))
+		answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != 426 || answer.Header.Get("Upgrade") != "websocket" {
+			t.Errorf("%.20q: %s, Upgrade: %q; want 426 with websocket", request, answer.Status, answer.Header.Get("Upgrade"))
+		}
+	}
 	// The same origin is fine, and compression is not agreed to.
 	d := websocket.Dialer{EnableCompression: true}
 	c, answer, err := d.Dial("ws://"+w.addr+"/ws", http.Header{"Origin": {"http://" + w.addr}})
@@ -343,12 +368,12 @@ func TestClientsLeaveNothingBehind(t *testing.T) {
 	if n := w.Sessions(); n != 0 {
 		t.Errorf("%d sessions are left", n)
 	}
-	// A name that nobody holds is retired, so a new subscription starts at 0.
-	var in keyspace.Subscriber = deaf{}
-	if rev, err := w.keyspace.Subscribe(t.Context(), "round1/c1/1", in); err != nil || rev != 0 {
-		t.Errorf("revision %d, %v", rev, err)
-	}
-	if err := w.keyspace.Unsubscribe(t.Context(), "round1/c1/1", in); err != nil {
+	// A name that nobody holds is retired, and remembers nothing.
+	if err := w.keyspace.GetInOrder(t.Context(), "round1/c1/1", func(e keyspace.Entry) {
+		if e.Value != nil || e.Version != 0 {
+			t.Errorf("the key holds %+v", e)
+		}
+	}); err != nil {
 		t.Error(err)
 	}
 }
@@ -361,6 +386,38 @@ func (p *peer) ask2(message, want string) {
 	}
 }
 
-type deaf struct{}
+// What a client asked before it closed is answered before the server closes.
+func TestAClientIsAnsweredBeforeItsCloseIs(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	for _, half := range []bool{false, true} {
+		for range 20 {
+			p := w.dial(t)
+			const n = 500
+			for i := range n {
+				p.send(fmt.Sprintf(`{"action":"set","key":"k","value":%d,"id":%d}`, i, i))
+			}
+			if half {
+				_ = p.NetConn().(*net.TCPConn).CloseWrite()
+			} else {
+				_ = p.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""))
+			}
+			for i := range n {
+				if got := p.receive(); !strings.HasPrefix(got, fmt.Sprintf(`{"id":%d,"ok":true`, i)) {
+					t.Fatalf("reply %d is %s", i, got)
+				}
+			}
+			if !half {
+				p.wantClose(1000)
+			}
+			_ = p.Close()
+		}
+	}
+}
 
-func (deaf) Deliver(*keyspace.Update) {}
+// A reason that is not UTF-8 is not echoed (RFC 6455, section 8.1).
+func TestACloseReasonThatIsNotUTF8(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	p := w.dial(t)
+	rawWrite(p, "\x88\x84\x00\x00\x00\x00\x03\xe8\xff\xfe")
+	p.wantClose(1007)
+}

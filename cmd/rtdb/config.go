@@ -37,13 +37,13 @@ func (c *config) Validate() error {
 	const longest = 1 << 30
 	switch {
 	case c.Port < 0 || c.Port > 65535:
-		return fmt.Errorf("--port: expected 0 to 65535 but got %d", c.Port)
+		return fmt.Errorf("--port ($PORT): expected 0 to 65535 but got %d", c.Port)
 	case strings.TrimSpace(c.Host) == "":
-		return fmt.Errorf("--host: expected a name or an address but got %q", c.Host)
+		return fmt.Errorf("--host ($HOST): expected a name or an address but got %q", c.Host)
 	case c.MaxValueBytes < 1 || c.MaxValueBytes > longest:
-		return fmt.Errorf("--max-value-bytes: expected 1 to %d but got %d", longest, c.MaxValueBytes)
+		return fmt.Errorf("--max-value-bytes ($MAX_VALUE_BYTES): expected 1 to %d but got %d", longest, c.MaxValueBytes)
 	case c.ShutdownGrace < 0:
-		return fmt.Errorf("--shutdown-grace: expected no less than 0s but got %v", c.ShutdownGrace)
+		return fmt.Errorf("--shutdown-grace ($SHUTDOWN_GRACE): expected no less than 0s but got %v", c.ShutdownGrace)
 	}
 	return nil
 }

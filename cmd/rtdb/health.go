@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -38,9 +39,9 @@ func (h healthCommand) run(c config) error {
 
 func (h healthCommand) target(c config) (string, error) {
 	if h.URL == "" {
-		host := c.Host
+		host := strings.TrimSuffix(strings.TrimPrefix(c.Host, "["), "]")
 		switch ip := net.ParseIP(host); {
-		case host == "localhost", ip != nil && ip.IsUnspecified() && ip.To4() != nil:
+		case strings.EqualFold(host, "localhost"), ip != nil && ip.IsUnspecified() && ip.To4() != nil:
 			host = "127.0.0.1" // an image may have no resolver
 		case ip != nil && ip.IsUnspecified():
 			host = "::1"

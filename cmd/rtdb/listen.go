@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -12,7 +13,8 @@ import (
 // addresses, for a client that is told "localhost" may try either; they get the
 // same port.
 func listen(host string, port int) ([]net.Listener, error) {
-	if host != "localhost" {
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]") // as in a URL
+	if !strings.EqualFold(host, "localhost") {
 		l, err := listenOne(host, port)
 		if err != nil {
 			return nil, err

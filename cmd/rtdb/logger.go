@@ -1,9 +1,15 @@
 package main
 
 import (
+	"bytes"
+	"fmt"
+	"io"
 	"os"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/mattn/go-isatty"
 	"github.com/rs/zerolog"
@@ -28,5 +34,37 @@ func newLogger(c config, out *os.File) (zerolog.Logger, error) {
 		console := zerolog.ConsoleWriter{Out: out, NoColor: !terminal, TimeFormat: timeFormat, TimeLocation: time.UTC}
 		return zerolog.New(console).Level(level).With().Timestamp().Logger(), nil
 	}
-	return zerolog.New(out).Level(level).With().Timestamp().Logger(), nil
+	return zerolog.New(escaper{out}).Level(level).With().Timestamp().Logger(), nil
+}
+
+// An escaper passes log lines on with everything but printable characters
+// escaped as JSON does it (RFC 8259, section 7). zerolog leaves characters
+// past ASCII as they are; some of those end a line for some readers (U+0085,
+// U+2028), or change what a terminal shows (U+009B, U+202E). They stand only
+// within strings.
+type escaper struct {
+	out io.Writer
+}
+
+func (e escaper) Write(line []byte) (int, error) {
+	plain := !bytes.ContainsFunc(line, func(r rune) bool { return r >= utf8.RuneSelf && !unicode.IsPrint(r) })
+	if plain {
+		return e.out.Write(line)
+	}
+	escaped := make([]byte, 0, 2*len(line))
+	for _, r := range string(line) {
+		switch {
+		case r < utf8.RuneSelf || unicode.IsPrint(r):
+			escaped = utf8.AppendRune(escaped, r)
+		case r <= 0xffff:
+			escaped = fmt.Appendf(escaped, `\u%04x`, r)
+		default:
+			high, low := utf16.EncodeRune(r)
+			escaped = fmt.Appendf(escaped, `\u%04x\u%04x`, high, low)
+		}
+	}
+	if _, err := e.out.Write(escaped); err != nil {
+		return 0, err
+	}
+	return len(line), nil
 }

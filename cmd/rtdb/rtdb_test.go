@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/gorilla/websocket"
 )
@@ -51,6 +53,7 @@ func TestSettingsThatMakeNoSense(t *testing.T) {
 		{nil, []string{"dance"}, 2, "dance"},
 		{nil, []string{"--port", takenPort}, 1, "127.0.0.1:" + takenPort + ": address already in use"},
 		{nil, []string{"--port", takenPort, "--host", "127.0.0.1"}, 1, "address already in use"},
+		{nil, []string{"--port", takenPort, "--host", "[127.0.0.1]"}, 1, "127.0.0.1:" + takenPort + ": address already in use"},
 		{nil, []string{"--host", "192.0.2.1", "--port", "0"}, 1, "192.0.2.1"},
 	} {
 		stdout, stderr, status := runToEnd(t, test.env, test.args...)
@@ -164,6 +167,9 @@ func TestHealth(t *testing.T) {
 	p.stop()
 }
 
+// odd is a name that would break a line for some who read the log.
+const odd = "ä\u0085\u2028\u009b31m\u202e\U000e0001"
+
 // A session's log, from the real process: what is in it, and what is not.
 func TestTheLog(t *testing.T) {
 	p := start(t, nil)
@@ -202,6 +208,7 @@ func TestTheLog(t *testing.T) {
 		bytes += 2 + len(m)
 	}
 	p.call("POST", "/data/rest", `{"value":1}`)
+	p.call("POST", "/data/"+url.PathEscape(odd), `{"value":1}`)
 	p.call("POST", "/topics/talk", `{"value":1}`)
 	p.call("GET", "/data/nothing%0a%22", "")
 	p.call("GET", "/nothing", "")
@@ -248,14 +255,20 @@ func TestTheLog(t *testing.T) {
 		t.Errorf("session closed: %d bytes, want about %d", got, bytes)
 	}
 	requests := byMessage["http request"]
-	if len(requests) != 5 { // no health checks
+	if len(requests) != 6 { // no health checks
 		t.Fatalf("%d requests logged: %v", len(requests), requests)
 	}
 	want(requests[0], map[string]any{"method": "GET", "route": "/ws", "status": 101.0, "duration_ms": nil})
 	want(requests[1], map[string]any{"method": "POST", "route": "/data/{key}", "status": 200.0, "key": "rest"})
-	want(requests[2], map[string]any{"method": "POST", "route": "/topics/{topic}", "status": 202.0, "topic": "talk"})
-	want(requests[3], map[string]any{"method": "GET", "route": "/data/{key}", "status": 400.0, "code": "invalid_name"})
-	want(requests[4], map[string]any{"method": "GET", "route": "none", "status": 404.0, "code": "not_found"})
+	want(requests[2], map[string]any{"status": 200.0, "key": odd})
+	for _, line := range p.lines {
+		if strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Errorf("a line with more than printable characters: %q", line)
+		}
+	}
+	want(requests[3], map[string]any{"method": "POST", "route": "/topics/{topic}", "status": 202.0, "topic": "talk"})
+	want(requests[4], map[string]any{"method": "GET", "route": "/data/{key}", "status": 400.0, "code": "invalid_name"})
+	want(requests[5], map[string]any{"method": "GET", "route": "none", "status": 404.0, "code": "not_found"})
 	want(byMessage["server draining"][0], map[string]any{"reason": "terminated", "sessions": 0.0})
 	want(byMessage["server stopped"][0], map[string]any{"duration_ms": nil})
 }

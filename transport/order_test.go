@@ -1,0 +1,145 @@
+package transport_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"rtdb/transport"
+)
+
+// message is any message of the server's, about one key.
+type message struct {
+	ID       *int
+	Key      string
+	Value    uint64
+	Version  uint64
+	Revision *uint64
+}
+
+func (p *peer) next() (m message) {
+	p.t.Helper()
+	text := p.receive()
+	if err := json.Unmarshal([]byte(text), &m); err != nil {
+		p.t.Fatalf("%s: %v", text, err)
+	}
+	return m
+}
+
+// hotWriter sets a key to 1, 2, 3 …, whose versions are the same numbers,
+// until the test ends.
+func (w *wire) hotWriter(t *testing.T, key string) {
+	stop := make(chan struct{})
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for i := 1; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if _, err := w.keyspace.Set(context.Background(), key, fmt.Append(nil, i)); err != nil {
+				t.Errorf("Set: %v", err)
+				return
+			}
+			if i%10 == 0 { // as fast as a reader can follow
+				time.Sleep(100 * time.Microsecond)
+			}
+		}
+	})
+	t.Cleanup(func() { close(stop); writer.Wait() })
+}
+
+// What a subscriber gets of a key, by updates and by asking, never goes back.
+func TestAGetIsInOrderWithTheUpdates(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	p := w.dial(t)
+	p.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0}`)
+	w.hotWriter(t, "k")
+	var asker sync.WaitGroup
+	const gets = 3000
+	asker.Go(func() {
+		for range gets {
+			p.send(`{"action":"get","key":"k","id":7}`)
+		}
+	})
+	var last uint64
+	for answered := 0; answered < gets; {
+		m := p.next()
+		if m.Value < last {
+			t.Fatalf("a reply or update with value %d came after one with %d", m.Value, last)
+		}
+		last = m.Value
+		if m.ID != nil {
+			answered++
+		}
+	}
+	asker.Wait()
+}
+
+// The reply to a subscribe stands exactly between what the subscriber is not
+// told of, up to its revision, and what it is told of.
+func TestASubscribesReplyIsTheMark(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	w.hotWriter(t, "k")
+	p := w.dial(t)
+	for range 1000 {
+		p.send(`{"action":"subscribe","key":"k","id":1}`)
+		m := p.next()
+		if m.Revision == nil {
+			t.Fatalf("an update with value %d came before the reply to the subscribe", m.Value)
+		}
+		revision := *m.Revision
+		if m = p.next(); m.Value != revision+1 {
+			t.Fatalf("the first update after revision %d is %d", revision, m.Value)
+		}
+		last := m.Value
+		p.send(`{"action":"subscribe","key":"k","id":2}`) // again: once is enough
+		p.send(`{"action":"unsubscribe","key":"k","id":3}`)
+		for m = p.next(); m.ID == nil || *m.ID != 3; m = p.next() {
+			switch {
+			case m.Revision != nil && *m.Revision != last:
+				t.Fatalf("revision %d right after the update %d", *m.Revision, last)
+			case m.Revision == nil && m.Value != last+1:
+				t.Fatalf("update %d after %d", m.Value, last)
+			case m.Revision == nil:
+				last = m.Value
+			}
+		}
+	}
+}
+
+// The same for topics, which have no revision.
+func TestNothingOfATopicComesBeforeTheReply(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	p := w.dial(t)
+	stop := make(chan struct{})
+	var publisher sync.WaitGroup
+	publisher.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := w.keyspace.Publish(t.Context(), "t", []byte("1")); err != nil {
+				t.Errorf("Publish: %v", err)
+				return
+			}
+		}
+	})
+	defer publisher.Wait()
+	defer close(stop)
+	for range 1000 {
+		p.send(`{"action":"subscribe","topic":"t","id":1}`)
+		if m := p.next(); m.ID == nil {
+			t.Fatal("a message of the topic came before the reply to the subscribe")
+		}
+		p.send(`{"action":"unsubscribe","topic":"t","id":2}`)
+		for m := p.next(); m.ID == nil; m = p.next() {
+		}
+	}
+}
