@@ -272,7 +272,7 @@ func TestHandshakesThatAreRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = c.SetDeadline(time.Now().Add(patience))
-		answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+		answer, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: strings.TrimSpace(request[:4])})
 		if err != nil {
 			t.Fatal(err)
 		}
