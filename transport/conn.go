@@ -112,9 +112,12 @@ func (c *conn) mayClose() bool {
 
 func (c *conn) queueControl(frame *[]byte, p []byte) {
 	c.mu.Lock()
+	first := c.ping == nil && c.pong == nil
 	*frame = append((*frame)[:0], p...)
 	c.mu.Unlock()
-	c.session.Flush()
+	if first { // else it was asked for, and has not come to pass
+		c.session.Flush()
+	}
 }
 
 // takeControl appends the control frames that wait.
