@@ -31,7 +31,7 @@ type Options[M any] struct {
 
 	// OnPanic is told of the panic that stopped the actor, once, on the
 	// actor's goroutine, after later sends have begun to fail. Where it is
-	// nil a panic is not recovered, and ends the process like any other.
+	// nil a panic ends the process, like any other.
 	OnPanic func(Panic[M])
 }
 
@@ -190,12 +190,15 @@ func (a *Actor[M]) run() {
 	var batch []M
 	handled := true
 	defer func() {
-		if handled || a.onPanic == nil {
+		if handled {
 			return
 		}
 		value := recover()
-		if value == nil {
+		switch {
+		case value == nil:
 			value = errGoexit
+		case a.onPanic == nil:
+			panic(value)
 		}
 		a.fail(value, debug.Stack(), batch)
 	}()
@@ -277,7 +280,9 @@ func (a *Actor[M]) fail(value any, stack []byte, batch []M) {
 
 	// Before Shutdown returns, so that whoever waits for the end of this
 	// actor also waits for what its owner does about the panic.
-	a.onPanic(Panic[M]{Value: value, Stack: stack, Lost: lost})
+	if a.onPanic != nil {
+		a.onPanic(Panic[M]{Value: value, Stack: stack, Lost: lost})
+	}
 
 	a.mu.Lock()
 	a.parkLocked()

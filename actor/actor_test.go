@@ -333,6 +333,21 @@ func TestGoexitInAHandlerCountsAsAPanic(t *testing.T) {
 	})
 }
 
+func TestGoexitStopsAnActorThatHasNoOnPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var a actor.Actor[int]
+		a.Init(func([]int) { runtime.Goexit() }, actor.Options[int]{})
+		mustSend(t, &a, 1)
+		synctest.Wait()
+		if err := a.TrySend(2); !errors.Is(err, actor.ErrStopped) {
+			t.Errorf("TrySend: %v, want ErrStopped", err)
+		}
+		if err := a.Shutdown(t.Context()); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+	})
+}
+
 func TestRetireLosesNoMessage(t *testing.T) {
 	for range 3000 {
 		var a actor.Actor[int]

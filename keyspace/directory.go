@@ -101,7 +101,8 @@ func (d *directory[N]) all(yield func(N) bool) {
 	d.nodes.Range(func(_, v any) bool { return yield(v.(N)) })
 }
 
-// shutdown has every actor refuse, then waits until all have drained.
+// shutdown refuses what comes from now on, and drains one actor after the
+// other.
 func (d *directory[N]) shutdown(ctx context.Context) error {
 	d.closed.Store(true)
 	for n := range d.all {

@@ -40,7 +40,7 @@ func (k *key) load() state {
 }
 
 // held tells whether anything keeps the key in the directory.
-func (k *key) held() bool { return k.load().value != nil || len(k.subscribers) > 0 }
+func (k *key) held() bool { return k.load().value != nil || k.subscribers.any() }
 
 // handle takes the batch in order. A run of writes is one commit; what stands
 // between runs sees the writes before it, and none of those behind it.
@@ -150,7 +150,7 @@ func (k *key) advance(w Write) {
 }
 
 func (k *key) tell(w Write) {
-	if len(k.subscribers) > 0 {
+	if k.subscribers.any() {
 		k.subscribers.deliver(newKeyUpdate(w))
 	}
 }

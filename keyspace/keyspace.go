@@ -21,6 +21,8 @@ var (
 	// ErrInternal means that the actor panicked over the request. Whether a
 	// write took effect is not known.
 	ErrInternal = errors.New("keyspace: actor panicked")
+
+	errNoValue = errors.New("keyspace: set without a value")
 )
 
 // Options are the settings of a [Keyspace]. The zero value keeps all in memory.
@@ -104,7 +106,7 @@ func (ks *Keyspace) Get(key string) (Entry, error) {
 // Set returns its cause, and whether the write took effect is not known.
 func (ks *Keyspace) Set(ctx context.Context, key string, value []byte) (version uint64, err error) {
 	if value == nil {
-		panic("keyspace: Set with a nil value")
+		return 0, errNoValue
 	}
 	if err := CheckName(key); err != nil {
 		return 0, err

@@ -1,6 +1,9 @@
 package keyspace
 
-import "sync"
+import (
+	"maps"
+	"sync"
+)
 
 // An op is what a request asks for.
 type op uint8
@@ -58,25 +61,37 @@ func (p *requestPool) put(r *request) {
 }
 
 // subscribers is who gets the updates of one name. Only its actor touches it.
-type subscribers map[Subscriber]struct{}
+type subscribers struct {
+	set  map[Subscriber]struct{}
+	peak int // what the map has had room for: a map does not shrink
+}
 
 func (s *subscribers) add(x Subscriber) {
-	if *s == nil {
-		*s = make(subscribers, 1)
+	if s.set == nil {
+		s.set = make(map[Subscriber]struct{}, 1)
 	}
-	(*s)[x] = struct{}{}
+	s.set[x] = struct{}{}
+	s.peak = max(s.peak, len(s.set))
 }
 
-// remove gives the map up with its last subscriber: a map does not shrink.
+// remove gives the map up where it is empty, or far too large.
 func (s *subscribers) remove(x Subscriber) {
-	delete(*s, x)
-	if len(*s) == 0 {
-		*s = nil
+	const small = 64
+	delete(s.set, x)
+	switch n := len(s.set); {
+	case n == 0:
+		*s = subscribers{}
+	case s.peak > small && n < s.peak/4:
+		fresh := make(map[Subscriber]struct{}, n)
+		maps.Copy(fresh, s.set)
+		*s = subscribers{set: fresh, peak: n}
 	}
 }
 
-func (s subscribers) deliver(u *Update) {
-	for x := range s {
+func (s *subscribers) any() bool { return len(s.set) > 0 }
+
+func (s *subscribers) deliver(u *Update) {
+	for x := range s.set {
 		x.Deliver(u)
 	}
 }

@@ -46,10 +46,10 @@ type memory struct {
 }
 
 // NewMemory returns a Store that keeps nothing and gives its first write the
-// version first.
+// version first, or 1 where that is 0: 0 is the version of no write.
 func NewMemory(first uint64) Store {
 	m := new(memory)
-	m.last.Store(first - 1)
+	m.last.Store(max(first, 1) - 1)
 	return m
 }
 

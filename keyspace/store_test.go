@@ -55,3 +55,10 @@ func TestVersionsStartAtTheClock(t *testing.T) {
 		t.Errorf("first version %d, want the clock's microseconds, from %d on", v, before)
 	}
 }
+
+func TestNoWriteHasVersion0(t *testing.T) {
+	ks := open(t, keyspace.Options{Store: keyspace.NewMemory(0)})
+	if v := mustSet(t, ks, "k", "1"); v != 1 {
+		t.Errorf("first version %d, want 1", v)
+	}
+}

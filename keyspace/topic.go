@@ -35,12 +35,12 @@ func (t *topic) handle(batch []*request) {
 		default:
 			batch[i] = nil
 			r.answer(0, nil) // a publisher need not wait for others to be told
-			if len(t.subscribers) > 0 {
+			if t.subscribers.any() {
 				t.subscribers.deliver(newTopicUpdate(t.name, value))
 			}
 		}
 	}
-	if len(t.subscribers) == 0 && t.Retire() {
+	if !t.subscribers.any() && t.Retire() {
 		t.keyspace.topics.remove(t.name, t)
 	}
 }
@@ -48,7 +48,7 @@ func (t *topic) handle(batch []*request) {
 // panicked puts an heir with the topic's subscribers in its place.
 func (t *topic) panicked(p actor.Panic[*request]) {
 	t.subscribers.settle(p.Lost)
-	if len(t.subscribers) > 0 {
+	if t.subscribers.any() {
 		heir := t.keyspace.newTopic(t.name)
 		heir.subscribers = t.subscribers
 		t.keyspace.topics.replace(t.name, t, heir)

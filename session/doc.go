@@ -11,8 +11,9 @@
 //
 // The transport's reader, one goroutine for each client, calls Subscribe,
 // Reply and their like. It answers requests in the order they came, so replies
-// and updates have one order: nothing of a name comes after the reply to its
-// unsubscribe.
+// and updates have one order: the reply to a subscribe, and to a get of a key
+// that is subscribed to, is queued by the key's actor, in its place among the
+// updates; and nothing of a name comes after the reply to its unsubscribe.
 //
 // # Slow clients
 //

@@ -15,11 +15,6 @@ import (
 // not say.
 const DefaultMaxPendingBytes = 1 << 20
 
-// chunkBytes is how much is handed to the Conn at once, at least, when that
-// much waits: large enough that a system call costs little for each byte,
-// small enough to look now and then whether the session has ended.
-const chunkBytes = 32 << 10
-
 var (
 	// ErrTooSlow ends a session whose client lets too much wait.
 	ErrTooSlow = errors.New("session: client too slow")
@@ -49,6 +44,11 @@ type Options struct {
 	// MaxPendingBytes is how much may wait before the client is too slow.
 	// 0 means DefaultMaxPendingBytes.
 	MaxPendingBytes int
+
+	// OnLag is told, at most once each LagInterval, that the client has
+	// fallen behind. Where it is nil nobody is. It is called by the session's
+	// actor.
+	OnLag func(Lag)
 
 	// OnPanic is told of a panic of the session's actor. Where it is nil
 	// nobody is. The session ends with ErrInternal.
@@ -86,25 +86,11 @@ type Session struct {
 	mu    sync.Mutex
 	cause error // of the end; the first counts
 
-	said bool // Close was called on conn; the actor's own
+	lag  lagWatch // the actor's own
+	said bool     // Close was called on conn; the actor's own
 
 	keys, topics map[string]struct{} // the reader's own
 }
-
-// mail is what waits for the client.
-type mail struct {
-	message []byte
-	kind    kind
-}
-
-type kind uint8
-
-const (
-	update kind = iota
-	reply
-	wake // nothing of ours, but the Conn has something to send
-	end  // nothing is sent after it
-)
 
 // New returns a session of a client that subscribes to nothing. The caller
 // ends it with End.
@@ -117,6 +103,7 @@ func New(ks *keyspace.Keyspace, conn Conn, o Options) *Session {
 		conn:       conn,
 		maxPending: int64(o.MaxPendingBytes),
 		drained:    make(chan struct{}, 1),
+		lag:        lagWatch{report: o.OnLag},
 	}
 	s.out.Init(s.handle, actor.Options[mail]{
 		// No update is shorter than 16 bytes, so it is the bytes that
@@ -141,13 +128,13 @@ func (s *Session) Deliver(u *keyspace.Update) {
 	}
 	message := u.Message()
 	size := int64(len(message))
-	// What waited before counts: the longest value still reaches a client
-	// that keeps up, whatever the limit.
+	// What waited before counts, so that one value may be longer than what
+	// may wait.
 	if s.pending.Add(size)-size > s.maxPending {
 		s.Abort(ErrTooSlow)
 		return
 	}
-	if err := s.out.TrySend(mail{message, update}); errors.Is(err, actor.ErrFull) {
+	if err := s.out.TrySend(mail{message: message, update: u}); errors.Is(err, actor.ErrFull) {
 		s.Abort(ErrTooSlow)
 	}
 }
@@ -172,7 +159,7 @@ func (s *Session) queueReply(message []byte) error {
 		return s.Cause()
 	}
 	s.pending.Add(int64(len(message)))
-	if err := s.out.TrySend(mail{message, reply}); err != nil {
+	if err := s.out.TrySend(mail{message: message}); err != nil {
 		if errors.Is(err, actor.ErrFull) {
 			s.Abort(ErrTooSlow)
 		}
@@ -336,77 +323,4 @@ func (s *Session) End(ctx context.Context) (Stats, error) {
 		return stats, fmt.Errorf("session: end: %w", err)
 	}
 	return stats, nil
-}
-
-// handle sends what waits, chunk by chunk.
-func (s *Session) handle(batch []mail) {
-	if s.said {
-		return
-	}
-	chunk := chunks.Get().(*[][]byte)
-	defer chunks.Put(chunk)
-	for len(batch) > 0 && s.phase.Load() != cut {
-		n, updates, size := gather(batch, chunk)
-		if n > 0 {
-			err := s.send(*chunk, size)
-			clear(*chunk)
-			if err != nil {
-				s.Abort(err)
-				break
-			}
-			s.delivered.Add(updates)
-		}
-		if n < len(batch) && batch[n].kind == end {
-			s.hangUp()
-			return
-		}
-		batch = batch[n:]
-	}
-	if s.phase.Load() == cut {
-		s.hangUp()
-	}
-}
-
-var chunks = sync.Pool{New: func() any { return new([][]byte) }}
-
-// gather fills chunk with the first messages of batch, up to chunkBytes and
-// not past an end, and returns how many it took, how many of those are
-// updates, and their size in bytes.
-func gather(batch []mail, chunk *[][]byte) (n int, updates uint64, size int64) {
-	*chunk = (*chunk)[:0]
-	for _, m := range batch {
-		if m.kind == end || size >= chunkBytes {
-			break
-		}
-		n++
-		switch m.kind {
-		case wake:
-			continue
-		case update:
-			updates++
-		}
-		*chunk = append(*chunk, m.message)
-		size += int64(len(m.message))
-	}
-	return n, updates, size
-}
-
-func (s *Session) send(messages [][]byte, size int64) error {
-	if s.pending.Add(-size) <= s.maxPending/2 {
-		s.wakeReader()
-	}
-	return s.conn.Send(messages)
-}
-
-func (s *Session) hangUp() {
-	s.said = true
-	s.conn.Close(s.Cause())
-}
-
-// wakeReader lets a Reply that waits for room look again.
-func (s *Session) wakeReader() {
-	select {
-	case s.drained <- struct{}{}:
-	default:
-	}
 }

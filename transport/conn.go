@@ -23,6 +23,10 @@ const (
 	// stallTimeout is how long a client may take no byte.
 	stallTimeout = 10 * time.Second
 
+	// messageTimeout is how long a message may take, from its first frame's
+	// header to its last byte.
+	messageTimeout = 10 * time.Second
+
 	// closeTimeout is how long the server waits for the client's close
 	// frame after it has sent its own.
 	closeTimeout = time.Second
@@ -50,6 +54,7 @@ const (
 type conn struct {
 	net.Conn
 	early   []byte           // what net/http had read before the hijack; the reader's own
+	message atomic.Int32     // a message state: the reader's, but at the end the session reads too
 	session *session.Session // set before the first read or write
 	linger  atomic.Bool      // the client is sending what is too big
 	closing atomic.Bool      // the session is closing the WebSocket
@@ -58,6 +63,7 @@ type conn struct {
 
 	mu         sync.Mutex
 	ping, pong []byte // frames that go out with the session's next write
+	closeSent  bool   // the time to read is then the close frame's
 
 	writing sync.Mutex // held for whole frames
 	done    error      // why nothing more is written
@@ -72,7 +78,40 @@ func (c *conn) Read(p []byte) (int, error) {
 		}
 		return n, nil
 	}
+	if c.message.CompareAndSwap(inMessage, timedMessage) {
+		// Only here, when a message does not come at once, for a deadline
+		// for each would cost more than most messages.
+		c.limitRead(time.Now().Add(messageTimeout))
+	}
 	return c.Conn.Read(p)
+}
+
+// The message states.
+const (
+	betweenMessages = iota
+	inMessage
+	timedMessage // and it has to be complete in time
+)
+
+func (c *conn) beginMessage() { c.message.Store(inMessage) }
+
+// endMessage reports whether the message had a time to be complete in.
+func (c *conn) endMessage() (timed bool) {
+	timed = c.message.Swap(betweenMessages) == timedMessage
+	if timed {
+		c.limitRead(time.Time{})
+	}
+	return timed
+}
+
+// limitRead sets the time until which reads may take, but where a close frame
+// has set it for good.
+func (c *conn) limitRead(until time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closeSent {
+		_ = c.SetReadDeadline(until) // it fails where the next read fails
+	}
 }
 
 // Write is the library's. Each call is one control frame: the library flushes
@@ -151,6 +190,9 @@ func (c *conn) writeClose(p []byte) error {
 	if c.linger.Load() {
 		wait = lingerTimeout
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closeSent = true
 	return c.SetReadDeadline(time.Now().Add(wait))
 }
 
@@ -178,8 +220,9 @@ func (c *conn) writeMessages(messages [][]byte) error {
 	return err
 }
 
-// writeLocked writes p, for as long as the client takes a byte now and then.
-// After an error a frame may be cut in two, so nothing more is written.
+// writeLocked writes p, for as long as the client takes a byte now and then;
+// once the session has ended, taking bytes buys no more time. After an error a
+// frame may be cut in two, so nothing more is written.
 func (c *conn) writeLocked(p []byte) error {
 	progress := time.Now()
 	for len(p) > 0 && c.done == nil {
@@ -189,7 +232,7 @@ func (c *conn) writeLocked(p []byte) error {
 		n, err := c.Conn.Write(p)
 		c.written.Add(uint64(n))
 		p = p[n:]
-		if n > 0 {
+		if n > 0 && !c.session.Ended() {
 			progress = time.Now()
 		}
 		switch late := errors.Is(err, os.ErrDeadlineExceeded); {

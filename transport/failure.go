@@ -91,6 +91,7 @@ var (
 	errNotUTF8    = errors.New("transport: text message that is not UTF-8")
 	errTooBig     = errors.New("transport: message over the size limit")
 	errNoPong     = errors.New("transport: no pong")
+	errTooLong    = errors.New("transport: message not complete in time")
 	errStalled    = errors.New("transport: client takes no bytes")
 	errRestart    = errors.New("transport: server shutting down")
 	errNotAllowed = errors.New("transport: client broke the WebSocket protocol")
@@ -116,6 +117,8 @@ func endingOf(cause error) ending {
 		return ending{websocket.StatusInvalidFramePayloadData, "text message is not UTF-8", false}
 	case errors.Is(cause, errNoPong):
 		return ending{websocket.StatusPolicyViolation, "no pong in time", false}
+	case errors.Is(cause, errTooLong):
+		return ending{websocket.StatusPolicyViolation, "message took too long", false}
 	case errors.Is(cause, errTooBig):
 		return ending{websocket.StatusMessageTooBig, "message too big", false}
 	case errors.Is(cause, errRestart):

@@ -111,10 +111,13 @@ func FuzzRequest(f *testing.F) {
 			if code := transport.Code(got.Err); !strings.HasPrefix(code, "invalid_") && code != "too_large" {
 				t.Fatalf("%q: code %s", data, code)
 			}
+			if isRequest(t, data, members) {
+				t.Fatalf("refused %q: %v", data, got.Err)
+			}
 			return
 		}
-		for name := range members {
-			if !strings.Contains(" id action key topic value ", " "+name+" ") {
+		for name, raw := range members {
+			if string(raw) != "null" && !strings.Contains(" id action key topic value ", " "+name+" ") {
 				t.Fatalf("accepted the unknown field %q of %q", name, data)
 			}
 		}
@@ -142,6 +145,65 @@ func FuzzRequest(f *testing.F) {
 			t.Fatalf("value %q of %q, want %q", got.Value, data, want.Bytes())
 		}
 	})
+}
+
+// isRequest reports whether an object is certainly a good request. Escapes are
+// left out: encoding/json takes lone surrogates for something else.
+func isRequest(t *testing.T, data []byte, members map[string]json.RawMessage) bool {
+	if bytes.Contains(data, []byte(`\u`)) || len(data) > 1000 || depth(t, data) > 64 {
+		return false
+	}
+	has := func(name string) bool {
+		raw, ok := members[name]
+		return ok && string(raw) != "null"
+	}
+	for name := range members {
+		switch name {
+		case "action", "key", "topic":
+			var s *string
+			if json.Unmarshal(members[name], &s) != nil {
+				return false
+			}
+		case "id":
+			var v any
+			if json.Unmarshal(members[name], &v) != nil {
+				return false // a number that is too large for a float
+			}
+			switch v.(type) {
+			case nil, string, float64:
+			default:
+				return false
+			}
+		case "value":
+		default:
+			if has(name) {
+				return false
+			}
+		}
+	}
+	return has("action") && !(has("key") && has("topic")) && !duplicates(t, data)
+}
+
+// duplicates reports whether the object has an unknown name that comes twice:
+// encoding/json keeps the last, and an unknown name is refused wherever it is.
+func duplicates(t *testing.T, data []byte) bool {
+	d := json.NewDecoder(bytes.NewReader(data))
+	if _, err := d.Token(); err != nil {
+		return true
+	}
+	seen := make(map[any]bool)
+	for d.More() {
+		name, err := d.Token()
+		if err != nil || seen[name] {
+			return true
+		}
+		seen[name] = true
+		var skip json.RawMessage
+		if d.Decode(&skip) != nil {
+			return true
+		}
+	}
+	return false
 }
 
 func TestLoneSurrogates(t *testing.T) {

@@ -63,7 +63,7 @@ func inBubble(t *testing.T, test func(t *testing.T, p *piped)) {
 			t.Fatal(err)
 		}
 		logger := zerolog.New(p.log)
-		p.Server = transport.NewServer(p.keyspace, transport.Options{Logger: &logger})
+		p.Server = transport.NewServer(p.keyspace, transport.Options{Logger: logger})
 		var serving sync.WaitGroup
 		serving.Go(func() {
 			if err := p.Serve(p.listener); err != nil {
@@ -240,6 +240,158 @@ func TestAPingDoesNotCutAStalledClientOff(t *testing.T) {
 		if pongs != "2" {
 			t.Errorf("pongs %q, want that of the last ping, which answers for all", pongs)
 		}
+		synctest.Wait()
+	})
+}
+
+// One whose queue is over the limit is closed, also where it takes a byte now
+// and then: that buys it one stall time-out, and no more.
+func TestATooSlowClientCannotTrickleOn(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *piped) {
+		c := p.dial(t)
+		if err := c.WriteMessage(websocket.TextMessage, []byte(`{"action":"subscribe","key":"k"}`)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		for range 30 {
+			if _, err := p.keyspace.Set(t.Context(), "k", []byte(quote(strings.Repeat("x", 60_000)))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		start := time.Now()
+		for {
+			time.Sleep(9 * time.Second)
+			if _, err := c.NetConn().Read(make([]byte, 100)); err != nil {
+				break
+			}
+			if time.Since(start) > time.Minute {
+				t.Fatal("it is still there after a minute")
+			}
+		}
+		synctest.Wait()
+		if e := p.log.lines(t, "session closed"); len(e) != 1 || e[0]["code"] != 4008.0 {
+			t.Errorf("logged %v, want 4008", e)
+		}
+		_ = c.Close()
+	})
+}
+
+// A message that never ends does not keep a connection, though pongs come.
+func TestAMessageThatTakesTooLong(t *testing.T) {
+	for name, fragment := range map[string]string{"empty": "", "a byte": "x"} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, p *piped) {
+				c := p.dial(t)
+				var sender sync.WaitGroup
+				sender.Go(func() {
+					frame := append([]byte{0x01, 0x80 | byte(len(fragment)), 0, 0, 0, 0}, fragment...)
+					for {
+						if _, err := c.NetConn().Write(frame); err != nil {
+							return
+						}
+						frame[0] = 0 // a continuation
+						time.Sleep(time.Second)
+					}
+				})
+				code, after := closing(c)
+				if code != 1008 || after > 11*time.Second {
+					t.Errorf("ended with %d after %v, want 1008 after 10s", code, after)
+				}
+				_ = c.Close()
+				sender.Wait()
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+// One that is slow, but not that slow, and then none for a long while, is fine.
+func TestAMessageInTimeIsFine(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *piped) {
+		c := p.dial(t)
+		start := time.Now()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			// All before the first ping: the answer to that sets a deadline
+			// for writes.
+			for _, pause := range []time.Duration{8 * time.Second, time.Second} {
+				_, _ = c.NetConn().Write([]byte("\x01\x81\x00\x00\x00\x00{"))
+				time.Sleep(pause)
+				_, _ = c.NetConn().Write([]byte("\x80\x81\x00\x00\x00\x00}"))
+				time.Sleep(11 * time.Second) // longer than a message may take
+			}
+		}()
+		_ = c.SetReadDeadline(time.Now().Add(time.Hour))
+		for range 2 {
+			if _, m, err := c.ReadMessage(); err != nil || errorCode(t, string(m)) != "invalid_request" {
+				t.Fatalf("after %v: %s %v, want an answer\n%s", time.Since(start), m, err, p.log.text())
+			}
+		}
+		<-done
+		if p.Sessions() != 1 {
+			t.Error("the session has ended")
+		}
+		_ = c.Close()
+		synctest.Wait()
+	})
+}
+
+// A client that is still sending what is too big is waited for, and so reads
+// why it was refused.
+func TestASlowSenderOfTooMuchIsTold(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *piped) {
+		c := p.dial(t)
+		c.SetCloseHandler(func(int, string) error { return nil }) // it would set a deadline for writes
+		sent := make(chan error, 1)
+		go func() {
+			const size = 2 << 20
+			_, err := c.NetConn().Write([]byte("\x81\xff\x00\x00\x00\x00\x00\x20\x00\x00\x00\x00\x00\x00"))
+			for range 16 {
+				if err == nil {
+					_, err = c.NetConn().Write(make([]byte, size/16))
+				}
+				time.Sleep(500 * time.Millisecond)
+			}
+			sent <- err
+		}()
+		if code, _ := closing(c); code != 1009 {
+			t.Errorf("close code %d, want 1009", code)
+		}
+		if err := <-sent; err != nil {
+			t.Errorf("the connection was cut while the client was sending: %v", err)
+		}
+		_ = c.Close()
+		synctest.Wait()
+	})
+}
+
+// A client that lags is in the log, with how much and how long.
+func TestALaggingClientIsLogged(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *piped) {
+		c := p.dial(t)
+		if err := c.WriteMessage(websocket.TextMessage, []byte(`{"action":"subscribe","key":"k"}`)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		for i := range 301 {
+			if _, err := p.keyspace.Set(t.Context(), "k", fmt.Append(nil, i%10)); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		time.Sleep(2 * time.Second)
+		for range 301 {
+			if _, _, err := c.ReadMessage(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		e := p.log.lines(t, "session lagging")
+		if len(e) != 1 || e[0]["level"] != "warn" || e[0]["pending_keys"] != 1.0 || e[0]["pending_bytes"] != 300.0*21 ||
+			e[0]["lag_ms"] != 2000.0 || e[0]["session"] == nil {
+			t.Errorf("logged %v", e)
+		}
+		_ = c.Close()
 		synctest.Wait()
 	})
 }

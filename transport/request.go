@@ -53,7 +53,7 @@ func parseRequest(data []byte, maxValueBytes int) (r request, err error) {
 		case "value":
 			r.value = valueField(v, maxValueBytes)
 		default:
-			if r.fault == nil {
+			if r.fault == nil && !v.isNull() { // null is absent
 				r.fault = refuse(codeInvalidRequest, "unknown field %s", quoted(name))
 			}
 		}

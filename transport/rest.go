@@ -79,7 +79,7 @@ func (s *Server) readWrite(w http.ResponseWriter, r *http.Request) ([]byte, erro
 	case errors.Is(err, errTooBig):
 		return nil, s.tooLarge()
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, &failure{codeInvalidRequest, "the body took too long", http.StatusRequestTimeout}
+		return nil, refuse(codeInvalidRequest, "the body took too long: %v at most are allowed", requestTimeout)
 	case err != nil:
 		return nil, refuse(codeInvalidRequest, "the body could not be read to its end")
 	}

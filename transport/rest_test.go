@@ -81,6 +81,15 @@ func TestBodiesThatAreNotUTF8(t *testing.T) {
 	w.want(t, "GET", "/data/k", "", 404, "not_found")
 }
 
+func TestRequestsForNoPath(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	for _, method := range []string{"GET", "POST"} {
+		if got := w.raw(t, method+" * HTTP/1.1\r\nHost: rtdb\r\n\r\n"); !strings.HasPrefix(got, `404 {"error":{"code":"not_found"`) {
+			t.Errorf("%s *: %s, want 404", method, got)
+		}
+	}
+}
+
 func TestHeaders(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	for _, test := range []struct{ method, path, body string }{

@@ -19,16 +19,18 @@ type handler func(w http.ResponseWriter, r *http.Request) error
 
 // An endpoint is what answers at one path.
 type endpoint struct {
-	route   string // as the log has it
-	methods map[string]handler
-	allow   string // the methods, as in the header of that name
+	server   *Server
+	route    string // as the log has it
+	methods  map[string]handler
+	allow    string // the methods, as in the header of that name
+	whenGone bool   // it answers while the server is draining, too
 }
 
-func newEndpoint(route string, methods map[string]handler) *endpoint {
+func (s *Server) endpoint(route string, methods map[string]handler) *endpoint {
 	if get, ok := methods[http.MethodGet]; ok {
 		methods[http.MethodHead] = get // net/http leaves the body out
 	}
-	e := &endpoint{route: route, methods: methods}
+	e := &endpoint{server: s, route: route, methods: methods}
 	allow := []string{http.MethodOptions}
 	for m := range methods {
 		allow = append(allow, m)
@@ -38,28 +40,29 @@ func newEndpoint(route string, methods map[string]handler) *endpoint {
 	return e
 }
 
-// routes returns the server's paths.
-func (s *Server) routes() *http.ServeMux {
-	mux := http.NewServeMux()
-	for pattern, e := range map[string]*endpoint{
-		"/data/{name...}": newEndpoint(keyRoute, map[string]handler{
-			http.MethodGet:    s.getKey,
-			http.MethodPost:   s.setKey,
-			http.MethodPut:    s.setKey,
-			http.MethodDelete: s.deleteKey,
-		}),
-		"/topics/{name...}": newEndpoint(topicRoute, map[string]handler{http.MethodPost: s.publish}),
-		"/ws":               newEndpoint("/ws", map[string]handler{http.MethodGet: s.serveWebSocket}),
-		"/healthz":          newEndpoint("/healthz", map[string]handler{http.MethodGet: s.alive}),
-		"/readyz":           newEndpoint("/readyz", map[string]handler{http.MethodGet: s.alive}),
-	} {
-		mux.Handle(pattern, e)
-	}
-	mux.Handle("/", notFound{})
+// addRoutes makes the server's paths.
+func (s *Server) addRoutes() {
+	key := s.endpoint(keyRoute, map[string]handler{
+		http.MethodGet:    s.getKey,
+		http.MethodPost:   s.setKey,
+		http.MethodPut:    s.setKey,
+		http.MethodDelete: s.deleteKey,
+	})
+	health := s.endpoint("/healthz", map[string]handler{http.MethodGet: s.alive})
+	health.whenGone = true
+	s.any = &endpoint{server: s, route: "*", allow: key.allow}
+	s.nothing = &endpoint{server: s, route: "none"}
+
+	s.mux = http.NewServeMux()
+	s.mux.Handle("/data/{name...}", key)
+	s.mux.Handle("/topics/{name...}", s.endpoint(topicRoute, map[string]handler{http.MethodPost: s.publish}))
+	s.mux.Handle("/ws", s.endpoint("/ws", map[string]handler{http.MethodGet: s.serveWebSocket}))
+	s.mux.Handle("/healthz", health)
+	s.mux.Handle("/readyz", s.endpoint("/readyz", map[string]handler{http.MethodGet: s.alive}))
+	s.mux.Handle("/", s.nothing)
 	// Without these the mux would redirect them to what stands below.
-	mux.Handle("/data", notFound{})
-	mux.Handle("/topics", notFound{})
-	return mux
+	s.mux.Handle("/data", s.nothing)
+	s.mux.Handle("/topics", s.nothing)
 }
 
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -71,6 +74,14 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) error {
+	if e.server.isDraining() && !e.whenGone {
+		w.Header().Set("Connection", "close")
+		w.Header().Set("Retry-After", "1")
+		return errDraining
+	}
+	if e.allow == "" {
+		return refuse(codeNotFound, "there is nothing at this path")
+	}
 	if r.Method == http.MethodOptions {
 		w.Header().Set("Allow", e.allow)
 		w.WriteHeader(http.StatusNoContent)
@@ -89,12 +100,6 @@ func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) error {
 		return refuse(codeInvalidRequest, "unknown query parameter %s", quoted(strings.ToValidUTF8(name, "\uFFFD")))
 	}
 	return h(w, r)
-}
-
-type notFound struct{}
-
-func (notFound) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	fail(w, r, refuse(codeNotFound, "there is nothing at this path"))
 }
 
 // literally returns the request in a shape in which the mux does not clean its
@@ -120,5 +125,5 @@ func literally(r *http.Request) (*http.Request, bool) {
 		clone.URL.RawPath = prefix + strings.ReplaceAll(url.PathEscape(name), ".", "%2E")
 		return &clone, true
 	}
-	return r, escaped == path.Clean(escaped)
+	return r, path.IsAbs(escaped) && escaped == path.Clean(escaped)
 }

@@ -32,7 +32,7 @@ const (
 // Options are the settings of a [Server]. The zero value is ready to use, and
 // logs nothing.
 type Options struct {
-	Logger        *zerolog.Logger
+	Logger        zerolog.Logger
 	MaxValueBytes int // the longest value, in bytes as it is kept; 0 means DefaultMaxValueBytes
 }
 
@@ -45,6 +45,8 @@ type Server struct {
 	http       http.Server
 	unused     unusedConns
 	mux        *http.ServeMux
+	nothing    *endpoint // at a path that is none of ours
+	any        *endpoint // what * stands for in OPTIONS *
 
 	lifetime context.Context // of what sessions ask of the keyspace
 	end      context.CancelFunc
@@ -63,15 +65,12 @@ func NewServer(ks *keyspace.Keyspace, o Options) *Server {
 	}
 	s := &Server{
 		keyspace:   ks,
-		log:        zerolog.Nop(),
+		log:        o.Logger,
 		maxValue:   o.MaxValueBytes,
 		maxMessage: o.MaxValueBytes + messageOverhead,
 		clients:    make(map[*client]struct{}),
 	}
-	if o.Logger != nil {
-		s.log = *o.Logger
-	}
-	s.mux = s.routes()
+	s.addRoutes()
 	s.lifetime, s.end = context.WithCancel(context.Background())
 	s.http = http.Server{
 		Handler:                      s,
@@ -85,7 +84,7 @@ func NewServer(ks *keyspace.Keyspace, o Options) *Server {
 		ConnContext:                  s.unused.context,
 		ConnState:                    s.unused.state,
 	}
-	s.unused.conns = make(map[net.Conn]bool)
+	s.unused.conns = make(map[net.Conn]struct{})
 	s.http.RegisterOnShutdown(s.unused.close) // once the listeners are closed
 	return s
 }
@@ -102,27 +101,20 @@ func (s *Server) Serve(l net.Listener) error {
 // ServeHTTP answers one request. It is for Serve; other servers may use it too.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	defer s.unused.use(r)()
+	s.unused.used(r)
 	res := &response{ResponseWriter: w, route: "none"}
 	s.route(res, r)
 	s.logHTTP(res, r, time.Since(start))
 }
 
 func (s *Server) route(w *response, r *http.Request) {
-	if r.URL.Path != "/healthz" && s.isDraining() {
-		w.Header().Set("Connection", "close")
-		w.Header().Set("Retry-After", "1")
-		fail(w, r, errDraining)
-		return
-	}
 	if r.Method == http.MethodOptions && r.RequestURI == "*" { // the server as a whole
-		w.Header().Set("Allow", "DELETE, GET, HEAD, OPTIONS, POST, PUT")
-		w.WriteHeader(http.StatusNoContent)
+		s.any.ServeHTTP(w, r)
 		return
 	}
 	literal, ok := literally(r)
 	if !ok {
-		notFound{}.ServeHTTP(w, r)
+		s.nothing.ServeHTTP(w, r)
 		return
 	}
 	s.mux.ServeHTTP(w, literal)
@@ -151,7 +143,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		closers.Go(func() { c.hangUp(errRestart) })
 	}
 	s.mu.Unlock()
-	s.http.SetKeepAlivesEnabled(false)
 
 	gone := make(chan struct{})
 	var waiter sync.WaitGroup

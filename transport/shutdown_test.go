@@ -1,9 +1,11 @@
 package transport_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -53,8 +55,42 @@ func TestShutdownDrainsInOrder(t *testing.T) {
 	}()
 	<-arrived
 
+	// A connection that is kept alive is answered too, and not just closed.
+	kept, err := net.Dial("tcp", w.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kept.Close()
+	keptReader := bufio.NewReader(kept)
+	ask := func() int {
+		t.Helper()
+		_ = kept.SetDeadline(time.Now().Add(patience))
+		if _, err := kept.Write([]byte("GET /readyz HTTP/1.1\r\nHost: rtdb\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.ReadResponse(keptReader, nil)
+		if err != nil {
+			t.Fatalf("on a connection that was kept alive: %v", err)
+		}
+		defer answer.Body.Close()
+		if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+			t.Fatal(err)
+		}
+		return answer.StatusCode
+	}
+	if got := ask(); got != 200 {
+		t.Errorf("/readyz before: %d", got)
+	}
 	ended := w.startShutdown(t, patience)
 	screen.wantClose(1012)
+	if got := ask(); got != 503 {
+		t.Errorf("/readyz while draining, on a connection that was kept alive: %d, want 503", got)
+	}
+	for _, e := range w.log.lines(t, "http request") {
+		if e["route"] == "/readyz" && e["level"] != "debug" {
+			t.Errorf("a health check at %v", e["level"])
+		}
+	}
 	for path, want := range map[string]string{
 		"/readyz": "unavailable", "/data/k": "unavailable", "/ws": "unavailable", "/nothing": "unavailable", "/healthz": "",
 	} {

@@ -7,14 +7,14 @@ import (
 	"sync"
 )
 
-// unusedConns knows the connections on which no request has begun, or none is
-// going on: a preconnect, a health check that only connects, half a header.
-// http.Server.Shutdown waits 5 s for those that are new to send a request,
-// which nobody would answer; a shutdown closes them instead.
+// unusedConns knows the connections on which no request has come yet: a
+// preconnect, a health check that only connects, half a header.
+// http.Server.Shutdown waits 5 s for those to send a request, which nobody
+// would answer; a shutdown closes them instead.
 type unusedConns struct {
 	mu    sync.Mutex
 	ended bool
-	conns map[net.Conn]bool // true while a request is going on
+	conns map[net.Conn]struct{}
 }
 
 type connKey struct{}
@@ -34,26 +34,17 @@ func (u *unusedConns) state(c net.Conn, s http.ConnState) {
 	case s == http.StateNew && u.ended:
 		_ = c.Close()
 	case s == http.StateNew:
-		u.conns[c] = false
+		u.conns[c] = struct{}{}
 	}
 }
 
-// use marks the connection of a request until the function it returns is
-// called.
-func (u *unusedConns) use(r *http.Request) (unuse func()) {
-	c, ok := r.Context().Value(connKey{}).(net.Conn)
-	if !ok { // served by another http.Server
-		return func() {}
-	}
-	u.mark(c, true)
-	return func() { u.mark(c, false) }
-}
-
-func (u *unusedConns) mark(c net.Conn, used bool) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if _, ok := u.conns[c]; ok { // not hijacked
-		u.conns[c] = used
+// used forgets the connection of a request: from its first request on net/http
+// knows best when it may be closed.
+func (u *unusedConns) used(r *http.Request) {
+	if c, ok := r.Context().Value(connKey{}).(net.Conn); ok { // else another server's
+		u.mu.Lock()
+		delete(u.conns, c)
+		u.mu.Unlock()
 	}
 }
 
@@ -62,9 +53,7 @@ func (u *unusedConns) close() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.ended = true
-	for c, used := range u.conns {
-		if !used {
-			_ = c.Close()
-		}
+	for c := range u.conns {
+		_ = c.Close()
 	}
 }

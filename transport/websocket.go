@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/coder/websocket"
+	"github.com/rs/zerolog"
 
 	"rtdb/session"
 )
@@ -28,6 +30,7 @@ type client struct {
 	server   *Server
 	id       string
 	remote   string
+	log      zerolog.Logger
 	opened   time.Time
 	conn     *conn
 	ws       *websocket.Conn
@@ -68,9 +71,16 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) error {
 	}
 	ws.SetReadLimit(-1) // readMessage has the limit, and answers first
 	c.conn, c.ws = up.conn, ws
-	c.session = session.New(s.keyspace, c, session.Options{OnPanic: func(value any, stack []byte) {
-		s.log.Error().Str("session", c.id).Interface("error", value).Bytes("stack", stack).Msg("actor panicked")
-	}})
+	c.log = s.log.With().Str("session", c.id).Str("remote", c.remote).Logger()
+	c.session = session.New(s.keyspace, c, session.Options{
+		OnLag: func(l session.Lag) {
+			c.log.Warn().Int("pending_keys", l.PendingKeys).Int64("pending_bytes", l.PendingBytes).
+				Float64("lag_ms", milliseconds(l.Behind)).Msg("session lagging")
+		},
+		OnPanic: func(value any, stack []byte) {
+			c.log.Error().Str("error", fmt.Sprint(value)).Bytes("stack", stack).Msg("actor panicked")
+		},
+	})
 	c.conn.session = c.session
 	go c.serve()
 	return nil
@@ -101,8 +111,7 @@ func upgradeRequired(w http.ResponseWriter) error {
 // serve runs the session from its first message to its end.
 func (c *client) serve() {
 	defer c.server.sessions.Done()
-	log := c.server.log.With().Str("session", c.id).Str("remote", c.remote).Logger()
-	log.Info().Msg("session opened")
+	c.log.Info().Msg("session opened")
 	c.server.enter(c)
 	c.mu.Lock()
 	c.pinger = time.AfterFunc(pingInterval, c.ping)
@@ -129,7 +138,7 @@ func (c *client) serve() {
 	c.server.leave(c)
 
 	end := endingOf(c.session.Cause())
-	log.Info().Err(err).
+	c.log.Info().Err(err).
 		Str("reason", end.reason).Int("code", int(end.code)).
 		Float64("duration_ms", milliseconds(time.Since(c.opened))).
 		Uint64("received", c.received).Uint64("delivered", stats.Delivered).
@@ -164,7 +173,9 @@ var messageBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
 func (c *client) readOne(message io.Reader) error {
 	buffer := messageBuffers.Get().(*[]byte)
+	c.conn.beginMessage()
 	data, err := readAll((*buffer)[:0], message, c.server.maxMessage)
+	late := c.conn.endMessage()
 	defer func() {
 		if cap(data) <= maxKeptBuffer {
 			*buffer = data
@@ -175,6 +186,8 @@ func (c *client) readOne(message io.Reader) error {
 	case errors.Is(err, errTooBig):
 		c.conn.linger.Store(true)
 		return err
+	case late && errors.Is(err, os.ErrDeadlineExceeded):
+		return errTooLong
 	case err != nil:
 		return readError(err)
 	case !utf8.Valid(data):

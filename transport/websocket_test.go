@@ -348,7 +348,10 @@ func TestClientsLeaveNothingBehind(t *testing.T) {
 			clients.Go(func() {
 				p := w.dial(t)
 				for i := range 100 {
-					p.send(fmt.Sprintf(`{"action":"subscribe","key":"round%d/c%d/%d"}`, round, c, i))
+					key := fmt.Sprintf("round%d/c%d/%d", round, c, i)
+					p.send(`{"action":"subscribe","key":"` + key + `"}`)
+					p.send(`{"action":"set","key":"` + key + `","value":1}`)
+					p.send(`{"action":"delete","key":"` + key + `"}`)
 					p.send(fmt.Sprintf(`{"action":"subscribe","topic":"round%d/%d"}`, round, i))
 					p.send(fmt.Sprintf(`{"action":"get","key":"nothing/%d/%d"}`, c, i))
 				}
@@ -368,13 +371,17 @@ func TestClientsLeaveNothingBehind(t *testing.T) {
 	if n := w.Sessions(); n != 0 {
 		t.Errorf("%d sessions are left", n)
 	}
-	// A name that nobody holds is retired, and remembers nothing.
-	if err := w.keyspace.GetInOrder(t.Context(), "round1/c1/1", func(e keyspace.Entry) {
-		if e.Value != nil || e.Version != 0 {
-			t.Errorf("the key holds %+v", e)
+	// A key that is still subscribed to remembers the version of its delete;
+	// one that nobody holds is retired, and remembers nothing.
+	for c := range 20 {
+		key := fmt.Sprintf("round1/c%d/%d", c, 5*c)
+		if err := w.keyspace.GetInOrder(t.Context(), key, func(e keyspace.Entry) {
+			if e.Value != nil || e.Version != 0 {
+				t.Errorf("%s is still there: %+v", key, e)
+			}
+		}); err != nil {
+			t.Error(err)
 		}
-	}); err != nil {
-		t.Error(err)
 	}
 }
 

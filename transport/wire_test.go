@@ -69,7 +69,7 @@ func newWire(t testing.TB, o transport.Options) *wire {
 		t.Fatal(err)
 	}
 	logger := zerolog.New(w.log)
-	o.Logger = &logger
+	o.Logger = logger
 	w.keyspace, w.Server = ks, transport.NewServer(ks, o)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

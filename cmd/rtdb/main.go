@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 )
 
@@ -28,6 +29,9 @@ func run(args []string, stdout io.Writer, stderr *os.File) int {
 	line, command, err := parse(args, stdout)
 	if err != nil {
 		complain(stderr, err)
+		if slices.Contains(args, "health") {
+			return exitFailure // it knows no other
+		}
 		return exitBadUsage
 	}
 	switch command {

@@ -141,7 +141,7 @@ func runLogRecipes(t *testing.T, p *process) {
 			}
 			line = regexp.MustCompile(`[0-9a-f]{16}`).ReplaceAllString(line, session)
 			out := shell(t, "cd "+dir+" && "+line)
-			if out == "" {
+			if out == "" && !strings.Contains(line, "session lagging") { // nobody lagged
 				t.Errorf("%s: found nothing in\n%s", line, log)
 			}
 			recipes++

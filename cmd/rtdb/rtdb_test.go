@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,9 @@ import (
 	"unicode"
 
 	"github.com/gorilla/websocket"
+	"github.com/rs/zerolog"
+
+	"rtdb/keyspace"
 )
 
 func TestSettingsThatMakeNoSense(t *testing.T) {
@@ -154,6 +158,7 @@ func TestHealth(t *testing.T) {
 		{[]string{"PORT=" + port, "HOST=0.0.0.0"}, nil, 0},
 		{[]string{"PORT=" + port, "HOST=::"}, nil, 0},
 		{nil, []string{"--url", ill.URL}, 1},
+		{[]string{"LOG_LEVEL=loud"}, nil, 1},
 		{nil, []string{"--url", "http://127.0.0.1:1"}, 1},
 		{nil, []string{"--url", "localhost"}, 1},
 		{nil, []string{"--url", "ftp://localhost"}, 1},
@@ -183,15 +188,15 @@ func TestTheLog(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	updates, bytes := 0, 0
+	updates, size := 0, 0
 	for {
 		_, m, err := c.ReadMessage()
 		if err != nil {
 			t.Fatal(err)
 		}
-		bytes += 2 + len(m)
+		size += 2 + len(m)
 		if len(m) > 125 {
-			bytes += 2
+			size += 2
 		}
 		if string(m) == `{"key":"k","value":1}` {
 			updates++
@@ -205,7 +210,7 @@ func TestTheLog(t *testing.T) {
 		if err != nil || string(m) != `{"key":"k","value":1}` {
 			t.Fatalf("%s %v", m, err)
 		}
-		bytes += 2 + len(m)
+		size += 2 + len(m)
 	}
 	p.call("POST", "/data/rest", `{"value":1}`)
 	p.call("POST", "/data/"+url.PathEscape(odd), `{"value":1}`)
@@ -251,8 +256,8 @@ func TestTheLog(t *testing.T) {
 		"session": opened["session"], "remote": c.LocalAddr().String(), "reason": "closed by client", "code": 1000.0,
 		"duration_ms": nil, "received": 6.0, "delivered": 1.0, "conflated": 0.0, "dropped": 0.0,
 	})
-	if got := int(closed["bytes"].(float64)); got < bytes || got > bytes+100 { // and the close frame
-		t.Errorf("session closed: %d bytes, want about %d", got, bytes)
+	if got := int(closed["bytes"].(float64)); got < size || got > size+100 { // and the close frame
+		t.Errorf("session closed: %d bytes, want about %d", got, size)
 	}
 	requests := byMessage["http request"]
 	if len(requests) != 6 { // no health checks
@@ -376,6 +381,28 @@ func TestASecondSignalEndsItAtOnce(t *testing.T) {
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
 		t.Errorf("%v, want an end by the signal", err)
+	}
+}
+
+// A second signal that comes before the first is dealt with counts as well.
+func TestTwoSignalsAtOnce(t *testing.T) {
+	p := start(t, nil)
+	stubborn(t, p)
+	p.signal(syscall.SIGTERM)
+	p.signal(syscall.SIGINT)
+	err := p.wait()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || !exit.Sys().(syscall.WaitStatus).Signaled() {
+		t.Errorf("%v, want an end by the second signal", err)
+	}
+}
+
+func TestAPanicIsLoggedAsText(t *testing.T) {
+	var out bytes.Buffer
+	logPanic(zerolog.New(&out), keyspace.Panic{Key: "k", Value: errors.New("store: broken"), Stack: []byte("goroutine 1\nmain.go:1")})
+	want := `{"level":"error","key":"k","error":"store: broken","stack":"goroutine 1\nmain.go:1","message":"actor panicked"}` + "\n"
+	if out.String() != want {
+		t.Errorf("logged %s, want %s", out.String(), want)
 	}
 }
 

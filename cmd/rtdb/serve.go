@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/signal"
@@ -34,19 +35,11 @@ func serve(c config, stderr *os.File) error {
 	if err != nil {
 		return err
 	}
-	ks, err := keyspace.Open(keyspace.Options{OnPanic: func(p keyspace.Panic) {
-		e := log.Error()
-		if p.Key != "" {
-			e = e.Str("key", p.Key)
-		} else {
-			e = e.Str("topic", p.Topic)
-		}
-		e.Interface("error", p.Value).Bytes("stack", p.Stack).Msg("actor panicked")
-	}})
+	ks, err := keyspace.Open(keyspace.Options{OnPanic: func(p keyspace.Panic) { logPanic(log, p) }})
 	if err != nil {
 		return err
 	}
-	server := transport.NewServer(ks, transport.Options{Logger: &log, MaxValueBytes: c.MaxValueBytes})
+	server := transport.NewServer(ks, transport.Options{Logger: log, MaxValueBytes: c.MaxValueBytes})
 	logStarted(log, c, listeners)
 
 	failed := make(chan error, len(listeners))
@@ -62,7 +55,7 @@ func serve(c config, stderr *os.File) error {
 	select {
 	case s := <-signals:
 		reason = s.String()
-		signal.Stop(signals) // the next one ends the process at once
+		again(signals)
 	case err = <-failed:
 		log.Error().Err(err).Msg("server failed")
 		reason, err = "failed", errLogged
@@ -77,6 +70,19 @@ func serve(c config, stderr *os.File) error {
 	return err
 }
 
+// again has the next signal end the process at once, also one that has come
+// already.
+func again(signals chan os.Signal) {
+	signal.Stop(signals)
+	select {
+	case s := <-signals:
+		if self, err := os.FindProcess(os.Getpid()); err == nil {
+			_ = self.Signal(s) // it fails where there are no signals
+		}
+	default:
+	}
+}
+
 // drain ends the server and then the keyspace, for a request in flight needs
 // its key. The last part of the grace is kept for cutting off what is left.
 func drain(grace time.Duration, server *transport.Server, ks *keyspace.Keyspace) error {
@@ -84,6 +90,17 @@ func drain(grace time.Duration, server *transport.Server, ks *keyspace.Keyspace)
 	defer cancel()
 	err := server.Shutdown(ctx)
 	return errors.Join(err, ks.Shutdown(ctx))
+}
+
+func logPanic(log zerolog.Logger, p keyspace.Panic) {
+	e := log.Error()
+	if p.Key != "" {
+		e = e.Str("key", p.Key)
+	} else {
+		e = e.Str("topic", p.Topic)
+	}
+	// An error that was panicked with is to be read, not to be marshalled.
+	e.Str("error", fmt.Sprint(p.Value)).Bytes("stack", p.Stack).Msg("actor panicked")
 }
 
 func logStarted(log zerolog.Logger, c config, listeners []net.Listener) {
