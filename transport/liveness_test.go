@@ -55,7 +55,7 @@ func inBubble(t *testing.T, test func(t *testing.T, p *piped)) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &piped{
 			listener: &pipes{accept: make(chan net.Conn), closed: make(chan struct{})},
-			log:      new(logBuffer),
+			log:      newLogBuffer(),
 		}
 		var err error
 		p.keyspace, err = keyspace.Open(keyspace.Options{Store: keyspace.NewMemory(1)})

@@ -63,7 +63,7 @@ func (s *gatedStore) hold(gate func(keyspace.Write)) {
 
 func newWire(t testing.TB, o transport.Options) *wire {
 	t.Helper()
-	w := &wire{store: &gatedStore{Store: keyspace.NewMemory(1)}, log: new(logBuffer)}
+	w := &wire{store: &gatedStore{Store: keyspace.NewMemory(1)}, log: newLogBuffer()}
 	ks, err := keyspace.Open(keyspace.Options{Store: w.store})
 	if err != nil {
 		t.Fatal(err)
@@ -98,13 +98,21 @@ func newWire(t testing.TB, o transport.Options) *wire {
 
 // logBuffer keeps the lines of the log.
 type logBuffer struct {
+	grown chan struct{} // gets a token when data has
+
 	mu   sync.Mutex
 	data bytes.Buffer
 }
 
+func newLogBuffer() *logBuffer { return &logBuffer{grown: make(chan struct{}, 1)} }
+
 func (b *logBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	select {
+	case b.grown <- struct{}{}:
+	default:
+	}
 	return b.data.Write(p)
 }
 
@@ -133,11 +141,13 @@ func (b *logBuffer) lines(t testing.TB, message string) (events []map[string]any
 // await waits for n events with the message.
 func (b *logBuffer) await(t testing.TB, message string, n int) []map[string]any {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+	for timeout := time.After(patience); ; {
 		if events := b.lines(t, message); len(events) >= n {
 			return events
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-b.grown:
+		case <-timeout:
 			t.Fatalf("no %d events %q in the log:\n%s", n, message, b.text())
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -93,7 +92,7 @@ func TestEveryUpdateReachesEverySubscriber(t *testing.T) {
 	}
 	for i, s := range subscribers {
 		want := history[s.key]
-		s.await(t, len(want))
+		s.finish(t)
 		if len(s.got) != len(want) {
 			t.Errorf("subscriber %d got %d updates of %s, want %d", i, len(s.got), s.key, len(want))
 			continue
@@ -118,8 +117,7 @@ func TestEveryUpdateReachesEverySubscriber(t *testing.T) {
 type subscriber struct {
 	key      string
 	conn     *websocket.Conn
-	received atomic.Int64
-	got      []uint64 // the receiver's; read it after await
+	got      []uint64 // the receiver's; read it after finish
 	receiver sync.WaitGroup
 }
 
@@ -133,35 +131,44 @@ func subscribe(t *testing.T, p *process, key string) *subscriber {
 	if _, reply, err := s.conn.ReadMessage(); err != nil || !bytes.Contains(reply, []byte(`"ok":true`)) {
 		t.Fatalf("subscribe: %s %v", reply, err)
 	}
-	s.receiver.Go(func() {
-		for {
-			_, message, err := s.conn.ReadMessage()
-			if err != nil {
-				return // await has ended it, or finds too few
-			}
-			var update struct {
-				Key   string
-				Value uint64
-			}
-			if err := json.Unmarshal(message, &update); err != nil || update.Key != key {
-				t.Errorf("a subscriber of %s got %s", key, message)
-				return
-			}
-			s.got = append(s.got, update.Value)
-			s.received.Add(1)
-		}
-	})
+	s.receiver.Go(func() { s.receive(t) })
 	return s
 }
 
-// await waits until n updates have come, or no more do, and ends the receiver.
-func (s *subscriber) await(t *testing.T, n int) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); s.received.Load() < int64(n) && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
+// receive notes the updates until the reply to finish.
+func (s *subscriber) receive(t *testing.T) {
+	for {
+		_, message, err := s.conn.ReadMessage()
+		if err != nil {
+			t.Errorf("a subscriber of %s: %v", s.key, err)
+			return
+		}
+		var update struct {
+			ID    *int
+			Key   string
+			Value uint64
+		}
+		switch err := json.Unmarshal(message, &update); {
+		case err == nil && update.ID != nil:
+			return
+		case err != nil || update.Key != s.key:
+			t.Errorf("a subscriber of %s got %s", s.key, message)
+			return
+		}
+		s.got = append(s.got, update.Value)
 	}
+}
+
+// finish asks for the key: the reply comes after all updates from before.
+func (s *subscriber) finish(t *testing.T) {
+	t.Helper()
+	_ = s.conn.SetReadDeadline(time.Now().Add(patience))
+	if err := s.conn.WriteJSON(map[string]any{"action": "get", "key": s.key, "id": 2}); err != nil {
+		t.Errorf("a subscriber of %s: %v", s.key, err)
+	}
+	s.receiver.Wait()
 	_ = s.conn.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""))
-	s.receiver.Wait() // until the server has answered that
+	_, _, _ = s.conn.ReadMessage() // the server's close frame
 }
 
 // The writers return a function that writes and returns the version.

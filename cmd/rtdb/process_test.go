@@ -67,6 +67,7 @@ type process struct {
 
 	mu     sync.Mutex
 	lines  []string
+	grown  chan struct{} // gets a token when lines has
 	ended  chan struct{} // closed when standard error has ended
 	waited sync.Once
 	err    error
@@ -75,7 +76,7 @@ type process struct {
 // start runs a server on a free port.
 func start(t testing.TB, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: command(env, append([]string{"--port", "0"}, args...)...), ended: make(chan struct{})}
+	p := &process{t: t, cmd: command(env, append([]string{"--port", "0"}, args...)...), ended: make(chan struct{}), grown: make(chan struct{}, 1)}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -100,6 +101,10 @@ func (p *process) read(stderr io.Reader) {
 		p.mu.Lock()
 		p.lines = append(p.lines, lines.Text())
 		p.mu.Unlock()
+		select {
+		case p.grown <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -129,7 +134,7 @@ func (p *process) log() (events []map[string]any) {
 // await waits for n events with the message.
 func (p *process) await(message string, n int) (events []map[string]any) {
 	p.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
+	for timeout := time.After(patience); ; {
 		events = nil
 		for _, e := range p.log() {
 			if e["message"] == message {
@@ -139,7 +144,9 @@ func (p *process) await(message string, n int) (events []map[string]any) {
 		if len(events) >= n {
 			return events
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-p.grown:
+		case <-timeout:
 			p.t.Fatalf("no %d events %q in the log:\n%s", n, message, strings.Join(p.lines, "\n"))
 		}
 	}
