@@ -148,7 +148,7 @@ func (s *Session) Reply(message []byte) error {
 }
 
 func (s *Session) waitForRoom() {
-	for s.Throttled() && s.phase.Load() == open {
+	for s.throttled() && s.phase.Load() == open {
 		<-s.drained
 	}
 }
@@ -284,9 +284,8 @@ func (s *Session) Settle(ctx context.Context) error {
 	return s.out.Shutdown(ctx)
 }
 
-// Throttled reports whether the session has so much to send that Reply waits,
-// and the client's reader therefore may not be reading.
-func (s *Session) Throttled() bool { return s.pending.Load() > s.maxPending/2 }
+// throttled reports whether so much waits that replies wait for room.
+func (s *Session) throttled() bool { return s.pending.Load() > s.maxPending/2 }
 
 // Ended reports whether Close or Abort was called.
 func (s *Session) Ended() bool { return s.phase.Load() != open }

@@ -60,6 +60,7 @@ type conn struct {
 	closing atomic.Bool      // the session is closing the WebSocket
 	echoing atomic.Bool      // the library is, for the client did or broke the rules
 	written atomic.Uint64    // bytes
+	reading atomic.Int64     // since when a read waits, in nanoseconds from 1970; 0 while none does
 
 	mu         sync.Mutex
 	ping, pong []byte // frames that go out with the session's next write
@@ -83,7 +84,16 @@ func (c *conn) Read(p []byte) (int, error) {
 		// for each would cost more than most messages.
 		c.limitRead(time.Now().Add(messageTimeout))
 	}
+	c.reading.Store(time.Now().UnixNano())
+	defer c.reading.Store(0)
 	return c.Conn.Read(p)
+}
+
+// silent reports whether the reader waits for the client, and has for a while:
+// then all that the client has sent was read.
+func (c *conn) silent() bool {
+	since := c.reading.Load()
+	return since != 0 && time.Since(time.Unix(0, since)) >= time.Second
 }
 
 // The message states.
@@ -220,9 +230,9 @@ func (c *conn) writeMessages(messages [][]byte) error {
 	return err
 }
 
-// writeLocked writes p, for as long as the client takes a byte now and then;
-// once the session has ended, taking bytes buys no more time. After an error a
-// frame may be cut in two, so nothing more is written.
+// writeLocked writes p, for as long as the client takes a byte now and then.
+// Once the session has ended, taking bytes buys no more time for what is in
+// hand. After an error a frame may be cut in two, so nothing more is written.
 func (c *conn) writeLocked(p []byte) error {
 	progress := time.Now()
 	for len(p) > 0 && c.done == nil {

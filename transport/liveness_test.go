@@ -46,6 +46,7 @@ func (l *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)
 type piped struct {
 	*transport.Server
 	keyspace *keyspace.Keyspace
+	store    *gatedStore
 	listener *pipes
 	log      *logBuffer
 }
@@ -55,10 +56,11 @@ func inBubble(t *testing.T, test func(t *testing.T, p *piped)) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &piped{
 			listener: &pipes{accept: make(chan net.Conn), closed: make(chan struct{})},
+			store:    &gatedStore{Store: keyspace.NewMemory(1)},
 			log:      newLogBuffer(),
 		}
 		var err error
-		p.keyspace, err = keyspace.Open(keyspace.Options{Store: keyspace.NewMemory(1)})
+		p.keyspace, err = keyspace.Open(keyspace.Options{Store: p.store})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,6 +152,51 @@ func TestAClientThatAnswersNoPingIsClosed(t *testing.T) {
 		}
 		_ = c.Close()
 	})
+}
+
+// A pong that the server has not come to read is none that is missing: the
+// reader is busy with what the client asked before.
+func TestAPongBehindSlowWritesCounts(t *testing.T) {
+	for name, test := range map[string]struct {
+		writes int
+		each   time.Duration
+	}{
+		"one write of 30 s":       {1, 30 * time.Second},
+		"200 writes of 100 ms":    {200, 100 * time.Millisecond},
+		"ten writes of 2 seconds": {10, 2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, p *piped) {
+				p.store.hold(func(keyspace.Write) { time.Sleep(test.each) })
+				c := p.dial(t)
+				var sender sync.WaitGroup
+				sender.Go(func() {
+					time.Sleep(transport.PingInterval - time.Second)
+					for i := range test.writes {
+						m := fmt.Sprintf(`{"action":"set","key":"k","value":%d,"id":%d}`, i, i)
+						if err := c.WriteMessage(websocket.TextMessage, []byte(m)); err != nil {
+							t.Errorf("write %d: %v", i, err)
+							return
+						}
+					}
+				})
+				c.SetPingHandler(func(data string) error { // behind the writes
+					sender.Go(func() {
+						_ = c.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(time.Hour))
+					})
+					return nil
+				})
+				for i := range test.writes {
+					if _, m, err := c.ReadMessage(); err != nil || !strings.HasPrefix(string(m), fmt.Sprintf(`{"id":%d,"ok":true`, i)) {
+						t.Fatalf("reply %d: %s %v\n%s", i, m, err, p.log.text())
+					}
+				}
+				_ = c.Close()
+				sender.Wait()
+				synctest.Wait()
+			})
+		})
+	}
 }
 
 // A client that takes no byte is closed after 10 s, also while pings are due.

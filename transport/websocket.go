@@ -265,9 +265,10 @@ func (c *client) ping() {
 	defer c.pinging.Done()
 
 	// A client that is being written to shows that it lives by taking bytes:
-	// conn sees to that, and a ping only stands in line. And while replies
-	// wait for room nobody reads the pong.
-	if !c.conn.busy() && !c.pingOnce() && !c.conn.busy() && !c.session.Throttled() {
+	// conn sees to that, and a ping only stands in line. And a pong that has
+	// not been read, because the reader is busy with what came before it, is
+	// none that is missing.
+	if !c.conn.busy() && !c.pingOnce() && !c.conn.busy() && c.conn.silent() {
 		c.session.Abort(errNoPong)
 		return
 	}
@@ -278,10 +279,12 @@ func (c *client) ping() {
 	}
 }
 
-func (c *client) pingOnce() (answered bool) {
+// pingOnce reports whether the client answered, or has gone for another
+// reason, which the reader knows.
+func (c *client) pingOnce() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), pongTimeout)
 	defer cancel()
-	return c.ws.Ping(ctx) == nil
+	return c.ws.Ping(ctx) == nil || ctx.Err() == nil
 }
 
 func (c *client) stopPinging() {
