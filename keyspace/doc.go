@@ -25,7 +25,9 @@
 //     sees that write or a later one.
 //   - A subscriber is told of every write after its Subscribe was answered,
 //     once, until its Unsubscribe was answered. Between names there is no
-//     order. A writer may have its answer before subscribers are told.
+//     order. A writer may have its answer before subscribers are told, and
+//     so may a reader see a write before they do: one who is both told and
+//     asks uses GetInOrder, and never sees the key go back.
 //   - A writer waits for its key's actor, and so for the store. A subscriber
 //     makes nobody wait: Deliver must return at once.
 //

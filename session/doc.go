@@ -18,8 +18,9 @@
 // # Slow clients
 //
 // At most MaxPendingBytes wait for a session. An update that finds more than
-// that ends the session with [ErrTooSlow]. A reply instead waits for room: a
-// client that asks faster than it reads slows only itself.
+// that ends the session with [ErrTooSlow]; Options.OnLag is told of a client
+// that has fallen behind before it comes to that. A reply instead waits for
+// room: a client that asks faster than it reads slows only itself.
 //
 // # Ending
 //

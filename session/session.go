@@ -70,8 +70,8 @@ const (
 
 // A Session is one client. It is a [keyspace.Subscriber].
 //
-// Deliver, Close and Abort may be called from any goroutine; the other methods
-// are for one goroutine, the client's reader.
+// Deliver, Flush, Close, Abort, Ended and Cause may be called from any
+// goroutine; the other methods are for one, the client's reader.
 type Session struct {
 	keyspace   *keyspace.Keyspace
 	conn       Conn

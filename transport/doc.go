@@ -23,8 +23,8 @@
 //
 // A client that takes no byte for 10 s is closed, and so is one that answers no
 // ping, one of which is sent every 25 s, and one whose message takes longer
-// than 10 s. Pings and pongs go out with the session's next write. A request that is not understood is
-// answered, and never closes the connection.
+// than 10 s. Pings and pongs go out with the session's next write. A request
+// that is not understood is answered, and never closes the connection.
 //
 // # Limits
 //
