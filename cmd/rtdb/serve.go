@@ -28,7 +28,8 @@ func serve(c config, stderr *os.File) error {
 	if err != nil {
 		return err
 	}
-	signals := make(chan os.Signal, 1)
+	// Room for two: a second one that comes before the first was taken counts.
+	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 
 	listeners, err := listen(c.Host, c.Port)
