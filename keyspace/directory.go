@@ -40,18 +40,33 @@ func (d *directory[N]) find(name string) (n N, ok bool) {
 // ask has the owner of name handle a request, and returns the answer. Where
 // there is no owner it spawns one, or else returns errAbsent. Where ctx ends
 // after the request was accepted, the outcome is unknown.
-func (d *directory[N]) ask(ctx context.Context, name string, spawn bool, a ask) (uint64, error) {
+func (d *directory[N]) ask(ctx context.Context, name string, spawn bool, a ask) error {
+	r, err := d.start(ctx, name, spawn, a)
+	if err != nil {
+		return err
+	}
+	_, err = d.wait(ctx, r)
+	return err
+}
+
+// start is the first half of ask: the request is in its owner's mailbox.
+func (d *directory[N]) start(ctx context.Context, name string, spawn bool, a ask) (*request, error) {
 	r := d.requests.take(a)
 	if err := d.send(ctx, name, spawn, r); err != nil {
 		d.requests.put(r)
-		return 0, err
+		return nil, err
 	}
+	return r, nil
+}
+
+// wait is the second half.
+func (d *directory[N]) wait(ctx context.Context, r *request) (answer, error) {
 	select {
 	case a := <-r.answered:
 		d.requests.put(r)
-		return a.version, a.err
+		return a, a.err
 	case <-ctx.Done():
-		return 0, context.Cause(ctx) // the request is still the actor's
+		return answer{}, context.Cause(ctx) // the request is still the actor's
 	}
 }
 

@@ -182,7 +182,7 @@ func TestAPanicIsConfinedToItsKey(t *testing.T) {
 		// A topic goes on as well.
 		bomb := &bomb{}
 		for _, s := range []keyspace.Subscriber{&topic, bomb} {
-			if err := ks.SubscribeTopic(t.Context(), "t", s, nil); err != nil {
+			if err := ks.SubscribeTopic(t.Context(), "t", s, keyspace.Start{}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -29,6 +29,7 @@ type inbox struct {
 func (in *inbox) Deliver(u *keyspace.Update) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	u.Message() // now, or never
 	in.updates = append(in.updates, u)
 }
 
@@ -71,7 +72,7 @@ func mustSet(t testing.TB, ks *keyspace.Keyspace, key, value string) uint64 {
 
 // subscribe returns the revision that the subscription starts from.
 func subscribe(ks *keyspace.Keyspace, ctx context.Context, key string, s keyspace.Subscriber) (revision uint64, err error) {
-	err = ks.Subscribe(ctx, key, s, func(e keyspace.Entry) { revision = e.Version })
+	err = ks.Subscribe(ctx, key, s, keyspace.Start{Mark: func(m keyspace.Mark) { revision = m.Revision }})
 	return revision, err
 }
 
@@ -153,7 +154,7 @@ func TestTopics(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, in := range []*inbox{&a, &a, &b} {
-			if err := ks.SubscribeTopic(ctx, "chat", in, nil); err != nil {
+			if err := ks.SubscribeTopic(ctx, "chat", in, keyspace.Start{}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -134,7 +134,7 @@ func (m *model) subscribe(t *rapid.T) {
 	s := m.draw(t)
 	var err error
 	if s.topic {
-		err = m.ks.SubscribeTopic(context.Background(), s.name, &m.boxes[s.box], nil)
+		err = m.ks.SubscribeTopic(context.Background(), s.name, &m.boxes[s.box], keyspace.Start{})
 	} else {
 		var rev uint64
 		rev, err = subscribe(m.ks, context.Background(), s.name, &m.boxes[s.box])

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 )
 
 // MaxNameBytes is the longest name of a key or topic, in bytes.
@@ -26,29 +25,34 @@ func (e *NameError) Is(target error) bool { return target == ErrInvalidName }
 // empty, "." or ".."; and no character is a control character (U+0000 to
 // U+001F, U+007F) or one that patterns are made of ('+', '#').
 func CheckName(name string) error {
-	switch {
-	case name == "":
-		return &NameError{"it is empty"}
-	case len(name) > MaxNameBytes:
-		return &NameError{fmt.Sprintf("it is %d bytes long, %d at most are allowed", len(name), MaxNameBytes)}
-	case !utf8.ValidString(name):
-		return &NameError{"it is not valid UTF-8"}
+	if err := checkText(name); err != nil {
+		return err
 	}
-	for i := range len(name) {
-		switch c := name[i]; {
-		case c < 0x20 || c == 0x7f:
-			return &NameError{fmt.Sprintf("it has the control character U+%04X", c)}
-		case c == '+' || c == '#':
-			return &NameError{fmt.Sprintf("it has %q, which only patterns may have", c)}
-		}
+	if at := strings.IndexAny(name, "+#"); at >= 0 {
+		return &NameError{fmt.Sprintf("it has %q, which only patterns may have", name[at])}
 	}
 	for level := range strings.SplitSeq(name, "/") {
-		switch level {
-		case "":
-			return &NameError{"it has an empty level (a leading, trailing or doubled '/')"}
-		case ".", "..":
-			return &NameError{fmt.Sprintf("it has a level that is %q", level)}
+		if err := checkLevel(level); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// checkPrefix returns a *NameError where no name begins with prefix.
+func checkPrefix(prefix string) error {
+	if prefix == "" {
+		return nil
+	}
+	if err := checkText(prefix); err != nil {
+		return err
+	}
+	if at := strings.IndexAny(prefix, "+#"); at >= 0 {
+		return &NameError{fmt.Sprintf("it has %q, which only patterns may have: a prefix is taken as it is", prefix[at])}
+	}
+	// Its last level may go on.
+	if at := strings.LastIndexByte(prefix, '/'); at >= 0 {
+		return CheckName(prefix[:at])
 	}
 	return nil
 }

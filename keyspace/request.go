@@ -9,35 +9,43 @@ import (
 type op uint8
 
 const (
-	opWrite op = iota // a key's set, a topic's publish
-	opDelete
+	opWrite  op = iota // a key's Change, a topic's publish
+	opDelete           // a Change, too
+	opExpire           // a delete that the clock asks for; nobody waits for the answer
 	opRead
 	opSubscribe
 	opUnsubscribe
+	opCatchUp // what the key holds, for who has subscribed to a pattern
 )
 
 // An ask is what a request asks for.
 type ask struct {
 	op         op
-	value      []byte      // of a write
+	change     Change      // of a write or delete; a publish has only its Value
 	subscriber Subscriber  // of a subscribe or unsubscribe
-	then       func(Entry) // of a read or subscribe: called in its place among the updates; may be nil
+	start      *Start      // of a subscribe or catch-up
+	clock      uint64      // of a catch-up: when the subscription began
+	then       func(Entry) // of a read: called in its place among the updates
 }
 
 // A request is the mail of key and topic actors. Each is answered once.
 type request struct {
 	ask
-	absent bool // a delete that found nothing; the actor's own note
+	outcome error // of a write; the actor's own note until the commit
 
-	answered chan answer // has room for one
+	answered chan answer // has room for one; nil where nobody waits
 }
 
 type answer struct {
-	version uint64
-	err     error
+	entry Entry // of a write: what was written, at its version
+	err   error
 }
 
-func (r *request) answer(version uint64, err error) { r.answered <- answer{version, err} }
+func (r *request) answer(a answer) {
+	if r.answered != nil {
+		r.answered <- a
+	}
+}
 
 // A requestPool lets requests be used again: a request and its channel would
 // otherwise be most of what a write allocates.
@@ -56,11 +64,12 @@ func (p *requestPool) take(a ask) *request {
 
 // put gives back a request that no actor holds.
 func (p *requestPool) put(r *request) {
-	r.ask = ask{}
+	r.ask, r.outcome = ask{}, nil
 	p.pool.Put(r)
 }
 
-// subscribers is who gets the updates of one name. Only its actor touches it.
+// subscribers is who gets the updates of one name or pattern. Only its actor,
+// or who holds its lock, touches it.
 type subscribers struct {
 	set  map[Subscriber]struct{}
 	peak int // what the map has had room for: a map does not shrink
@@ -90,6 +99,11 @@ func (s *subscribers) remove(x Subscriber) {
 
 func (s *subscribers) any() bool { return len(s.set) > 0 }
 
+func (s *subscribers) has(x Subscriber) bool {
+	_, ok := s.set[x]
+	return ok
+}
+
 func (s *subscribers) deliver(u *Update) {
 	for x := range s.set {
 		x.Deliver(u)
@@ -105,9 +119,9 @@ func (s *subscribers) settle(lost []*request) {
 		}
 		if r.op == opUnsubscribe {
 			s.remove(r.subscriber)
-			r.answer(0, nil)
+			r.answer(answer{})
 		} else {
-			r.answer(0, ErrInternal)
+			r.answer(answer{err: ErrInternal})
 		}
 	}
 }

@@ -35,7 +35,7 @@ func TestWhatNobodyHoldsIsRetired(t *testing.T) {
 		if _, err := subscribe(ks, ctx, "a", &in); err != nil {
 			t.Fatal(err)
 		}
-		if err := ks.SubscribeTopic(ctx, "t", &in, nil); err != nil {
+		if err := ks.SubscribeTopic(ctx, "t", &in, keyspace.Start{}); err != nil {
 			t.Fatal(err)
 		}
 		wantNames("while held", 1, 1)

@@ -17,9 +17,11 @@ type Store interface {
 	// The slice is the caller's; the bytes of keys and values never change.
 	Commit(ctx context.Context, writes []Write) error
 
-	// Load yields the state to start from: each key that has a value, once.
-	// It is called once, before the first Commit.
-	Load(yield func(Entry) error) error
+	// Load yields the state to start from: the last write of each key that
+	// has a value, once. It returns a version that no write had exceeded
+	// and that every one from now on will. It is called once, before the
+	// first Commit.
+	Load(yield func(Write) error) (last uint64, err error)
 
 	// Close releases what the store holds. It is called once, after the
 	// last Commit.
@@ -29,8 +31,9 @@ type Store interface {
 // A Write is one accepted change of a key.
 type Write struct {
 	Key     string
-	Value   []byte // nil deletes the key
-	Version uint64 // set by the Store
+	Value   []byte    // nil deletes the key
+	Expires time.Time // when the key is to be deleted; zero is never
+	Version uint64    // set by the Store
 }
 
 // An Entry is a key's value and the version of the write that made it.
@@ -67,6 +70,6 @@ func (m *memory) Commit(_ context.Context, writes []Write) error {
 	return nil
 }
 
-func (m *memory) Load(func(Entry) error) error { return nil }
+func (m *memory) Load(func(Write) error) (uint64, error) { return m.last.Load(), nil }
 
 func (m *memory) Close() error { return nil }

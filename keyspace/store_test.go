@@ -11,20 +11,20 @@ import (
 // loaded is a Store that starts with entries.
 type loaded struct {
 	keyspace.Store
-	entries []keyspace.Entry
+	entries []keyspace.Write
 }
 
-func (s *loaded) Load(yield func(keyspace.Entry) error) error {
+func (s *loaded) Load(yield func(keyspace.Write) error) (uint64, error) {
 	for _, e := range s.entries {
 		if err := yield(e); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return s.Store.Load(yield)
 }
 
 func TestOpenLoadsTheStore(t *testing.T) {
-	ks := open(t, keyspace.Options{Store: &loaded{keyspace.NewMemory(100), []keyspace.Entry{
+	ks := open(t, keyspace.Options{Store: &loaded{keyspace.NewMemory(100), []keyspace.Write{
 		{Key: "a", Value: []byte("1"), Version: 7},
 		{Key: "b/c", Value: []byte("2"), Version: 9},
 	}}})
@@ -34,7 +34,7 @@ func TestOpenLoadsTheStore(t *testing.T) {
 	if v := mustSet(t, ks, "a", "3"); v != 100 {
 		t.Errorf("version %d, want 100", v)
 	}
-	_, err := keyspace.Open(keyspace.Options{Store: &loaded{keyspace.NewMemory(1), []keyspace.Entry{{Key: "#"}}}})
+	_, err := keyspace.Open(keyspace.Options{Store: &loaded{keyspace.NewMemory(1), []keyspace.Write{{Key: "#"}}}})
 	if !errors.Is(err, keyspace.ErrInvalidName) {
 		t.Errorf("Open with a bad name: %v, want ErrInvalidName", err)
 	}

@@ -19,24 +19,24 @@ func (ks *Keyspace) newTopic(name string) *topic {
 
 func (t *topic) handle(batch []*request) {
 	for i, r := range batch {
-		value := r.value
+		value := r.change.Value
 		switch r.op {
 		case opSubscribe:
 			t.subscribers.add(r.subscriber)
-			if r.then != nil {
-				r.then(Entry{})
+			if r.start.Mark != nil {
+				r.start.Mark(Mark{Revision: t.keyspace.progress.revision()})
 			}
 			batch[i] = nil
-			r.answer(0, nil)
+			r.answer(answer{})
 		case opUnsubscribe:
 			t.subscribers.remove(r.subscriber)
 			batch[i] = nil
-			r.answer(0, nil)
+			r.answer(answer{})
 		default:
 			batch[i] = nil
-			r.answer(0, nil) // a publisher need not wait for others to be told
+			r.answer(answer{}) // a publisher need not wait for others to be told
 			if t.subscribers.any() {
-				t.subscribers.deliver(newTopicUpdate(t.name, value))
+				t.subscribers.deliver(&Update{Topic: t.name, Value: value, progress: &t.keyspace.progress})
 			}
 		}
 	}

@@ -2,69 +2,68 @@ package session
 
 import "time"
 
-// A client has fallen behind when more than this waits for it at once.
-const (
-	lagUpdates = 256
-	lagBytes   = 64 << 10
-)
-
 // LagInterval is the shortest time between two reports of one session's lag.
 const LagInterval = 10 * time.Second
+
+// lagDelay is how long a client must be behind to be reported: a burst that it
+// takes says nothing.
+const lagDelay = 250 * time.Millisecond
 
 // A Lag says how far behind a client is.
 type Lag struct {
 	PendingKeys  int           // keys and topics of which an update waits
 	PendingBytes int64         // of updates and replies
-	Behind       time.Duration // how long the client took for what was sent before: the oldest waited as long
+	Behind       time.Duration // how long one that waits, or waited before it, had to
 }
 
-// A lagWatch looks at what waited each time that the session's actor takes it
-// over, and reports a client that has fallen behind.
-type lagWatch struct {
-	report   func(Lag)
-	taken    time.Time // when the batch before was
-	sent     time.Time
-	reported time.Time
+// watchLagLocked has the lag reported if there still is one by then. Only a session
+// that is behind has a timer.
+func (s *Session) watchLagLocked() {
+	if s.options.OnLag == nil || s.watching || s.box.updates == 0 || !s.box.behindLocked() {
+		return
+	}
+	s.watching = true
+	wait := max(lagDelay, LagInterval-time.Since(s.reported))
+	if s.lagTimer == nil {
+		s.lagTimer = time.AfterFunc(wait, s.reportLag)
+	} else {
+		s.lagTimer.Reset(wait)
+	}
 }
 
-// atOnce is how soon the next batch is taken where it had waited for the one
-// before. A burst that finds the session idle says nothing of the client.
-const atOnce = time.Millisecond
-
-func (w *lagWatch) watch(batch []mail) {
-	if w.report == nil {
+func (s *Session) reportLag() {
+	s.box.mu.Lock()
+	s.watching = false
+	if s.phase.Load() != open || s.box.updates == 0 || !s.box.behindLocked() {
+		s.box.mu.Unlock()
 		return
 	}
 	now := time.Now()
-	before, waited := w.taken, now.Sub(w.sent) < atOnce
-	w.taken = now
-	if !waited || now.Sub(w.reported) < LagInterval {
+	age := max(now.Sub(s.box.sampleAt), s.box.waited)
+	if age < lagDelay { // it is behind again: another time
+		s.watchLagLocked()
+		s.box.mu.Unlock()
 		return
 	}
-	updates, bytes := 0, int64(0)
-	for _, m := range batch {
-		if m.update != nil {
-			updates++
-		}
-		bytes += int64(len(m.message))
-	}
-	if updates == 0 || updates <= lagUpdates && bytes <= lagBytes {
-		return // its own replies it waits for itself
-	}
-	w.reported = now
-	type name struct{ key, topic string }
-	names := make(map[name]struct{})
-	for _, m := range batch {
-		if m.update != nil {
-			names[name{m.update.Key, m.update.Topic}] = struct{}{}
+	lag := Lag{PendingBytes: s.box.asked + s.box.told, Behind: age}
+	names := make(map[string]struct{})
+	for _, x := range s.box.items[s.box.head:] {
+		if x.message.Update {
+			names[x.name] = struct{}{} // a key and a topic of one name are rare
 		}
 	}
-	w.report(Lag{PendingKeys: len(names), PendingBytes: bytes, Behind: now.Sub(before)})
+	lag.PendingKeys = len(names)
+	s.reported = now
+	s.watchLagLocked()
+	s.box.mu.Unlock()
+	s.options.OnLag(lag)
 }
 
-// done notes that the batch was sent.
-func (w *lagWatch) done() {
-	if w.report != nil {
-		w.sent = time.Now()
+func (s *Session) stopLagTimer() {
+	s.box.mu.Lock()
+	defer s.box.mu.Unlock()
+	s.watching = true // no other is set
+	if s.lagTimer != nil {
+		s.lagTimer.Stop()
 	}
 }

@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,54 +11,72 @@ import (
 )
 
 func TestAClientThatFallsBehindIsReported(t *testing.T) {
-	var lags []session.Lag
-	o := session.Options{OnLag: func(l session.Lag) { lags = append(lags, l) }}
+	var mu sync.Mutex
+	var reported []session.Lag
+	o := session.Options{OnLag: func(l session.Lag) {
+		mu.Lock()
+		defer mu.Unlock()
+		reported = append(reported, l)
+	}}
+	lags := func() []session.Lag {
+		mu.Lock()
+		defer mu.Unlock()
+		return reported
+	}
 	conn := &fakeConn{gate: make(chan struct{})}
 	inBubble(t, o, conn, func(t *testing.T, f fixture) {
-		f.subscribe(t, "a", "b")
-		// slow has the client take a while for one update, and n wait by then.
-		slow := func(n int, took time.Duration) {
+		f.subscribeTopic(t, "a")
+		f.subscribeTopic(t, "b")
+		// wait has n updates wait behind one that the client takes a while for.
+		wait := func(n int, took time.Duration) {
 			t.Helper()
-			f.set(t, "a", "0")
-			synctest.Wait()
+			f.publish(t, "a", "0")
 			for i := range n {
-				f.set(t, []string{"a", "b"}[i%2], fmt.Sprint(i%10))
+				f.publish(t, []string{"a", "b"}[i%2], fmt.Sprint(i%10))
 			}
-			synctest.Wait()
 			time.Sleep(took)
-			conn.gate <- struct{}{}
 			synctest.Wait()
-			if n > 0 {
+		}
+		drain := func() {
+			t.Helper()
+			for range 2 {
 				conn.gate <- struct{}{}
+				synctest.Wait()
 			}
-			synctest.Wait()
 		}
-		slow(0, time.Hour)
-		slow(256, time.Second)
-		if len(lags) != 0 {
-			t.Fatalf("reported %+v for a client that keeps up", lags)
-		}
-		slow(300, 3*time.Second)
-		want := session.Lag{PendingKeys: 2, PendingBytes: 300 * int64(len(`{"key":"a","value":1}`)), Behind: 3 * time.Second}
-		if len(lags) != 1 || lags[0] != want {
-			t.Fatalf("reported %+v, want %+v", lags, want)
-		}
-		slow(300, time.Second)
-		if len(lags) != 1 {
-			t.Errorf("reported again after %v", time.Second)
-		}
-		slow(300, session.LagInterval)
-		if len(lags) != 2 {
-			t.Errorf("%d reports, want another after %v", len(lags), session.LagInterval)
+		wait(256, time.Hour)
+		drain()
+		wait(300, 200*time.Millisecond)
+		drain()
+		if len(lags()) != 0 {
+			t.Fatalf("reported %+v for a client that keeps up", lags())
 		}
 		time.Sleep(time.Hour)
+		// The client takes nothing at all, and is reported even so.
+		wait(300, 3*time.Second)
+		want := session.Lag{PendingKeys: 2, PendingBytes: 300 * int64(len(`{"topic":"a","value":1}`)), Behind: 250 * time.Millisecond}
+		if len(lags()) != 1 || lags()[0] != want {
+			t.Fatalf("reported %+v, want %+v", lags(), want)
+		}
+		time.Sleep(session.LagInterval)
+		synctest.Wait()
+		if len(lags()) != 2 || lags()[1].Behind != want.Behind+session.LagInterval {
+			t.Fatalf("reported %+v, want another after %v", lags(), session.LagInterval)
+		}
+		drain()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if len(lags()) != 2 {
+			t.Errorf("reported %+v of a client that has caught up", lags()[2:])
+		}
 		close(conn.gate)
 		for range 300 { // a burst that the client takes says nothing
-			f.set(t, "a", "1")
+			f.publish(t, "a", "1")
 		}
+		time.Sleep(time.Minute)
 		synctest.Wait()
-		if len(lags) != 2 {
-			t.Errorf("reported a burst: %+v", lags[2:])
+		if len(lags()) != 2 {
+			t.Errorf("reported a burst: %+v", lags()[2:])
 		}
 	})
 }

@@ -6,97 +6,130 @@ import (
 	"rtdb/keyspace"
 )
 
-// chunkBytes is how much is handed to the Conn at once, at least, when that
-// much waits: large enough that a system call costs little for each byte,
-// small enough to look now and then whether the session has ended.
-const chunkBytes = 32 << 10
+// A signal wakes the session's actor: there is something in the outbox, or the
+// session has ended.
+type signal struct{}
 
-// mail is what waits for the client.
-type mail struct {
-	message []byte
-	update  *keyspace.Update // nil: the message is a reply
-	kind    kind
+// Deliver queues an update for the client. It never waits.
+func (s *Session) Deliver(u *keyspace.Update) {
+	s.offered.Add(1)
+	s.queue(s.item(u))
 }
 
-type kind uint8
+// catchUp queues what a key holds, for a client that asked for it.
+func (s *Session) catchUp(u *keyspace.Update) {
+	s.offered.Add(1)
+	x := s.item(u)
+	x.asked = true
+	s.queue(x)
+}
 
-const (
-	data kind = iota
-	wake      // nothing of ours, but the Conn has something to send
-	end       // nothing is sent after it
-)
+func (s *Session) item(u *keyspace.Update) item {
+	x := item{message: Message{Update: true}, name: u.Key}
+	if u.Topic != "" {
+		x.name, x.topic = u.Topic, true
+	}
+	if s.phase.Load() != open {
+		return x
+	}
+	if s.options.Versions {
+		x.message.Text = u.VersionedMessage()
+	} else {
+		x.message.Text = u.Message()
+	}
+	if s.options.Revisions {
+		x.message.Revision = u.Revision()
+	}
+	return x
+}
 
-// handle sends what waits, chunk by chunk.
-func (s *Session) handle(batch []mail) {
-	if s.said {
+// queue puts an item into the outbox, where the session is still open.
+func (s *Session) queue(x item) {
+	b := &s.box
+	b.mu.Lock()
+	if s.phase.Load() != open {
+		b.mu.Unlock()
 		return
 	}
-	s.lag.watch(batch)
-	defer s.lag.done()
-	chunk := chunks.Get().(*[][]byte)
-	defer chunks.Put(chunk)
-	for len(batch) > 0 && s.phase.Load() != cut {
-		n, updates, size := gather(batch, chunk)
-		if n > 0 {
-			err := s.send(*chunk, size)
-			clear(*chunk)
-			if err != nil {
-				s.Abort(err)
-				break
-			}
-			s.delivered.Add(updates)
-		}
-		if n < len(batch) && batch[n].kind == end {
-			s.hangUp()
-			return
-		}
-		batch = batch[n:]
-	}
-	if s.phase.Load() == cut {
-		s.hangUp()
+	// What waited before counts, so that one value may be longer than what
+	// may wait.
+	tooMuch := x.topic && b.told > s.maxPending
+	wake := !tooMuch && b.addLocked(x)
+	s.watchLagLocked()
+	b.mu.Unlock()
+	switch {
+	case tooMuch:
+		s.Abort(ErrTooSlow)
+	case wake:
+		s.wakeActor()
 	}
 }
 
-var chunks = sync.Pool{New: func() any { return new([][]byte) }}
+// wakeActor sends a signal. Where the mailbox is full the actor is awake, and
+// where it has stopped the session is over.
+func (s *Session) wakeActor() { _ = s.out.TrySend(signal{}) }
 
-// gather fills chunk with the first messages of batch, up to chunkBytes and
-// not past an end, and returns how many it took, how many of those are
-// updates, and their size in bytes.
-func gather(batch []mail, chunk *[][]byte) (n int, updates uint64, size int64) {
-	*chunk = (*chunk)[:0]
-	for _, m := range batch {
-		if m.kind == end || size >= chunkBytes {
-			break
-		}
-		n++
-		if m.kind == wake {
-			continue
-		}
-		if m.update != nil {
-			updates++
-		}
-		*chunk = append(*chunk, m.message)
-		size += int64(len(m.message))
+// Reply queues an answer to the client, behind all updates that were delivered
+// before. It waits while half of what may wait does, and returns an error when
+// the session has ended.
+func (s *Session) Reply(text []byte) error {
+	s.waitForRoom()
+	s.queue(item{message: Message{Text: text}, asked: true})
+	if s.phase.Load() != open {
+		return s.Cause()
 	}
-	return n, updates, size
+	return nil
 }
 
-func (s *Session) send(messages [][]byte, size int64) error {
-	if s.pending.Add(-size) <= s.maxPending/2 {
-		s.wakeReader()
+// waitForRoom waits while the client lets too much wait that it asked for, and
+// returns an error when the session has ended.
+func (s *Session) waitForRoom() error {
+	for s.box.throttled(s.maxPending / 2) {
+		if s.phase.Load() != open {
+			return s.Cause()
+		}
+		<-s.drained
 	}
-	return s.conn.Send(messages)
+	if s.phase.Load() != open {
+		return s.Cause()
+	}
+	return nil
 }
 
-func (s *Session) hangUp() {
-	s.said = true
-	s.conn.Close(s.Cause())
-}
-
-// wakeReader lets a Reply that waits for room look again.
+// wakeReader lets one who waits for room look again.
 func (s *Session) wakeReader() {
 	select {
 	case s.drained <- struct{}{}:
 	default:
+	}
+}
+
+var chunks = sync.Pool{New: func() any { return new([]Message) }}
+
+// handle sends what waits, chunk by chunk, until nothing does.
+func (s *Session) handle([]signal) {
+	if s.said {
+		return
+	}
+	chunk := chunks.Get().(*[]Message)
+	defer chunks.Put(chunk)
+	ending := false
+	for s.phase.Load() != cut {
+		ending = s.ending.Load() // if so, what take finds is the last
+		var some bool
+		if *chunk, some = s.box.take((*chunk)[:0]); !some {
+			break
+		}
+		s.wakeReader()
+		err := s.conn.Send(*chunk)
+		clear(*chunk)
+		if err != nil {
+			s.Abort(err)
+			break
+		}
+	}
+	if s.phase.Load() == cut || ending {
+		s.said = true
+		s.conn.Close(s.Cause())
 	}
 }

@@ -34,7 +34,7 @@ type fakeConn struct {
 	causes []error
 }
 
-func (c *fakeConn) Send(messages [][]byte) error {
+func (c *fakeConn) Send(messages []session.Message) error {
 	if c.gate != nil {
 		<-c.gate
 	}
@@ -48,7 +48,7 @@ func (c *fakeConn) Send(messages [][]byte) error {
 	}
 	c.sends++
 	for _, m := range messages {
-		c.got = append(c.got, string(m))
+		c.got = append(c.got, string(m.Text))
 	}
 	return nil
 }
@@ -118,7 +118,7 @@ func (f fixture) set(t *testing.T, key, value string) {
 func (f fixture) subscribe(t *testing.T, keys ...string) {
 	t.Helper()
 	for _, key := range keys {
-		if err := f.Subscribe(t.Context(), key, noReply); err != nil {
+		if err := f.Subscribe(t.Context(), session.Names{Keys: []string{key}}, session.Start{}, noReply); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -127,7 +127,7 @@ func (f fixture) subscribe(t *testing.T, keys ...string) {
 func TestUpdatesAndRepliesKeepTheirOrder(t *testing.T) {
 	inBubble(t, session.Options{}, new(fakeConn), func(t *testing.T, f fixture) {
 		f.subscribe(t, "k")
-		if err := f.SubscribeTopic(t.Context(), "t", noTopicReply); err != nil {
+		if err := f.Subscribe(t.Context(), session.Names{Topics: []string{"t"}}, session.Start{}, noReply); err != nil {
 			t.Fatal(err)
 		}
 		reply := func(m string) {
@@ -144,10 +144,10 @@ func TestUpdatesAndRepliesKeepTheirOrder(t *testing.T) {
 		}
 		synctest.Wait()
 		f.set(t, "k", "3")
-		if err := f.Unsubscribe(t.Context(), "k"); err != nil {
+		if err := f.Unsubscribe(t.Context(), session.Names{Keys: []string{"k"}}); err != nil {
 			t.Fatal(err)
 		}
-		if err := f.UnsubscribeTopic(t.Context(), "t"); err != nil {
+		if err := f.Unsubscribe(t.Context(), session.Names{Topics: []string{"t"}}); err != nil {
 			t.Fatal(err)
 		}
 		reply("r3")
@@ -157,13 +157,27 @@ func TestUpdatesAndRepliesKeepTheirOrder(t *testing.T) {
 	})
 }
 
+func (f fixture) subscribeTopic(t *testing.T, topic string) {
+	t.Helper()
+	if err := f.Subscribe(t.Context(), session.Names{Topics: []string{topic}}, session.Start{}, noReply); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (f fixture) publish(t *testing.T, topic, value string) {
+	t.Helper()
+	if err := f.ks.Publish(t.Context(), topic, []byte(value)); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
 func TestWhatWaitsIsSentTogether(t *testing.T) {
 	conn := &fakeConn{gate: make(chan struct{})}
 	inBubble(t, session.Options{}, conn, func(t *testing.T, f fixture) {
-		f.subscribe(t, "k")
+		f.subscribeTopic(t, "t")
 		for i := range 1000 {
-			f.set(t, "k", fmt.Sprint(i))
-			synctest.Wait()
+			f.publish(t, "t", fmt.Sprint(i))
 		}
 		close(conn.gate)
 		synctest.Wait()
@@ -176,10 +190,9 @@ func TestWhatWaitsIsSentTogether(t *testing.T) {
 func TestChunksAreBounded(t *testing.T) {
 	conn := &fakeConn{gate: make(chan struct{})}
 	inBubble(t, session.Options{}, conn, func(t *testing.T, f fixture) {
-		f.subscribe(t, "k")
+		f.subscribeTopic(t, "t")
 		for range 40 {
-			f.set(t, "k", `"`+strings.Repeat("x", 10_000)+`"`)
-			synctest.Wait()
+			f.publish(t, "t", `"`+strings.Repeat("x", 10_000)+`"`)
 		}
 		close(conn.gate)
 		synctest.Wait()
@@ -189,20 +202,19 @@ func TestChunksAreBounded(t *testing.T) {
 	})
 }
 
-func TestTooMuchWaitingEndsTheSessionAndNobodyWaits(t *testing.T) {
+// What is published cannot be conflated, so there is an end to what may wait.
+func TestTooMuchOfATopicEndsTheSessionAndNobodyWaits(t *testing.T) {
 	conn := &fakeConn{gate: make(chan struct{})}
 	inBubble(t, session.Options{MaxPendingBytes: 1000}, conn, func(t *testing.T, f fixture) {
-		f.subscribe(t, "k")
+		f.subscribeTopic(t, "t")
 		start := time.Now()
-		f.set(t, "k", "1000")
-		synctest.Wait()      // it is in hand, and stays there
-		for i := range 199 { // 25 bytes or so each
-			f.set(t, "k", fmt.Sprint(1001+i))
+		f.publish(t, "t", "1000") // it is in hand, and stays there
+		for i := range 199 {      // 25 bytes or so each
+			f.publish(t, "t", fmt.Sprint(1001+i))
 		}
 		if !time.Now().Equal(start) {
-			t.Error("a writer waited for a client")
+			t.Error("a publisher waited for a client")
 		}
-		synctest.Wait()
 		if !f.Ended() || !errors.Is(f.Cause(), session.ErrTooSlow) {
 			t.Fatalf("ended %v with %v, want ErrTooSlow", f.Ended(), f.Cause())
 		}
@@ -366,7 +378,7 @@ func TestAPanicEndsOnlyItsSession(t *testing.T) {
 	inBubble(t, o, &fakeConn{boom: true}, func(t *testing.T, f fixture) {
 		other := &fakeConn{}
 		s2 := session.New(f.ks, other, session.Options{})
-		if err := s2.Subscribe(t.Context(), "k", noReply); err != nil {
+		if err := s2.Subscribe(t.Context(), session.Names{Keys: []string{"k"}}, session.Start{}, noReply); err != nil {
 			t.Fatal(err)
 		}
 		f.subscribe(t, "k")
@@ -388,7 +400,7 @@ func TestAPanicEndsOnlyItsSession(t *testing.T) {
 func TestEndLetsGoOfEverything(t *testing.T) {
 	inBubble(t, session.Options{}, new(fakeConn), func(t *testing.T, f fixture) {
 		f.subscribe(t, "a", "b", "c")
-		if err := f.SubscribeTopic(t.Context(), "t", noTopicReply); err != nil {
+		if err := f.Subscribe(t.Context(), session.Names{Topics: []string{"t"}}, session.Start{}, noReply); err != nil {
 			t.Fatal(err)
 		}
 		f.set(t, "a", "1")
@@ -429,10 +441,13 @@ func TestEndGivesUpWithItsContext(t *testing.T) {
 func TestSubscribingToABadNameFails(t *testing.T) {
 	inBubble(t, session.Options{}, new(fakeConn), func(t *testing.T, f fixture) {
 		for name, err := range map[string]error{
-			"Subscribe":        f.Subscribe(t.Context(), "#", noReply),
-			"Unsubscribe":      f.Unsubscribe(t.Context(), ""),
-			"SubscribeTopic":   f.SubscribeTopic(t.Context(), "a//b", noTopicReply),
-			"UnsubscribeTopic": f.UnsubscribeTopic(t.Context(), ".."),
+			"Subscribe":        f.Subscribe(t.Context(), session.Names{Keys: []string{"#"}}, session.Start{}, noReply),
+			"Unsubscribe":      f.Unsubscribe(t.Context(), session.Names{Keys: []string{""}}),
+			"SubscribeTopic":   f.Subscribe(t.Context(), session.Names{Topics: []string{"a//b"}}, session.Start{}, noReply),
+			"UnsubscribeTopic": f.Unsubscribe(t.Context(), session.Names{Topics: []string{".."}}),
+			"a pattern":        f.Subscribe(t.Context(), session.Names{Patterns: []string{"a/#/b"}}, session.Start{}, noReply),
+			"no pattern":       f.Unsubscribe(t.Context(), session.Names{Patterns: []string{"a+"}}),
+			"SetWill":          f.SetWill(session.Will{Key: "", Value: []byte("1")}),
 		} {
 			if !errors.Is(err, keyspace.ErrInvalidName) {
 				t.Errorf("%s: %v, want ErrInvalidName", name, err)
@@ -441,34 +456,33 @@ func TestSubscribingToABadNameFails(t *testing.T) {
 	})
 }
 
-func noReply(keyspace.Entry) []byte { return nil }
-
-func noTopicReply() []byte { return nil }
+func noReply(keyspace.Mark) []byte { return nil }
 
 func TestTheMarkStandsBetweenBeforeAndAfter(t *testing.T) {
 	inBubble(t, session.Options{}, new(fakeConn), func(t *testing.T, f fixture) {
-		mark := func(e keyspace.Entry) []byte { return fmt.Appendf(nil, "mark %d %s", e.Version, e.Value) }
+		mark := func(m keyspace.Mark) []byte { return fmt.Appendf(nil, "mark %d", m.Revision) }
+		entry := func(e keyspace.Entry) []byte { return fmt.Appendf(nil, "entry %d %s", e.Version, e.Value) }
 		f.set(t, "k", "1")
 		for range 2 {
-			if err := f.Subscribe(t.Context(), "k", mark); err != nil {
+			if err := f.Subscribe(t.Context(), session.Names{Keys: []string{"k"}}, session.Start{}, mark); err != nil {
 				t.Fatal(err)
 			}
 			f.set(t, "k", "2")
 		}
 		for _, key := range []string{"k", "other"} {
-			if err := f.Get(t.Context(), key, mark); err != nil {
+			if err := f.Get(t.Context(), key, entry); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if _, err := f.ks.Delete(t.Context(), "k"); err != nil {
 			t.Fatal(err)
 		}
-		if err := f.Get(t.Context(), "k", mark); err != nil {
+		if err := f.Get(t.Context(), "k", entry); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		f.conn.want(t, "mark 1 1", `{"key":"k","value":2}`, "mark 2 2", `{"key":"k","value":2}`, "mark 3 2", "mark 0 ",
-			`{"key":"k","value":null,"deleted":true}`, "mark 4 ")
+		f.conn.want(t, "mark 1", `{"key":"k","value":2}`, "mark 2", `{"key":"k","value":2}`, "entry 3 2", "entry 0 ",
+			`{"key":"k","value":null,"deleted":true}`, "entry 4 ")
 	})
 }
 

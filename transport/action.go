@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"rtdb/keyspace"
+	"rtdb/session"
 )
 
 // handle does what a message asks for, and returns the reply, nil where there
@@ -39,6 +40,10 @@ func (c *client) act(ctx context.Context, r *request) (object, error) {
 		return c.get(ctx, r)
 	case "delete":
 		return c.delete(ctx, r)
+	case "patch":
+		return c.patch(ctx, r)
+	case "will":
+		return c.will(r)
 	case "publish":
 		return c.publish(ctx, r)
 	case "ping":
@@ -48,47 +53,71 @@ func (c *client) act(ctx context.Context, r *request) (object, error) {
 }
 
 // subscribe's reply is queued by the actor of the name: it is the mark between
-// what the client is not told of and what it is.
+// what was and what comes.
 func (c *client) subscribe(ctx context.Context, r *request) (object, error) {
-	mark := func(revision uint64) []byte {
+	names, err := r.wantNames()
+	if err != nil {
+		return nil, err
+	}
+	start, err := r.wantStart()
+	if err != nil {
+		return nil, err
+	}
+	return nil, c.session.Subscribe(ctx, names, start, func(m keyspace.Mark) []byte {
+		reply := newReply(r)
 		if !r.id.present {
-			return nil
+			if !start.Snapshot && !start.Resume {
+				return nil
+			}
+			reply = reply.truth("synced")
 		}
-		return newReply(r).number("revision", revision).end()
-	}
-	switch {
-	case r.key.present:
-		return nil, c.session.Subscribe(ctx, r.key.text, func(e keyspace.Entry) []byte { return mark(e.Version) })
-	case r.topic.present:
-		return nil, c.session.SubscribeTopic(ctx, r.topic.text, func() []byte { return mark(0) })
-	}
-	return nil, refuse(codeInvalidRequest, "subscribe needs a key or a topic")
+		return reply.mark(m).end()
+	})
 }
 
 func (c *client) unsubscribe(ctx context.Context, r *request) (object, error) {
-	var err error
-	switch {
-	case r.key.present:
-		err = c.session.Unsubscribe(ctx, r.key.text)
-	case r.topic.present:
-		err = c.session.UnsubscribeTopic(ctx, r.topic.text)
-	default:
-		err = refuse(codeInvalidRequest, "unsubscribe needs a key or a topic")
+	names, err := r.wantNames()
+	if err != nil {
+		return nil, err
 	}
-	return newReply(r), err
+	return newReply(r), c.session.Unsubscribe(ctx, names)
 }
 
 func (c *client) set(ctx context.Context, r *request) (object, error) {
-	key, err := r.wantKey()
-	if err != nil {
-		return nil, err
-	}
 	value, err := r.wantValue()
+	return c.change(ctx, r, keyspace.Change{Value: value}, err)
+}
+
+func (c *client) patch(ctx context.Context, r *request) (object, error) {
+	patch, err := r.wantValue()
+	if err != nil {
+		return c.change(ctx, r, keyspace.Change{}, err)
+	}
+	return c.change(ctx, r, keyspace.Change{Merge: mergeInto(patch, c.server.maxValue)}, nil)
+}
+
+func (c *client) delete(ctx context.Context, r *request) (object, error) {
+	return c.change(ctx, r, keyspace.Change{Delete: true}, nil)
+}
+
+// change makes a write. Of several things that are wrong with it the key comes
+// first, and then err, which is the value's.
+func (c *client) change(ctx context.Context, r *request, change keyspace.Change, err error) (object, error) {
+	key, keyErr := r.wantKey()
+	if keyErr != nil {
+		return nil, keyErr
+	}
+	if err == nil {
+		change, err = r.wantChange(change)
+	}
 	if err != nil {
 		return nil, err
 	}
-	version, err := c.server.keyspace.Set(ctx, key, value)
-	return newWriteReply(r, version), err
+	e, err := c.server.keyspace.Write(ctx, key, change)
+	if err != nil || !r.id.present {
+		return nil, err
+	}
+	return newReply(r).number("version", e.Version), nil
 }
 
 // get's reply is queued in its place among the updates of the key.
@@ -103,15 +132,6 @@ func (c *client) get(ctx context.Context, r *request) (object, error) {
 		}
 		return newReply(r).entry(e).end()
 	})
-}
-
-func (c *client) delete(ctx context.Context, r *request) (object, error) {
-	key, err := r.wantKey()
-	if err != nil {
-		return nil, err
-	}
-	version, err := c.server.keyspace.Delete(ctx, key)
-	return newWriteReply(r, version), err
 }
 
 // publish is set where it has a key.
@@ -129,10 +149,15 @@ func (c *client) publish(ctx context.Context, r *request) (object, error) {
 	return newReply(r), c.server.keyspace.Publish(ctx, r.topic.text, value)
 }
 
-// newWriteReply is the reply to a write, sent only where there is an id.
-func newWriteReply(r *request, version uint64) object {
-	if !r.id.present {
-		return nil
+// will keeps a write for the end of the session; without a value it withdraws
+// one.
+func (c *client) will(r *request) (object, error) {
+	if !r.key.present && !r.topic.present {
+		return nil, refuse(codeInvalidRequest, "will needs a key or a topic")
 	}
-	return newReply(r).number("version", version)
+	if r.value.err != nil {
+		return nil, r.value.err
+	}
+	err := c.session.SetWill(session.Will{Key: r.key.text, Topic: r.topic.text, Value: r.value.raw})
+	return newReply(r), err
 }

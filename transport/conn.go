@@ -214,11 +214,11 @@ const maxKeptBuffer = 64 << 10
 
 // writeMessages writes each message as one text frame, and the control frames
 // that wait, all with one write.
-func (c *conn) writeMessages(messages [][]byte) error {
+func (c *conn) writeMessages(messages []session.Message) error {
 	buffer := frameBuffers.Get().(*[]byte)
 	frames := c.takeControl((*buffer)[:0])
 	for _, m := range messages {
-		frames = appendTextFrame(frames, m)
+		frames = appendTextFrame(frames, m.Text)
 	}
 	c.writing.Lock()
 	err := c.writeLocked(frames)

@@ -26,11 +26,26 @@ func ParseRequest(data []byte, maxValueBytes int) ParsedRequest {
 
 // CheckValue returns the value that text is, as it is kept.
 func CheckValue(text []byte, maxBytes int) ([]byte, error) {
-	return parseWrite(append(append([]byte(`{"value":`), text...), '}'), maxBytes)
+	c, err := parseWrite(append(append([]byte(`{"value":`), text...), '}'), maxBytes)
+	return c.Value, err
 }
 
 // LoneSurrogate is of a string that is valid JSON.
 func LoneSurrogate(raw []byte) bool { return loneSurrogate(raw) }
+
+// MergePatch reads a patch, and returns what applies it. Both texts are valid
+// and compact.
+func MergePatch(patch []byte) (apply func(target []byte) []byte) {
+	return parseMergePatch(patch).apply
+}
+
+// Routes are the paths of the server, as the log has them.
+func (s *Server) Routes() (routes []string) {
+	for _, e := range s.endpoints {
+		routes = append(routes, e.route)
+	}
+	return routes
+}
 
 // Code is the code that a client is told for an error.
 func Code(err error) string { return explain(err).code }

@@ -23,6 +23,7 @@ const (
 	codeForbidden        = "forbidden"
 	codeNotFound         = "not_found"
 	codeMethodNotAllowed = "method_not_allowed"
+	codeVersionMismatch  = "version_mismatch"
 	codeTooLarge         = "too_large"
 	codeInternal         = "internal"
 	codeUnavailable      = "unavailable"
@@ -35,6 +36,7 @@ var statuses = map[string]int{
 	codeForbidden:        http.StatusForbidden,
 	codeNotFound:         http.StatusNotFound,
 	codeMethodNotAllowed: http.StatusMethodNotAllowed,
+	codeVersionMismatch:  http.StatusPreconditionFailed,
 	codeTooLarge:         http.StatusRequestEntityTooLarge,
 	codeInternal:         http.StatusInternalServerError,
 	codeUnavailable:      http.StatusServiceUnavailable,
@@ -46,6 +48,8 @@ type failure struct {
 	code    string
 	message string
 	status  int // by HTTP; 0 is that of the code
+
+	current *uint64 // of a version mismatch: the version that the key has
 }
 
 func (f *failure) Error() string { return f.code + ": " + f.message }
@@ -62,10 +66,17 @@ var errDraining = refuse(codeUnavailable, "the server is shutting down: try agai
 func explain(err error) *failure {
 	var f *failure
 	var name *keyspace.NameError
+	var mismatch *keyspace.VersionError
 	switch {
 	case errors.As(err, &f):
 	case errors.As(err, &name):
 		f = refuse(codeInvalidName, "not a valid name: %s", name.Reason)
+	case errors.As(err, &mismatch):
+		f = refuse(codeVersionMismatch, "the key is at version %d, and the request wants another", mismatch.Current)
+		if mismatch.Current == 0 {
+			f.message = "there is no such key, and the request wants one"
+		}
+		f.current = &mismatch.Current
 	case errors.Is(err, keyspace.ErrNotFound):
 		f = refuse(codeNotFound, "there is no such key")
 	case errors.Is(err, keyspace.ErrClosed):
@@ -85,6 +96,15 @@ func explain(err error) *failure {
 	return f
 }
 
+// reasonOf returns what a NameError has to say.
+func reasonOf(err error) string {
+	var name *keyspace.NameError
+	if errors.As(err, &name) {
+		return name.Reason
+	}
+	return err.Error()
+}
+
 // Why a session ends, besides what the session and the connection say.
 var (
 	errBinary     = errors.New("transport: binary message")
@@ -95,6 +115,7 @@ var (
 	errStalled    = errors.New("transport: client takes no bytes")
 	errRestart    = errors.New("transport: server shutting down")
 	errNotAllowed = errors.New("transport: client broke the WebSocket protocol")
+	errGone       = fmt.Errorf("transport: client ended the stream: %w", io.EOF)
 )
 
 // An ending is how a session ends: the close code (RFC 6455, section 7.4), and

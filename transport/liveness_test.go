@@ -296,12 +296,12 @@ func TestAPingDoesNotCutAStalledClientOff(t *testing.T) {
 func TestATooSlowClientCannotTrickleOn(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *piped) {
 		c := p.dial(t)
-		if err := c.WriteMessage(websocket.TextMessage, []byte(`{"action":"subscribe","key":"k"}`)); err != nil {
+		if err := c.WriteMessage(websocket.TextMessage, []byte(`{"action":"subscribe","topic":"t"}`)); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
 		for range 30 {
-			if _, err := p.keyspace.Set(t.Context(), "k", []byte(quote(strings.Repeat("x", 60_000)))); err != nil {
+			if err := p.keyspace.Publish(t.Context(), "t", []byte(quote(strings.Repeat("x", 60_000)))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -417,12 +417,12 @@ func TestASlowSenderOfTooMuchIsTold(t *testing.T) {
 func TestALaggingClientIsLogged(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *piped) {
 		c := p.dial(t)
-		if err := c.WriteMessage(websocket.TextMessage, []byte(`{"action":"subscribe","key":"k"}`)); err != nil {
+		if err := c.WriteMessage(websocket.TextMessage, []byte(`{"action":"subscribe","topic":"t"}`)); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
 		for i := range 301 {
-			if _, err := p.keyspace.Set(t.Context(), "k", fmt.Append(nil, i%10)); err != nil {
+			if err := p.keyspace.Publish(t.Context(), "t", fmt.Append(nil, i%10)); err != nil {
 				t.Fatal(err)
 			}
 			synctest.Wait()
@@ -434,8 +434,8 @@ func TestALaggingClientIsLogged(t *testing.T) {
 			}
 		}
 		e := p.log.lines(t, "session lagging")
-		if len(e) != 1 || e[0]["level"] != "warn" || e[0]["pending_keys"] != 1.0 || e[0]["pending_bytes"] != 300.0*21 ||
-			e[0]["lag_ms"] != 2000.0 || e[0]["session"] == nil {
+		if len(e) != 1 || e[0]["level"] != "warn" || e[0]["pending_keys"] != 1.0 || e[0]["pending_bytes"] != 300.0*23 ||
+			e[0]["lag_ms"] != 250.0 || e[0]["session"] == nil {
 			t.Errorf("logged %v", e)
 		}
 		_ = c.Close()

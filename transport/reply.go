@@ -30,6 +30,17 @@ func (o object) number(name string, value uint64) object {
 	return strconv.AppendUint(o.name(name), value, 10)
 }
 
+func (o object) truth(name string) object { return append(o.name(name), "true"...) }
+
+// mark appends where a subscription goes over to what comes.
+func (o object) mark(m keyspace.Mark) object {
+	o = o.number("revision", m.Revision)
+	if m.Reset {
+		o = o.truth("reset")
+	}
+	return o
+}
+
 // end returns the whole object.
 func (o object) end() []byte {
 	if len(o) == 0 {
@@ -45,7 +56,11 @@ func (o object) entry(e keyspace.Entry) object {
 
 // failure appends what a client is told of an error.
 func (o object) failure(f *failure) object {
-	return o.raw("error", object(nil).text("code", f.code).text("message", f.message).end())
+	e := object(nil).text("code", f.code).text("message", f.message)
+	if f.current != nil {
+		e = e.number("version", *f.current)
+	}
+	return o.raw("error", e.end())
 }
 
 // newReply returns the beginning of the answer to a request that went well.

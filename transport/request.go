@@ -4,28 +4,26 @@ import (
 	"errors"
 	"fmt"
 	"unicode/utf8"
+
+	"rtdb/keyspace"
+	"rtdb/session"
 )
-
-// maxDepth is how deep arrays and objects in a value may be nested.
-const maxDepth = 64
-
-// A field is what a request says under one name. Where a name comes more than
-// once the last counts, what was wrong with the others included.
-type field struct {
-	present bool
-	raw     []byte // as it stands in the request
-	text    string // of a string
-	err     error  // that the field is no good for what it is there for
-}
 
 // A request is one text message of a client.
 type request struct {
-	id     field // raw is echoed
-	action field
-	key    field
-	topic  field
-	value  field // raw is the value as it is kept
-	fault  error // that is none of a field: an unknown name
+	id        field // raw is echoed
+	action    field
+	key       field
+	topic     field
+	keys      field
+	topics    field
+	pattern   field
+	value     field // raw is the value as it is kept
+	snapshot  field
+	since     field
+	ifVersion field
+	ttl       field
+	fault     error // that is none of a field: an unknown name
 }
 
 // parseRequest reads a message. It reads on after what is wrong with one
@@ -50,8 +48,22 @@ func parseRequest(data []byte, maxValueBytes int) (r request, err error) {
 			r.key = nameField("key", v)
 		case "topic":
 			r.topic = nameField("topic", v)
+		case "keys":
+			r.keys = namesField("keys", v, keyspace.CheckName)
+		case "topics":
+			r.topics = namesField("topics", v, keyspace.CheckName)
+		case "pattern":
+			r.pattern = nameField("pattern", v)
 		case "value":
 			r.value = valueField(v, maxValueBytes)
+		case "snapshot":
+			r.snapshot = boolField("snapshot", v)
+		case "since":
+			r.since = versionField("since", v)
+		case "ifVersion":
+			r.ifVersion = versionField("ifVersion", v)
+		case "ttl":
+			r.ttl = ttlField(v)
 		default:
 			if r.fault == nil && !v.isNull() { // null is absent
 				r.fault = refuse(codeInvalidRequest, "unknown field %s", quoted(name))
@@ -68,86 +80,9 @@ func parseRequest(data []byte, maxValueBytes int) (r request, err error) {
 	return r, nil
 }
 
-// parseWrite reads the body of a write, {"value":v}, and returns the value as
-// it is kept.
-func parseWrite(body []byte, maxValueBytes int) ([]byte, error) {
-	var value field
-	var fault error
-	inValue := false
-	s := scanner{data: body}
-	err := s.document(func(name string) error {
-		inValue = name == "value"
-		v, err := s.value()
-		if err != nil {
-			return err
-		}
-		if inValue {
-			value = valueField(v, maxValueBytes)
-		} else if fault == nil {
-			fault = refuse(codeInvalidRequest, `unknown field %s: the body is {"value":…}`, quoted(name))
-		}
-		inValue = false
-		return nil
-	})
-	switch {
-	case err != nil && inValue:
-		return nil, refuse(codeInvalidValue, "the value is not valid JSON: %v", err)
-	case err != nil:
-		return nil, refuse(codeInvalidRequest, `the body is not a JSON object {"value":…}: %v`, err)
-	case fault != nil:
-		return nil, fault
-	case !value.present:
-		return nil, refuse(codeInvalidRequest, `the body has no "value": it is {"value":…}`)
-	case value.err != nil:
-		return nil, value.err
-	}
-	return value.raw, nil
-}
-
-func idField(v rawValue) field {
-	switch {
-	case v.isNull():
-		return field{}
-	case v.isString(), v.isNumber():
-		return field{present: true, raw: v.compact()}
-	}
-	return field{err: refuse(codeInvalidRequest, "the id is neither a string nor a number")}
-}
-
-func stringField(what string, v rawValue) field {
-	switch {
-	case v.isNull():
-		return field{}
-	case v.isString():
-		return field{present: true, text: decodeString(v.text)}
-	}
-	return field{err: refuse(codeInvalidRequest, "the %s is not a string", what)}
-}
-
-func nameField(what string, v rawValue) field {
-	f := stringField(what, v)
-	if f.present && loneSurrogate(v.text) {
-		f = field{err: refuse(codeInvalidName, "the %s has half of a surrogate pair", what)}
-	}
-	return f
-}
-
-func valueField(v rawValue, maxBytes int) field {
-	f := field{present: true}
-	if v.depth > maxDepth {
-		f.err = refuse(codeInvalidValue, "the value is nested %d deep, %d at most are allowed", v.depth, maxDepth)
-		return f
-	}
-	f.raw = v.compact()
-	if len(f.raw) > maxBytes {
-		f.err = refuse(codeTooLarge, "the value is %d bytes long, %d at most are allowed", len(f.raw), maxBytes)
-		f.raw = nil
-	}
-	return f
-}
-
 // check returns the first thing that is wrong with a request whatever its
-// action. What is wrong with a value matters only to those who want one.
+// action. What is wrong with the other fields matters only to those who want
+// them.
 func (r *request) check() error {
 	bothNamed := r.key.present && r.topic.present
 	switch err := errors.Join(r.id.err, r.action.err, r.fault, r.key.err, r.topic.err); {
@@ -178,6 +113,59 @@ func (r *request) wantValue() ([]byte, error) {
 		return nil, r.value.err
 	}
 	return r.value.raw, nil
+}
+
+// wantNames returns what a request subscribes to.
+func (r *request) wantNames() (names session.Names, err error) {
+	given := 0
+	for _, f := range []*field{&r.key, &r.topic, &r.keys, &r.topics, &r.pattern} {
+		if f.present || f.err != nil {
+			given++
+		}
+	}
+	switch {
+	case given == 0:
+		return names, refuse(codeInvalidRequest, "%s needs a key, a topic, keys, topics or a pattern", r.action.text)
+	case given > 1:
+		return names, refuse(codeInvalidRequest, "%s takes only one of key, topic, keys, topics and pattern", r.action.text)
+	}
+	if err := errors.Join(r.keys.err, r.topics.err, r.pattern.err); err != nil {
+		return names, err
+	}
+	names = session.Names{Keys: r.keys.texts, Topics: r.topics.texts}
+	switch {
+	case r.key.present:
+		names.Keys = []string{r.key.text}
+	case r.topic.present:
+		names.Topics = []string{r.topic.text}
+	case r.pattern.present:
+		names.Patterns = []string{r.pattern.text}
+	}
+	return names, nil
+}
+
+// wantStart returns how a subscription is to begin.
+func (r *request) wantStart() (session.Start, error) {
+	if err := errors.Join(r.snapshot.err, r.since.err); err != nil {
+		return session.Start{}, err
+	}
+	return session.Start{Snapshot: r.snapshot.truth, Resume: r.since.present, Since: r.since.number}, nil
+}
+
+// wantChange completes a change by the condition of a request, and by its time
+// to live where it has use for one.
+func (r *request) wantChange(c keyspace.Change) (keyspace.Change, error) {
+	if r.ifVersion.err != nil {
+		return c, r.ifVersion.err
+	}
+	if r.ifVersion.present {
+		c.If = atVersion(r.ifVersion.number)
+	}
+	if !c.Delete {
+		c.TTL = r.ttl.ttl
+		return c, r.ttl.err
+	}
+	return c, nil
 }
 
 // quoted returns what a client sent for use in a message to it: quoted, and

@@ -7,51 +7,122 @@ import (
 	"os"
 	"strconv"
 	"time"
+
+	"rtdb/keyspace"
 )
 
 func (s *Server) getKey(w http.ResponseWriter, r *http.Request) error {
+	when, err := parsePrecondition(r)
+	if err != nil {
+		return err
+	}
 	e, err := s.keyspace.Get(r.PathValue("name"))
 	if err != nil {
 		return err
+	}
+	if !when.matches(e.Version) {
+		return &keyspace.VersionError{Current: e.Version}
+	}
+	setETag(w, e.Version)
+	if !when.matchesNone(e.Version) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusNotModified)
+		return nil
 	}
 	writeJSON(w, http.StatusOK, object(nil).entry(e).end())
 	return nil
 }
 
 func (s *Server) setKey(w http.ResponseWriter, r *http.Request) error {
-	value, err := s.readWrite(w, r)
+	change, err := readBody(s, w, r, func(body []byte) (keyspace.Change, error) {
+		return parseWrite(body, s.maxValue, "ttl")
+	})
 	if err != nil {
 		return err
 	}
-	key := r.PathValue("name")
-	version, err := s.keyspace.Set(r.Context(), key, value)
+	return s.change(w, r, change)
+}
+
+func (s *Server) patchKey(w http.ResponseWriter, r *http.Request) error {
+	patch, err := readBody(s, w, r, func(body []byte) ([]byte, error) { return parsePatch(body, s.maxValue) })
 	if err != nil {
 		return err
 	}
-	o := object(nil).text("key", key).raw("value", value).number("version", version)
-	writeJSON(w, http.StatusOK, o.end())
+	return s.change(w, r, keyspace.Change{Merge: mergeInto(patch, s.maxValue)})
+}
+
+// change answers a write of one key with what the key holds by it.
+func (s *Server) change(w http.ResponseWriter, r *http.Request, c keyspace.Change) error {
+	c, err := guard(c, r)
+	if err != nil {
+		return err
+	}
+	e, err := s.keyspace.Write(r.Context(), r.PathValue("name"), c)
+	if err != nil {
+		return err
+	}
+	setETag(w, e.Version)
+	if c.Delete {
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	writeJSON(w, http.StatusOK, object(nil).entry(e).end())
 	return nil
 }
 
 func (s *Server) deleteKey(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.keyspace.Delete(r.Context(), r.PathValue("name")); err != nil {
-		return err
-	}
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	return s.change(w, r, keyspace.Change{Delete: true})
 }
 
 func (s *Server) publish(w http.ResponseWriter, r *http.Request) error {
-	value, err := s.readWrite(w, r)
+	change, err := readBody(s, w, r, func(body []byte) (keyspace.Change, error) { return parseWrite(body, s.maxValue) })
 	if err != nil {
 		return err
 	}
 	topic := r.PathValue("name")
-	if err := s.keyspace.Publish(r.Context(), topic, value); err != nil {
+	if err := s.keyspace.Publish(r.Context(), topic, change.Value); err != nil {
 		return err
 	}
 	writeJSON(w, http.StatusAccepted, object(nil).text("topic", topic).end())
+	return nil
+}
+
+// setKeys makes many writes, each on its own.
+func (s *Server) setKeys(w http.ResponseWriter, r *http.Request) error {
+	items, err := readBody(s, w, r, func(body []byte) ([]item, error) { return parseBatch(body, s.maxValue) })
+	if err != nil {
+		return err
+	}
+	var changes []keyspace.KeyedChange
+	for _, x := range items {
+		if x.err == nil {
+			changes = append(changes, keyspace.KeyedChange{Key: x.key.text, Change: x.change})
+		}
+	}
+	made := s.keyspace.WriteAll(r.Context(), changes)
+	body := []byte(`{"results":[`)
+	for i, x := range items {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		var result object
+		if x.key.present {
+			result = result.text("key", x.key.text)
+		}
+		version := uint64(0)
+		if x.err == nil {
+			version, x.err = made[0].Entry.Version, made[0].Err
+			made = made[1:]
+		}
+		if x.err != nil {
+			result = result.failure(explain(x.err))
+		} else {
+			result = result.number("version", version)
+		}
+		body = append(body, result.end()...)
+	}
+	writeJSON(w, http.StatusOK, append(body, `]}`...))
 	return nil
 }
 
@@ -62,10 +133,12 @@ func (s *Server) alive(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// readWrite reads the body of a write, and returns the value in it.
-func (s *Server) readWrite(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// readBody reads the body of a request and returns what parse makes of it. The
+// bytes are parse's only until it returns.
+func readBody[T any](s *Server, w http.ResponseWriter, r *http.Request, parse func(body []byte) (T, error)) (T, error) {
+	var none T
 	if r.ContentLength > int64(s.maxMessage) {
-		return nil, s.tooLarge()
+		return none, s.tooLarge()
 	}
 	buffer := messageBuffers.Get().(*[]byte)
 	body, err := readAll((*buffer)[:0], r.Body, s.maxMessage)
@@ -77,13 +150,13 @@ func (s *Server) readWrite(w http.ResponseWriter, r *http.Request) ([]byte, erro
 	}()
 	switch {
 	case errors.Is(err, errTooBig):
-		return nil, s.tooLarge()
+		return none, s.tooLarge()
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, refuse(codeInvalidRequest, "the body took too long: %v at most are allowed", requestTimeout)
+		return none, refuse(codeInvalidRequest, "the body took too long: %v at most are allowed", requestTimeout)
 	case err != nil:
-		return nil, refuse(codeInvalidRequest, "the body could not be read to its end")
+		return none, refuse(codeInvalidRequest, "the body could not be read to its end")
 	}
-	return parseWrite(body, s.maxValue)
+	return parse(body)
 }
 
 func (s *Server) tooLarge() error {

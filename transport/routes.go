@@ -14,6 +14,12 @@ const (
 	topicRoute = "/topics/{topic}"
 )
 
+// The routes of sessions.
+const (
+	socketRoute = "/ws"
+	eventsRoute = "/events"
+)
+
 // A handler answers a request, or returns the error to answer it with.
 type handler func(w http.ResponseWriter, r *http.Request) error
 
@@ -22,21 +28,31 @@ type endpoint struct {
 	server   *Server
 	route    string // as the log has it
 	methods  map[string]handler
-	allow    string // the methods, as in the header of that name
-	whenGone bool   // it answers while the server is draining, too
+	queries  map[string][]string // the query parameters, by method
+	allow    string              // the methods, as in the header of that name
+	whenGone bool                // it answers while the server is draining, too
 }
 
 func (s *Server) endpoint(route string, methods map[string]handler) *endpoint {
 	if get, ok := methods[http.MethodGet]; ok {
 		methods[http.MethodHead] = get // net/http leaves the body out
 	}
-	e := &endpoint{server: s, route: route, methods: methods}
+	e := &endpoint{server: s, route: route, methods: methods, queries: map[string][]string{}}
 	allow := []string{http.MethodOptions}
 	for m := range methods {
 		allow = append(allow, m)
 	}
 	slices.Sort(allow)
 	e.allow = strings.Join(allow, ", ")
+	s.endpoints = append(s.endpoints, e)
+	return e
+}
+
+// takes has the methods take the query parameters.
+func (e *endpoint) takes(methods []string, parameters ...string) *endpoint {
+	for _, m := range methods {
+		e.queries[m] = parameters
+	}
 	return e
 }
 
@@ -46,8 +62,16 @@ func (s *Server) addRoutes() {
 		http.MethodGet:    s.getKey,
 		http.MethodPost:   s.setKey,
 		http.MethodPut:    s.setKey,
+		http.MethodPatch:  s.patchKey,
 		http.MethodDelete: s.deleteKey,
 	})
+	reading := []string{http.MethodGet, http.MethodHead}
+	keys := s.endpoint("/data", map[string]handler{
+		http.MethodGet:  s.listKeys,
+		http.MethodPost: s.setKeys,
+	}).takes(reading, "prefix", "pattern", "limit", "after")
+	events := s.endpoint(eventsRoute, map[string]handler{http.MethodGet: s.serveEvents}).
+		takes(reading, "key", "pattern", "topic", "snapshot", "since")
 	health := s.endpoint("/healthz", map[string]handler{http.MethodGet: s.alive})
 	health.whenGone = true
 	s.any = &endpoint{server: s, route: "*", allow: key.allow}
@@ -55,13 +79,15 @@ func (s *Server) addRoutes() {
 
 	s.mux = http.NewServeMux()
 	s.mux.Handle("/data/{name...}", key)
+	s.mux.Handle("/data", keys)
+	s.mux.Handle(eventsRoute, events)
+	s.mux.Handle("/openapi.json", s.endpoint("/openapi.json", map[string]handler{http.MethodGet: s.describe}))
 	s.mux.Handle("/topics/{name...}", s.endpoint(topicRoute, map[string]handler{http.MethodPost: s.publish}))
-	s.mux.Handle("/ws", s.endpoint("/ws", map[string]handler{http.MethodGet: s.serveWebSocket}))
+	s.mux.Handle(socketRoute, s.endpoint(socketRoute, map[string]handler{http.MethodGet: s.serveWebSocket}))
 	s.mux.Handle("/healthz", health)
 	s.mux.Handle("/readyz", s.endpoint("/readyz", map[string]handler{http.MethodGet: s.alive}))
 	s.mux.Handle("/", s.nothing)
-	// Without these the mux would redirect them to what stands below.
-	s.mux.Handle("/data", s.nothing)
+	// Without this the mux would redirect it to what stands below.
 	s.mux.Handle("/topics", s.nothing)
 }
 
@@ -97,6 +123,9 @@ func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) error {
 		return refuse(codeInvalidRequest, "the query string is malformed")
 	}
 	for name := range query {
+		if slices.Contains(e.queries[r.Method], name) {
+			continue
+		}
 		return refuse(codeInvalidRequest, "unknown query parameter %s", quoted(strings.ToValidUTF8(name, "\uFFFD")))
 	}
 	return h(w, r)

@@ -64,6 +64,20 @@ func (s *scanner) space() bool {
 // after each name and its colon, and must read the value.
 func (s *scanner) document(member func(name string) error) error {
 	s.space()
+	err := s.object(func(raw []byte) error { return member(decodeString(raw)) })
+	if err != nil {
+		return err
+	}
+	s.space()
+	if s.pos < len(s.data) {
+		return s.unexpected("the end")
+	}
+	return nil
+}
+
+// object reads the object that begins here. member is called with each name,
+// in its quotes, when its colon was read, and must read the value.
+func (s *scanner) object(member func(raw []byte) error) error {
 	if s.peek() != '{' {
 		return s.unexpected("'{'")
 	}
@@ -81,16 +95,36 @@ func (s *scanner) document(member func(name string) error) error {
 		if err != nil {
 			return err
 		}
-		if err := member(decodeString(raw)); err != nil {
+		if err := member(raw); err != nil {
 			return err
 		}
 		s.space()
 	}
 	s.pos++
-	s.space()
-	if s.pos < len(s.data) {
-		return s.unexpected("the end")
+	return nil
+}
+
+// array reads the array that begins here. element must read each value.
+func (s *scanner) array(element func() error) error {
+	if s.peek() != '[' {
+		return s.unexpected("'['")
 	}
+	s.pos++
+	s.space()
+	for first := true; s.peek() != ']'; first = false {
+		if !first {
+			if s.peek() != ',' {
+				return s.unexpected("',' or ']'")
+			}
+			s.pos++
+			s.space()
+		}
+		if err := element(); err != nil {
+			return err
+		}
+		s.space()
+	}
+	s.pos++
 	return nil
 }
 
@@ -317,6 +351,14 @@ func (v rawValue) compact() []byte {
 }
 
 func (v rawValue) isNull() bool { return v.text[0] == 'n' }
+
+func (v rawValue) isTrue() bool { return v.text[0] == 't' }
+
+func (v rawValue) isFalse() bool { return v.text[0] == 'f' }
+
+func (v rawValue) isArray() bool { return v.text[0] == '[' }
+
+func (v rawValue) isObject() bool { return v.text[0] == '{' }
 
 func (v rawValue) isString() bool { return v.text[0] == '"' }
 

@@ -45,17 +45,18 @@ type Server struct {
 	http       http.Server
 	unused     unusedConns
 	mux        *http.ServeMux
+	endpoints  []*endpoint
 	nothing    *endpoint // at a path that is none of ours
 	any        *endpoint // what * stands for in OPTIONS *
 
 	lifetime context.Context // of what sessions ask of the keyspace
 	end      context.CancelFunc
 
-	sessions sync.WaitGroup // one for each WebSocket, from before its upgrade
+	sessions sync.WaitGroup // one for each WebSocket or stream, from before it is open
 
 	mu       sync.Mutex
 	draining bool
-	clients  map[*client]struct{}
+	guests   map[visitor]struct{}
 }
 
 // NewServer returns a server that does not listen yet.
@@ -68,7 +69,7 @@ func NewServer(ks *keyspace.Keyspace, o Options) *Server {
 		log:        o.Logger,
 		maxValue:   o.MaxValueBytes,
 		maxMessage: o.MaxValueBytes + messageOverhead,
-		clients:    make(map[*client]struct{}),
+		guests:     make(map[visitor]struct{}),
 	}
 	s.addRoutes()
 	s.lifetime, s.end = context.WithCancel(context.Background())
@@ -139,8 +140,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.draining = true
 	var closers sync.WaitGroup
-	for c := range s.clients {
-		closers.Go(func() { c.hangUp(errRestart) })
+	for v := range s.guests {
+		closers.Go(func() { v.hangUp(errRestart) })
 	}
 	s.mu.Unlock()
 
@@ -168,11 +169,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return cut
 }
 
-// Sessions returns how many WebSockets are open.
+// Sessions returns how many WebSockets and streams are open.
 func (s *Server) Sessions() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.clients)
+	return len(s.guests)
 }
 
 func (s *Server) isDraining() bool {
@@ -192,28 +193,34 @@ func (s *Server) begin() bool {
 	return true
 }
 
-// enter makes the client known to Shutdown.
-func (s *Server) enter(c *client) {
+// A visitor is a session as Shutdown sees it.
+type visitor interface {
+	hangUp(cause error) // ends it when what waits was sent, and may wait for a request
+	abort(cause error)  // cuts it off; does not wait
+}
+
+// enter makes a session known to Shutdown.
+func (s *Server) enter(v visitor) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.clients[c] = struct{}{}
-	if s.draining { // it was being upgraded meanwhile
-		c.session.Close(errRestart)
+	draining := s.draining
+	s.guests[v] = struct{}{}
+	s.mu.Unlock()
+	if draining { // it was being opened meanwhile
+		v.hangUp(errRestart)
 	}
 }
 
-func (s *Server) leave(c *client) {
+func (s *Server) leave(v visitor) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.clients, c)
+	delete(s.guests, v)
 }
 
 func (s *Server) abortAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range s.clients {
-		c.session.Abort(errRestart)
-		_ = c.conn.Close()
+	for v := range s.guests {
+		v.abort(errRestart)
 	}
 }
 

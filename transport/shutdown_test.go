@@ -126,19 +126,19 @@ func TestShutdownDrainsInOrder(t *testing.T) {
 func TestShutdownSendsWhatWaits(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	screen := w.dial(t)
-	screen.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0}`)
+	screen.ask(`{"action":"subscribe","topic":"t","id":1}`, `{"id":1,"ok":true,"revision":0}`)
 	const n = 3000
 	for i := range n {
-		if _, err := w.keyspace.Set(t.Context(), "k", fmt.Append(nil, i)); err != nil {
+		if err := w.keyspace.Publish(t.Context(), "t", fmt.Append(nil, i)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	// The writer has its answer before subscribers are told: wait for that.
+	// The publisher has its answer before subscribers are told: wait for that.
 	other := w.dial(t)
-	other.ask(`{"action":"subscribe","key":"k","id":1}`, fmt.Sprintf(`{"id":1,"ok":true,"revision":%d}`, n))
+	other.ask(`{"action":"subscribe","topic":"t","id":1}`, `{"id":1,"ok":true,"revision":0}`)
 	ended := w.startShutdown(t, patience)
 	for i := range n {
-		screen.want(fmt.Sprintf(`{"key":"k","value":%d}`, i))
+		screen.want(fmt.Sprintf(`{"topic":"t","value":%d}`, i))
 	}
 	screen.wantClose(1012)
 	other.wantClose(1012)

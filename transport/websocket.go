@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"slices"
@@ -15,10 +14,13 @@ import (
 	"unicode/utf8"
 
 	"github.com/coder/websocket"
-	"github.com/rs/zerolog"
 
 	"rtdb/session"
 )
+
+// versionedProtocol is the subprotocol (RFC 6455, section 1.9) of clients that
+// want versions in updates.
+const versionedProtocol = "rtdb.v1"
 
 const (
 	pingInterval = 25 * time.Second
@@ -27,14 +29,9 @@ const (
 
 // A client is one WebSocket: its reader, and the way its session takes to it.
 type client struct {
-	server   *Server
-	id       string
-	remote   string
-	log      zerolog.Logger
-	opened   time.Time
+	guest
 	conn     *conn
 	ws       *websocket.Conn
-	session  *session.Session
 	received uint64 // messages; the reader's own
 
 	// turn is held while a request is handled, until its reply is queued:
@@ -58,28 +55,15 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) error {
 		return errDraining
 	}
 	up := &upgrader{ResponseWriter: w}
-	c := &client{
-		server: s,
-		id:     fmt.Sprintf("%016x", rand.Uint64()),
-		remote: r.RemoteAddr,
-		opened: time.Now(),
-	}
-	ws, err := websocket.Accept(up, r, nil)
+	ws, err := websocket.Accept(up, r, &websocket.AcceptOptions{Subprotocols: []string{versionedProtocol}})
 	if err != nil {
 		s.sessions.Done()
 		return upgradeRefused(up, err)
 	}
 	ws.SetReadLimit(-1) // readMessage has the limit, and answers first
-	c.conn, c.ws = up.conn, ws
-	c.log = s.log.With().Str("session", c.id).Str("remote", c.remote).Logger()
-	c.session = session.New(s.keyspace, c, session.Options{
-		OnLag: func(l session.Lag) {
-			c.log.Warn().Int("pending_keys", l.PendingKeys).Int64("pending_bytes", l.PendingBytes).
-				Float64("lag_ms", milliseconds(l.Behind)).Msg("session lagging")
-		},
-		OnPanic: func(value any, stack []byte) {
-			c.log.Error().Str("error", fmt.Sprint(value)).Bytes("stack", stack).Msg("actor panicked")
-		},
+	c := &client{conn: up.conn, ws: ws}
+	c.guest = s.newGuest(socketRoute, r.RemoteAddr, c, session.Options{
+		Versions: ws.Subprotocol() == versionedProtocol,
 	})
 	c.conn.session = c.session
 	go c.serve()
@@ -111,7 +95,7 @@ func upgradeRequired(w http.ResponseWriter) error {
 // serve runs the session from its first message to its end.
 func (c *client) serve() {
 	defer c.server.sessions.Done()
-	c.log.Info().Msg("session opened")
+	c.logOpened()
 	c.server.enter(c)
 	c.mu.Lock()
 	c.pinger = time.AfterFunc(pingInterval, c.ping)
@@ -127,6 +111,9 @@ func (c *client) serve() {
 		c.session.Close(cause)
 	}
 	c.stopPinging()
+	if end := endingOf(c.session.Cause()); end.silent && end.code == websocket.StatusNormalClosure {
+		c.session.WithdrawWills() // it took its leave
+	}
 	stats, err := c.session.End(c.server.lifetime)
 	if end := endingOf(cause); !end.silent {
 		// Where the library sent the close frame nobody has waited for the
@@ -137,14 +124,7 @@ func (c *client) serve() {
 	c.pinging.Wait()
 	c.server.leave(c)
 
-	end := endingOf(c.session.Cause())
-	c.log.Info().Err(err).
-		Str("reason", end.reason).Int("code", int(end.code)).
-		Float64("duration_ms", milliseconds(time.Since(c.opened))).
-		Uint64("received", c.received).Uint64("delivered", stats.Delivered).
-		Uint64("conflated", 0). // a slow client is closed, so far
-		Uint64("dropped", stats.Dropped).Uint64("bytes", c.conn.written.Load()).
-		Msg("session closed")
+	c.logClosed(stats, err, c.received, c.conn.written.Load())
 }
 
 // read handles messages until the client or the connection is no good any
@@ -237,7 +217,7 @@ func readError(err error) error {
 }
 
 // Send is the session's.
-func (c *client) Send(messages [][]byte) error { return c.conn.writeMessages(messages) }
+func (c *client) Send(messages []session.Message) error { return c.conn.writeMessages(messages) }
 
 // Close is the session's: it tells the client why, and waits for its answer as
 // long as conn allows.
@@ -292,6 +272,11 @@ func (c *client) stopPinging() {
 	c.pinger.Stop()
 	c.pinger = nil
 	c.mu.Unlock()
+}
+
+func (c *client) abort(cause error) {
+	c.session.Abort(cause)
+	_ = c.conn.Close()
 }
 
 // hangUp closes the session from outside, between two requests.

@@ -298,18 +298,18 @@ func TestAClientThatDoesNotReadIsClosed(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	slow, screen := w.dial(t), w.dial(t)
 	for _, p := range []*peer{slow, screen} {
-		p.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0}`)
+		p.ask(`{"action":"subscribe","topic":"t","id":1}`, `{"id":1,"ok":true,"revision":0}`)
 	}
 	value := strings.Repeat("x", 60_000)
 	var slowest time.Duration
 	writes := 0
 	for len(w.log.lines(t, "session closed")) == 0 {
 		start := time.Now()
-		if _, err := w.keyspace.Set(t.Context(), "k", []byte(quote(value))); err != nil {
+		if err := w.keyspace.Publish(t.Context(), "t", []byte(quote(value))); err != nil {
 			t.Fatal(err)
 		}
 		slowest = max(slowest, time.Since(start))
-		screen.want(`{"key":"k","value":"` + value + `"}`)
+		screen.want(`{"topic":"t","value":"` + value + `"}`)
 		if writes++; writes > 100_000 {
 			t.Fatal("a client that reads nothing is still there")
 		}
@@ -326,10 +326,10 @@ func TestAClientThatDoesNotReadIsClosed(t *testing.T) {
 func TestATooSlowClientIsTold(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	slow := w.dial(t)
-	slow.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0}`)
+	slow.ask(`{"action":"subscribe","topic":"t","id":1}`, `{"id":1,"ok":true,"revision":0}`)
 	value := []byte(quote(strings.Repeat("x", 60_000)))
 	for range 400 { // more than the kernel and the session hold
-		if _, err := w.keyspace.Set(t.Context(), "k", value); err != nil {
+		if err := w.keyspace.Publish(t.Context(), "t", value); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,0 +1,101 @@
+package transport
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"rtdb/keyspace"
+)
+
+// etag is the entity-tag of a version (RFC 9110, section 8.8.3).
+func etag(version uint64) string { return `"` + strconv.FormatUint(version, 10) + `"` }
+
+// setETag has the answer say which version it is of.
+func setETag(w http.ResponseWriter, version uint64) { w.Header().Set("ETag", etag(version)) }
+
+// A tagList is what If-Match or If-None-Match lists (RFC 9110, section 13.1).
+type tagList struct {
+	present bool
+	any     bool // "*"
+	strong  []string
+	weak    []string // without the W/
+}
+
+// parseTags reads a header, of which there may be several lines.
+func parseTags(h http.Header, name string) (l tagList, err error) {
+	lines := h.Values(name)
+	if len(lines) == 0 {
+		return l, nil
+	}
+	l.present = true
+	malformed := refuse(codeInvalidRequest, `%s is malformed: it is "*", or a list of versions in double quotes`, name)
+	rest := strings.Trim(strings.Join(lines, ","), " \t")
+	if rest == "*" {
+		l.any = true
+		return l, nil
+	}
+	for rest != "" {
+		tags := &l.strong
+		if after, ok := strings.CutPrefix(rest, "W/"); ok {
+			tags, rest = &l.weak, after
+		}
+		if rest[:min(1, len(rest))] != `"` {
+			return l, malformed
+		}
+		end := strings.IndexByte(rest[1:], '"')
+		if end < 0 {
+			return l, malformed
+		}
+		end += 2
+		if strings.ContainsFunc(rest[1:end-1], func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+			return l, malformed
+		}
+		*tags = append(*tags, rest[:end])
+		rest = strings.TrimLeft(rest[end:], " \t")
+		if rest != "" && rest[0] != ',' {
+			return l, malformed
+		}
+		rest = strings.TrimLeft(rest, ", \t") // a list may have empty elements
+	}
+	if len(l.strong)+len(l.weak) == 0 {
+		return l, malformed
+	}
+	return l, nil
+}
+
+// A precondition is what a request wants of the version that is there.
+type precondition struct {
+	match, noneMatch tagList
+}
+
+func parsePrecondition(r *http.Request) (p precondition, err error) {
+	if p.match, err = parseTags(r.Header, "If-Match"); err != nil {
+		return p, err
+	}
+	p.noneMatch, err = parseTags(r.Header, "If-None-Match")
+	return p, err
+}
+
+// matches reports whether If-Match holds at a version, where 0 is none. A weak
+// tag never does.
+func (p *precondition) matches(version uint64) bool {
+	l := &p.match
+	return !l.present || version != 0 && (l.any || slices.Contains(l.strong, etag(version)))
+}
+
+// matchesNone reports whether If-None-Match holds.
+func (p *precondition) matchesNone(version uint64) bool {
+	l, tag := &p.noneMatch, etag(version)
+	return !l.present || version == 0 || !l.any && !slices.Contains(l.strong, tag) && !slices.Contains(l.weak, tag)
+}
+
+// guard has a change made only where the request's conditions hold.
+func guard(c keyspace.Change, r *http.Request) (keyspace.Change, error) {
+	p, err := parsePrecondition(r)
+	if err == nil && (p.match.present || p.noneMatch.present) {
+		c.If = func(version uint64) bool { return p.matches(version) && p.matchesNone(version) }
+	}
+	return c, err
+}

@@ -1,0 +1,329 @@
+package transport_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"rtdb/keyspace"
+	"rtdb/transport"
+)
+
+// An exchange is a request, and what is to come back.
+type exchange struct {
+	operation string // its operationId
+	path      string // with the query
+	header    map[string]string
+	body      string
+	status    int
+	code      string // of the error
+	refused   bool   // the document, too, has no such request
+	method    string // where it is not the operation's
+}
+
+func (x exchange) String() string {
+	return fmt.Sprintf("%s %s %s %v %.80s", x.operation, x.method, x.path, x.header, x.body)
+}
+
+var upgrade = map[string]string{
+	"Connection": "Upgrade", "Upgrade": "websocket",
+	"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+// exchanges are with a server that takes values of up to 1000 bytes and holds
+// the keys here/1 at the version with that ETag, here/2, here/3, and here/4.
+// The first of each operation is one that goes well.
+func exchanges(etag string) []exchange {
+	type header = map[string]string
+	const other = `"1"` // is the ETag of none of them
+	long := `{"value":"` + strings.Repeat("x", 999) + `"}`
+	deep := strings.Repeat("[", 65) + strings.Repeat("]", 65)
+	items := func(n int) string {
+		return `{"items":[` + strings.Repeat(`{"key":"many","value":1},`, n-1) + `{"key":"many","value":1}]}`
+	}
+	list := []exchange{
+		{operation: "listKeys", path: "/data", status: 200},
+		{operation: "listKeys", path: "/data?prefix=here&pattern=here/%2B&limit=1&after=here/1", status: 200}, // more follow
+		{operation: "listKeys", path: "/data?limit=1000", status: 200},
+		{operation: "listKeys", path: "/data?prefix=nowhere", status: 200},
+		{operation: "listKeys", path: "/data?limit=0", status: 400, code: "invalid_request", refused: true},
+		{operation: "listKeys", path: "/data?limit=1001", status: 400, code: "invalid_request", refused: true},
+		{operation: "listKeys", path: "/data?limit=x", status: 400, code: "invalid_request", refused: true},
+		{operation: "listKeys", path: "/data?pattern=a/%23/b", status: 400, code: "invalid_name"},
+		{operation: "listKeys", path: "/data?offset=1", status: 400, code: "invalid_request", refused: true},
+
+		{operation: "writeKeys", path: "/data", body: `{"items":[{"key":"b/1","value":null},{"key":"b/2","value":1,"ttl":600,"ifVersion":0}]}`, status: 200},
+		{operation: "writeKeys", path: "/data", body: `{"items":[{"key":"here/1","value":1,"ifVersion":0},{"key":"b/3","value":1,"ifVersion":7}]}`, status: 200},
+		{operation: "writeKeys", path: "/data", body: `{"items":[{"key":"a//b","value":1},{"key":"b/4","value":1}]}`, status: 200, refused: true},
+		{operation: "writeKeys", path: "/data", body: items(1000), status: 200},
+		{operation: "writeKeys", path: "/data", body: items(1001), status: 413, code: "too_large", refused: true},
+		{operation: "writeKeys", path: "/data", body: `{}`, status: 400, code: "invalid_request", refused: true},
+		{operation: "writeKeys", path: "/data", body: `{"items":[],"more":1}`, status: 400, code: "invalid_request", refused: true},
+
+		{operation: "getKey", path: "/data/here/1", status: 200},
+		{operation: "getKey", path: "/data/here%2F1", header: header{"If-None-Match": other}, status: 200},
+		{operation: "getKey", path: "/data/here/1", header: header{"If-None-Match": etag}, status: 304},
+		{operation: "getKey", path: "/data/nowhere", status: 404, code: "not_found"},
+		{operation: "getKey", path: "/data/a//b", status: 400, code: "invalid_name", refused: true},
+		{operation: "getKey", path: "/data/a%2B", status: 400, code: "invalid_name", refused: true},
+		{operation: "getKey", path: "/data/a%00", status: 400, code: "invalid_name", refused: true},
+		{operation: "getKey", path: "/data/" + strings.Repeat("x", 513), status: 400, code: "invalid_name", refused: true},
+		{operation: "getKey", path: "/data/here/1?x=1", status: 400, code: "invalid_request", refused: true},
+
+		{operation: "headKey", path: "/data/here/1", status: 200},
+		{operation: "headKey", path: "/data/here/1", header: header{"If-None-Match": etag}, status: 304},
+		{operation: "headKey", path: "/data/nowhere", status: 404},
+		{operation: "headKey", path: "/data/a//b", status: 400, refused: true},
+
+		{operation: "patchKey", path: "/data/p", body: `{"a":1}`, status: 200},
+		{operation: "patchKey", path: "/data/p", header: header{"Content-Type": "application/merge-patch+json"}, body: `{"a":null,"b":{"c":2}}`, status: 200},
+		{operation: "patchKey", path: "/data/p", header: header{"If-None-Match": "*"}, body: `{}`, status: 412, code: "version_mismatch"},
+		{operation: "patchKey", path: "/data/here/1", header: header{"If-Match": other}, body: `{}`, status: 412, code: "version_mismatch"},
+		{operation: "patchKey", path: "/data/p", body: `{"a":`, status: 400, code: "invalid_value", refused: true},
+		{operation: "patchKey", path: "/data/p", body: `{"a":"` + strings.Repeat("x", 1000) + `"}`, status: 413, code: "too_large"},
+
+		{operation: "deleteKey", path: "/data/here/2", status: 204},
+		{operation: "deleteKey", path: "/data/here/1", header: header{"If-Match": other}, status: 412, code: "version_mismatch"},
+		{operation: "deleteKey", path: "/data/nowhere", status: 404, code: "not_found"},
+		{operation: "deleteKey", path: "/data/here/1", header: header{"If-Match": "x"}, status: 400, code: "invalid_request", refused: true},
+
+		{operation: "publish", path: "/topics/t/1", body: `{"value":{"any":[1,null]}}`, status: 202},
+		{operation: "publish", path: "/topics/t", body: `{"value":1,"ttl":1}`, status: 400, code: "invalid_request", refused: true},
+		{operation: "publish", path: "/topics/t%23", body: `{"value":1}`, status: 400, code: "invalid_name", refused: true},
+		{operation: "publish", path: "/topics/t", body: `{"value":` + deep + `}`, status: 400, code: "invalid_value"},
+		{operation: "publish", path: "/topics/t", body: long, status: 413, code: "too_large"},
+
+		{operation: "streamEvents", path: "/events?key=here/1&key=nowhere&pattern=here/%2B&topic=t&snapshot=true", status: 200},
+		{operation: "streamEvents", path: "/events?key=here/1&since=0", status: 200},
+		{operation: "streamEvents", path: "/events?key=here/1", header: header{"Last-Event-ID": "1"}, status: 200},
+		{operation: "streamEvents", path: "/events?key=a//b&snapshot=true", status: 400, code: "invalid_name", refused: true},
+		{operation: "streamEvents", path: "/events?key=a&snapshot=perhaps", status: 400, code: "invalid_request", refused: true},
+		{operation: "streamEvents", path: "/events?key=a&since=x", status: 400, code: "invalid_request", refused: true},
+		{operation: "streamEvents", path: "/events?keys=a", status: 400, code: "invalid_request", refused: true},
+
+		{operation: "openWebSocket", path: "/ws", header: upgrade, status: 101},
+		{operation: "openWebSocket", path: "/ws", status: 426, code: "invalid_request"},
+		{operation: "openWebSocket", path: "/ws?token=x", header: upgrade, status: 400, code: "invalid_request", refused: true},
+
+		{operation: "checkHealth", path: "/healthz", status: 200},
+		{operation: "checkHealth", path: "/healthz?x", status: 400, code: "invalid_request", refused: true},
+		{operation: "checkReadiness", path: "/readyz", status: 200},
+		{operation: "checkReadiness", path: "/readyz?x", status: 400, code: "invalid_request", refused: true},
+		{operation: "getOpenAPI", path: "/openapi.json", status: 200},
+		{operation: "getOpenAPI", path: "/openapi.json?x", status: 400, code: "invalid_request", refused: true},
+	}
+	for _, operation := range []string{"setKey", "putKey"} {
+		list = append(list, []exchange{
+			{operation: operation, path: "/data/k/1", body: `{"value":null}`, status: 200},
+			{operation: operation, path: "/data/k%2F1", body: `{"value":[1e400,12345678901234567890,"\u00e9"],"ttl":600.5}`, status: 200},
+			{operation: operation, path: "/data/here/3", header: header{"If-Match": other}, body: `{"value":1}`, status: 412, code: "version_mismatch"},
+			{operation: operation, path: "/data/here/3", header: header{"If-None-Match": "*"}, body: `{"value":1}`, status: 412, code: "version_mismatch"},
+			{operation: operation, path: "/data/nowhere", header: header{"If-Match": other}, body: `{"value":1}`, status: 412, code: "version_mismatch"},
+			{operation: operation, path: "/data/k", header: header{"If-Match": "1"}, body: `{"value":1}`, status: 400, code: "invalid_request", refused: true},
+			{operation: operation, path: "/data/k", body: `{"value":1,"ttl":0}`, status: 400, code: "invalid_request", refused: true},
+			{operation: operation, path: "/data/k", body: `{"value":1,"ttl":"1"}`, status: 400, code: "invalid_request", refused: true},
+			{operation: operation, path: "/data/k", body: `{"value":1,"expires":1}`, status: 400, code: "invalid_request", refused: true},
+			{operation: operation, path: "/data/k", body: `{}`, status: 400, code: "invalid_request", refused: true},
+			{operation: operation, path: "/data/k", body: `1`, status: 400, code: "invalid_request", refused: true},
+			{operation: operation, path: "/data/k", status: 400, code: "invalid_request", refused: true},
+			{operation: operation, path: "/data/..", body: `{"value":1}`, status: 400, code: "invalid_name"},
+			{operation: operation, path: "/data/k", body: `{"value":` + deep + `}`, status: 400, code: "invalid_value"},
+			{operation: operation, path: "/data/k", body: long, status: 413, code: "too_large"},
+		}...)
+	}
+	return list
+}
+
+// unseen are the answers of the document that no test gets, and why.
+var unseen = map[string]string{
+	"listKeys 500":     "a read has no part that a test could break",
+	"getKey 500":       "as above",
+	"headKey 500":      "as above",
+	"streamEvents 500": "as above",
+	"publish 500":      "as above: a topic has no store",
+	"writeKeys 500":    "a write that fails is one of the results, with 200",
+}
+
+func TestAnswersAreAsDescribed(t *testing.T) {
+	d := readDescription(t)
+	w := newWire(t, transport.Options{MaxValueBytes: 1000})
+	w.want(t, "POST", "/data/first", `{"value":1}`, 200, "") // so that no other key has version 1
+	for _, key := range []string{"here/1", "here/2", "here/3", "here/4"} {
+		w.want(t, "POST", "/data/"+key, `{"value":{"a":[null]}}`, 200, "")
+	}
+	_, text := w.call(t, "GET", "/data/here/1", "")
+	var entry struct{ Version uint64 }
+	if err := json.Unmarshal([]byte(text), &entry); err != nil {
+		t.Fatal(err)
+	}
+
+	usual := make(map[string]exchange)
+	for _, x := range exchanges(fmt.Sprintf("%q", fmt.Sprint(entry.Version))) {
+		if _, ok := usual[x.operation]; !ok {
+			usual[x.operation] = x
+		}
+		d.try(t, w, x)
+	}
+	for id, route := range d.operations {
+		x, ok := usual[id]
+		if !ok {
+			t.Fatalf("%s is never asked for", id)
+		}
+		if route.Method == http.MethodGet { // HEAD works wherever GET does
+			head := x
+			head.method = http.MethodHead
+			if head.status == http.StatusSwitchingProtocols {
+				head.status = http.StatusUpgradeRequired
+			}
+			d.try(t, w, head)
+		}
+		if route.Method != http.MethodHead {
+			x.method, x.status, x.code = "PROPFIND", http.StatusMethodNotAllowed, "method_not_allowed"
+			d.try(t, w, x)
+		}
+	}
+
+	w.store.hold(func(keyspace.Write) { panic("the store is broken") })
+	for _, id := range []string{"setKey", "putKey", "patchKey", "deleteKey"} {
+		x := usual[id]
+		x.path, x.status, x.code = "/data/here/4", http.StatusInternalServerError, "internal"
+		d.try(t, w, x)
+	}
+
+	// A WebSocket whose write is in flight holds the shutdown up.
+	gate, arrived := make(chan struct{}), make(chan struct{})
+	w.store.hold(func(keyspace.Write) { close(arrived); <-gate })
+	w.dial(t).send(`{"action":"set","key":"k","value":1}`)
+	<-arrived
+	ended := w.startShutdown(t, patience)
+	for id, route := range d.operations {
+		x := usual[id]
+		if route.Operation.Responses.Status(http.StatusServiceUnavailable) != nil {
+			x.status, x.code = http.StatusServiceUnavailable, "unavailable"
+		}
+		d.try(t, w, x)
+	}
+	close(gate)
+	if err := <-ended; err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+
+	for id, route := range d.operations {
+		for status := range route.Operation.Responses.Map() {
+			answer := id + " " + status
+			if _, ok := unseen[answer]; ok == d.seen[answer] {
+				t.Errorf("%s: seen is %v, and unseen has it: %v", answer, d.seen[answer], ok)
+			}
+		}
+	}
+	for _, code := range d.Components.Schemas["Error"].Value.Properties["code"].Value.Enum {
+		if !d.codes[code.(string)] {
+			t.Errorf("no error had the code %s", code)
+		}
+	}
+}
+
+// OpenAPI 3.1 has no words for what is in a stream, but the document has a
+// schema of it.
+func TestEventsAreAsDescribed(t *testing.T) {
+	d := readDescription(t)
+	w := newWire(t, transport.Options{})
+	w.want(t, "POST", "/data/k", `{"value":null}`, 200, "")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, "GET", "http://"+w.addr+"/events?key=k&pattern=p/%23&topic=t&snapshot=true", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	stream := bufio.NewReader(answer.Body)
+	number := regexp.MustCompile(`^[0-9]+$`)
+	next := func(want string) {
+		t.Helper()
+		_, err := readEvents(stream, func(e event) bool {
+			var data any
+			if e == (event{}) || e.kind == "synced" { // a comment, or the mark
+				return false
+			}
+			if err := json.Unmarshal([]byte(e.data), &data); err != nil {
+				t.Errorf("%+v: %v", e, err)
+			} else if err := d.Components.Schemas["Update"].Value.VisitJSON(data, openapi3.EnableJSONSchema2020()); err != nil {
+				t.Errorf("%+v: %v", e, err)
+			}
+			if e.data != want || e.kind != "" || !number.MatchString(e.id) {
+				t.Errorf("event %+v, want %s, with a revision", e, want)
+			}
+			return true
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	next(`{"key":"k","value":null}`)
+	w.want(t, "POST", "/data/k", `{"value":{"a":1}}`, 200, "")
+	next(`{"key":"k","value":{"a":1}}`)
+	w.want(t, "POST", "/data/p/1/2", `{"value":2}`, 200, "")
+	next(`{"key":"p/1/2","value":2}`)
+	w.want(t, "DELETE", "/data/k", "", 204, "")
+	next(`{"key":"k","value":null,"deleted":true}`)
+	w.want(t, "POST", "/topics/t", `{"value":[]}`, 202, "")
+	next(`{"topic":"t","value":[]}`)
+}
+
+// What OPTIONS says of a path is what the document has of it.
+func TestMethodsAreAsDescribed(t *testing.T) {
+	d := readDescription(t)
+	w := newWire(t, transport.Options{})
+	parameter := regexp.MustCompile(`{\w+}`)
+	for path, item := range d.Paths.Map() {
+		methods := map[string]bool{http.MethodOptions: true}
+		for method := range item.Operations() {
+			methods[method] = true
+			if method == http.MethodGet {
+				methods[http.MethodHead] = true
+			}
+		}
+		want := slices.Sorted(maps.Keys(methods))
+		answer, _ := w.call(t, "OPTIONS", parameter.ReplaceAllString(path, "x"), "")
+		got := slices.Sorted(strings.SplitSeq(answer.Header.Get("Allow"), ", "))
+		if answer.StatusCode != http.StatusNoContent || !slices.Equal(got, want) {
+			t.Errorf("OPTIONS %s: %d, Allow %q, the document has %q", path, answer.StatusCode, got, want)
+		}
+	}
+}
+
+func TestRoutesAreDescribed(t *testing.T) {
+	d := readDescription(t)
+	w := newWire(t, transport.Options{})
+	for _, route := range w.Routes() {
+		if d.Paths.Value(route) == nil {
+			t.Errorf("the document does not have %s", route)
+		}
+	}
+}
+
+// The server serves the document as it is.
+func TestTheDescriptionIsServed(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	want, err := os.ReadFile("openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer, got := w.call(t, "GET", "/openapi.json", ""); answer.StatusCode != 200 || got != string(want) {
+		t.Errorf("GET /openapi.json: %d and %d bytes, want the %d of the file", answer.StatusCode, len(got), len(want))
+	}
+}
