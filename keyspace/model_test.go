@@ -5,17 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"pgregory.net/rapid"
 
 	"rtdb/keyspace"
 )
 
-// Random commands, against a plain map and a list of what each subscriber must
-// have been told.
+// Random commands, against a plain map and what each subscriber must have been
+// told of each name.
 func TestAgainstAPlainMap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// Only rapid.TB: rapid asks a *testing.T for its deadline, which
@@ -26,12 +30,15 @@ func TestAgainstAPlainMap(t *testing.T) {
 				t.Fatal(err)
 			}
 			m := &model{
-				ks: ks, values: map[string]keyspace.Entry{},
-				subs: map[subscription]bool{}, want: make([][]string, 3), boxes: make([]inbox, 3),
+				ks: ks, values: map[string]held{}, deleted: map[string]uint64{}, subs: map[subscription]bool{},
+			}
+			for i := range m.boxes {
+				m.boxes[i].told = map[string][]string{}
+				m.want[i] = map[string][]string{}
 			}
 			t.Repeat(map[string]func(*rapid.T){
-				"set": m.set, "delete": m.delete, "get": m.get, "publish": m.publish,
-				"subscribe": m.subscribe, "unsubscribe": m.unsubscribe, "": m.check,
+				"set": m.set, "patch": m.patch, "delete": m.delete, "batch": m.batch, "get": m.get, "list": m.list,
+				"publish": m.publish, "subscribe": m.subscribe, "unsubscribe": m.unsubscribe, "wait": m.wait, "": m.check,
 			})
 			if err := ks.Shutdown(context.Background()); err != nil {
 				t.Fatal(err)
@@ -40,63 +47,206 @@ func TestAgainstAPlainMap(t *testing.T) {
 	})
 }
 
+// held is what a key holds.
+type held struct {
+	value   string
+	version uint64
+	expires time.Time
+}
+
+// A subscription is of a key, a topic or a pattern, by one of the boxes.
 type subscription struct {
-	box   int
-	topic bool
-	name  string
+	box        int
+	kind, name string
+}
+
+// A box is a Subscriber that keeps what it was told, by name.
+type box struct {
+	mu   sync.Mutex
+	told map[string][]string
+}
+
+func (b *box) Deliver(u *keyspace.Update) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	name := u.Key
+	if u.Topic != "" {
+		name = "topic " + u.Topic
+	}
+	b.told[name] = append(b.told[name], string(u.VersionedMessage()))
 }
 
 type model struct {
 	ks      *keyspace.Keyspace
 	version uint64
-	values  map[string]keyspace.Entry
+	unique  time.Duration // so that no two keys expire together
+	values  map[string]held
+	deleted map[string]uint64 // versions of the deletes of keys that are not there
 	subs    map[subscription]bool
-	want    [][]string // by subscriber
-	boxes   []inbox
+	boxes   [3]box
+	want    [3]map[string][]string
 }
 
 func drawName(t *rapid.T) string {
-	return rapid.SampledFrom([]string{"a", "b", "a/b", `q"\`}).Draw(t, "name")
+	return rapid.SampledFrom([]string{"a", "b", "a/b", "a/c/d", `q"\`}).Draw(t, "name")
 }
 
 func drawValue(t *rapid.T) string {
 	return rapid.SampledFrom([]string{"1", "null", `{"x":[1.50]}`, `"s"`}).Draw(t, "value")
 }
 
-func (m *model) tell(topic bool, name, message string) {
-	for s := range m.subs {
-		if s.topic == topic && s.name == name {
-			m.want[s.box] = append(m.want[s.box], message)
+func drawPattern(t *rapid.T) string {
+	return rapid.SampledFrom([]string{"#", "+", "a/#", "a/+", "+/b", "a/b", "a/+/d", "+/+/#"}).Draw(t, "pattern")
+}
+
+// matches is Matches, told by another.
+func matches(pattern, name string) bool {
+	expression := regexp.QuoteMeta(pattern)
+	expression = strings.ReplaceAll(expression, `\+`, "[^/]+")
+	if rest, ok := strings.CutSuffix(expression, "/#"); ok {
+		expression = rest + "(/.*)?"
+	} else if expression == "#" {
+		expression = ".*"
+	}
+	return regexp.MustCompile("^" + expression + "$").MatchString(name)
+}
+
+func message(key, value string, version uint64) string {
+	if value == "" {
+		value = `null,"deleted":true`
+	}
+	return fmt.Sprintf(`{"key":%s,"value":%s,"version":%d}`, keyspace.AppendString(nil, key), value, version)
+}
+
+// write is what an accepted write comes to; no value is a delete.
+func (m *model) write(key, value string, ttl time.Duration) uint64 {
+	m.version++
+	if value == "" {
+		delete(m.values, key)
+		m.deleted[key] = m.version
+	} else {
+		h := held{value: value, version: m.version}
+		if ttl > 0 {
+			h.expires = time.Now().Add(ttl)
 		}
+		m.values[key] = h
+		delete(m.deleted, key)
+	}
+	for i := range m.boxes {
+		told := false
+		for s := range m.subs {
+			told = told || s.box == i && (s.kind == "key" && s.name == key || s.kind == "pattern" && matches(s.name, key))
+		}
+		if told {
+			m.want[i][key] = append(m.want[i][key], message(key, value, m.version))
+		}
+	}
+	return m.version
+}
+
+// change draws a change, and says what must become of it.
+func (m *model) change(t *rapid.T, key string, c *keyspace.Change) (apply func() error) {
+	now := m.values[key]
+	allowed := true
+	switch rapid.IntRange(0, 3).Draw(t, "condition") {
+	case 0:
+		want := rapid.SampledFrom([]uint64{0, now.version, m.version}).Draw(t, "ifVersion")
+		c.If = func(version uint64) bool { return version == want }
+		allowed = want == now.version
+	}
+	if !c.Delete && rapid.IntRange(0, 2).Draw(t, "ttl") == 0 {
+		m.unique += 10 * time.Millisecond
+		c.TTL = time.Duration(rapid.IntRange(1, 5).Draw(t, "seconds"))*time.Second + m.unique
+	}
+	return func() error {
+		now := m.values[key]
+		switch {
+		case !allowed:
+			return &keyspace.VersionError{Current: now.version}
+		case c.Delete && now.value == "":
+			return keyspace.ErrNotFound
+		case c.Delete:
+			m.write(key, "", 0)
+		case c.Merge != nil:
+			value, err := c.Merge(bytesOrNil(now.value))
+			if err != nil {
+				return err
+			}
+			ttl := c.TTL
+			if ttl == 0 && !now.expires.IsZero() {
+				ttl = time.Until(now.expires)
+			}
+			m.write(key, string(value), ttl)
+		default:
+			m.write(key, string(c.Value), c.TTL)
+		}
+		return nil
+	}
+}
+
+func bytesOrNil(s string) []byte {
+	if s == "" {
+		return nil
+	}
+	return []byte(s)
+}
+
+// one makes a change and compares what comes back.
+func (m *model) one(t *rapid.T, key string, c keyspace.Change) {
+	apply := m.change(t, key, &c)
+	e, err := m.ks.Write(context.Background(), key, c)
+	want := apply()
+	if fmt.Sprint(err) != fmt.Sprint(want) {
+		t.Fatalf("Write: %v, want %v", err, want)
+	}
+	if want == nil && (e.Version != m.version || string(e.Value) != m.values[key].value || e.Key != key) {
+		t.Fatalf("Write: %+v, want version %d and %s", e, m.version, m.values[key].value)
 	}
 }
 
 func (m *model) set(t *rapid.T) {
-	name, value := drawName(t), drawValue(t)
-	v, err := m.ks.Set(context.Background(), name, []byte(value))
-	m.version++
-	if err != nil || v != m.version {
-		t.Fatalf("Set: version %d, %v; want %d", v, err, m.version)
-	}
-	m.values[name] = keyspace.Entry{Key: name, Value: []byte(value), Version: v}
-	m.tell(false, name, fmt.Sprintf(`{"key":%s,"value":%s}`, keyspace.AppendString(nil, name), value))
+	m.one(t, drawName(t), keyspace.Change{Value: []byte(drawValue(t))})
 }
 
-func (m *model) delete(t *rapid.T) {
-	name := drawName(t)
-	v, err := m.ks.Delete(context.Background(), name)
-	if _, ok := m.values[name]; !ok {
-		if !errors.Is(err, keyspace.ErrNotFound) {
-			t.Fatalf("Delete of nothing: %v", err)
+func (m *model) delete(t *rapid.T) { m.one(t, drawName(t), keyspace.Change{Delete: true}) }
+
+var errUnmergeable = errors.New("null cannot be merged with")
+
+func (m *model) patch(t *rapid.T) {
+	m.one(t, drawName(t), keyspace.Change{Merge: func(old []byte) ([]byte, error) {
+		if string(old) == "null" {
+			return nil, errUnmergeable
 		}
-		return
+		return fmt.Appendf(nil, "[%d]", len(old)), nil
+	}})
+}
+
+// batch writes several keys at once. Only the order of one key's writes is
+// known, so the keys are different.
+func (m *model) batch(t *rapid.T) {
+	keys := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "a/b", "x/y"}), 1, 3, rapid.ID).Draw(t, "keys")
+	var changes []keyspace.KeyedChange
+	for _, key := range keys {
+		changes = append(changes, keyspace.KeyedChange{Key: key, Change: keyspace.Change{Value: []byte(`"b"`)}})
 	}
-	m.version++
-	if err != nil || v != m.version {
-		t.Fatalf("Delete: version %d, %v; want %d", v, err, m.version)
+	changes = append(changes, keyspace.KeyedChange{Key: "#", Change: keyspace.Change{Value: []byte("1")}})
+	results := m.ks.WriteAll(context.Background(), changes)
+	if n := len(keys); len(results) != n+1 || !errors.Is(results[n].Err, keyspace.ErrInvalidName) {
+		t.Fatalf("WriteAll: %+v", results)
 	}
-	delete(m.values, name)
-	m.tell(false, name, fmt.Sprintf(`{"key":%s,"value":null,"deleted":true}`, keyspace.AppendString(nil, name)))
+	order := make([]int, len(keys))
+	for i := range keys {
+		if results[i].Err != nil {
+			t.Fatalf("WriteAll: %+v", results)
+		}
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int { return int(results[i].Entry.Version) - int(results[j].Entry.Version) })
+	for _, i := range order {
+		if v := m.write(keys[i], `"b"`, 0); v != results[i].Entry.Version {
+			t.Fatalf("WriteAll: %+v, want version %d", results[i], v)
+		}
+	}
 }
 
 func (m *model) get(t *rapid.T) {
@@ -109,8 +259,40 @@ func (m *model) get(t *rapid.T) {
 		}
 		return
 	}
-	if err != nil || e.Key != name || e.Version != want.Version || string(e.Value) != string(want.Value) {
+	if err != nil || e.Key != name || e.Version != want.version || string(e.Value) != want.value {
 		t.Fatalf("Get: %+v, %v; want %+v", e, err, want)
+	}
+}
+
+// list goes through all pages.
+func (m *model) list(t *rapid.T) {
+	q := keyspace.Query{
+		Prefix: rapid.SampledFrom([]string{"", "a", "a/", "a/b", "q", "z"}).Draw(t, "prefix"),
+		Limit:  rapid.IntRange(1, 4).Draw(t, "limit"),
+	}
+	if rapid.Bool().Draw(t, "by pattern") {
+		q.Pattern = drawPattern(t)
+	}
+	var want, got []string
+	for _, name := range slices.Sorted(maps.Keys(m.values)) {
+		if strings.HasPrefix(name, q.Prefix) && (q.Pattern == "" || matches(q.Pattern, name)) {
+			want = append(want, message(name, m.values[name].value, m.values[name].version))
+		}
+	}
+	for more := true; more; {
+		var entries []keyspace.Entry
+		var err error
+		entries, more, err = m.ks.List(context.Background(), q)
+		if err != nil || len(entries) > q.Limit || more && len(entries) < q.Limit {
+			t.Fatalf("List %+v: %d entries, more %v, %v", q, len(entries), more, err)
+		}
+		for _, e := range entries {
+			got = append(got, message(e.Key, string(e.Value), e.Version))
+			q.After = e.Key
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("List %+v: %q, want %q", q, got, want)
 	}
 }
 
@@ -119,31 +301,73 @@ func (m *model) publish(t *rapid.T) {
 	if err := m.ks.Publish(context.Background(), name, []byte(value)); err != nil {
 		t.Fatal(err)
 	}
-	m.tell(true, name, fmt.Sprintf(`{"topic":%s,"value":%s}`, keyspace.AppendString(nil, name), value))
+	for s := range m.subs {
+		if s.kind == "topic" && s.name == name {
+			topic := "topic " + name
+			m.want[s.box][topic] = append(m.want[s.box][topic],
+				fmt.Sprintf(`{"topic":%s,"value":%s}`, keyspace.AppendString(nil, name), value))
+		}
+	}
 }
 
 func (m *model) draw(t *rapid.T) subscription {
-	return subscription{
-		box:   rapid.IntRange(0, len(m.boxes)-1).Draw(t, "subscriber"),
-		topic: rapid.Bool().Draw(t, "topic"),
-		name:  drawName(t),
+	s := subscription{
+		box:  rapid.IntRange(0, len(m.boxes)-1).Draw(t, "subscriber"),
+		kind: rapid.SampledFrom([]string{"key", "topic", "pattern", "pattern"}).Draw(t, "kind"),
 	}
+	if s.kind == "pattern" {
+		s.name = drawPattern(t)
+	} else {
+		s.name = drawName(t)
+	}
+	return s
 }
 
 func (m *model) subscribe(t *rapid.T) {
 	s := m.draw(t)
-	var err error
-	if s.topic {
-		err = m.ks.SubscribeTopic(context.Background(), s.name, &m.boxes[s.box], keyspace.Start{})
-	} else {
-		var rev uint64
-		rev, err = subscribe(m.ks, context.Background(), s.name, &m.boxes[s.box])
-		if rev < m.values[s.name].Version || rev > m.version {
-			t.Fatalf("revision %d, want at least %d and at most %d", rev, m.values[s.name].Version, m.version)
+	b, want := &m.boxes[s.box], m.want[s.box]
+	var marks []keyspace.Mark
+	start := keyspace.Start{Each: b.Deliver, Mark: func(mark keyspace.Mark) { marks = append(marks, mark) }}
+	reset := false
+	since := uint64(0)
+	switch rapid.IntRange(0, 3).Draw(t, "start") {
+	case 0:
+		start.Snapshot = true
+	case 1:
+		start.Resume = true
+		start.Since = rapid.Uint64Range(0, m.version+1).Draw(t, "since")
+		reset = start.Since > m.version && s.kind != "topic"
+		if since = start.Since; reset {
+			since = 0
 		}
+	}
+	of := func(key string) bool {
+		return (start.Snapshot || start.Resume) && (s.kind == "key" && s.name == key || s.kind == "pattern" && matches(s.name, key))
+	}
+	for key, h := range m.values {
+		if of(key) && h.version > since {
+			want[key] = append(want[key], message(key, h.value, h.version))
+		}
+	}
+	for key, version := range m.deleted {
+		if of(key) && start.Resume && !reset && version > since {
+			want[key] = append(want[key], message(key, "", version))
+		}
+	}
+	var err error
+	switch s.kind {
+	case "key":
+		err = m.ks.Subscribe(context.Background(), s.name, b, start)
+	case "topic":
+		err = m.ks.SubscribeTopic(context.Background(), s.name, b, start)
+	case "pattern":
+		err = m.ks.SubscribePattern(context.Background(), s.name, b, start)
 	}
 	if err != nil {
 		t.Fatal(err)
+	}
+	if mark := (keyspace.Mark{Revision: m.version, Reset: reset}); !slices.Equal(marks, []keyspace.Mark{mark}) {
+		t.Fatalf("marks %+v, want %+v", marks, mark)
 	}
 	m.subs[s] = true
 }
@@ -151,10 +375,13 @@ func (m *model) subscribe(t *rapid.T) {
 func (m *model) unsubscribe(t *rapid.T) {
 	s := m.draw(t)
 	var err error
-	if s.topic {
-		err = m.ks.UnsubscribeTopic(context.Background(), s.name, &m.boxes[s.box])
-	} else {
+	switch s.kind {
+	case "key":
 		err = m.ks.Unsubscribe(context.Background(), s.name, &m.boxes[s.box])
+	case "topic":
+		err = m.ks.UnsubscribeTopic(context.Background(), s.name, &m.boxes[s.box])
+	case "pattern":
+		err = m.ks.UnsubscribePattern(s.name, &m.boxes[s.box])
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -162,27 +389,44 @@ func (m *model) unsubscribe(t *rapid.T) {
 	delete(m.subs, s)
 }
 
+// wait lets time pass, and keys expire.
+func (m *model) wait(t *rapid.T) {
+	time.Sleep(time.Duration(rapid.IntRange(1, 3000).Draw(t, "milliseconds")) * time.Millisecond)
+	due := slices.SortedFunc(maps.Keys(m.values), func(a, b string) int {
+		return m.values[a].expires.Compare(m.values[b].expires)
+	})
+	for _, key := range due {
+		if at := m.values[key].expires; !at.IsZero() && !at.After(time.Now()) {
+			m.write(key, "", 0)
+		}
+	}
+}
+
 // check runs after each command: everybody was told all, in order, and no
 // name is kept that nobody holds.
 func (m *model) check(t *rapid.T) {
 	synctest.Wait()
 	for i := range m.boxes {
-		if got := m.boxes[i].messages(); !slices.Equal(got, m.want[i]) {
-			t.Fatalf("subscriber %d was told %q, want %q", i, got, m.want[i])
+		if got, want := m.boxes[i].told, m.want[i]; !maps.EqualFunc(got, want, slices.Equal) {
+			t.Fatalf("subscriber %d was told\n%q, want\n%q", i, got, want)
 		}
 	}
-	held, heldTopics := map[string]bool{}, map[string]bool{}
+	names, topics := map[string]bool{}, map[string]bool{}
 	for name := range m.values {
-		held[name] = true
+		names[name] = true
 	}
-	for s := range maps.Keys(m.subs) {
-		if s.topic {
-			heldTopics[s.name] = true
-		} else {
-			held[s.name] = true
+	for s := range m.subs {
+		switch s.kind {
+		case "key":
+			names[s.name] = true
+		case "topic":
+			topics[s.name] = true
 		}
 	}
-	if keys, topics := m.ks.Names(); keys != len(held) || topics != len(heldTopics) {
-		t.Fatalf("%d keys and %d topics are kept, want %d and %d", keys, topics, len(held), len(heldTopics))
+	if n, nt := m.ks.Names(); n != len(names) || nt != len(topics) {
+		t.Fatalf("%d keys and %d topics are kept, want %d and %d", n, nt, len(names), len(topics))
+	}
+	if r := m.ks.Revision(); r != m.version {
+		t.Fatalf("revision %d, want %d", r, m.version)
 	}
 }
