@@ -41,7 +41,7 @@ type expiries struct {
 	timer  *time.Timer
 	armed  time.Time // when the timer fires; zero: it does not
 	rest   time.Time // it does not fire before
-	closed bool
+	open   bool      // keys are asked
 }
 
 // set moves the expiry of the actor's own key, where a zero at is never.
@@ -98,7 +98,7 @@ func (x *expiries) pushLocked(e *expiry, due time.Time) {
 
 // armLocked has the timer fire when the first is due.
 func (x *expiries) armLocked() {
-	if x.closed || len(x.heap) == 0 {
+	if !x.open || len(x.heap) == 0 {
 		return
 	}
 	at := x.heap[0].due
@@ -121,7 +121,7 @@ func (x *expiries) armLocked() {
 func (x *expiries) fire() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.closed {
+	if !x.open {
 		return
 	}
 	now := time.Now()
@@ -144,10 +144,18 @@ func (x *expiries) fire() {
 	x.armLocked()
 }
 
+// begin has keys asked from now on: before, the store may still be loading.
+func (x *expiries) begin() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.open = true
+	x.armLocked()
+}
+
 func (x *expiries) close() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.closed = true
+	x.open = false
 	if x.timer != nil {
 		x.timer.Stop()
 	}

@@ -10,3 +10,10 @@ func (ks *Keyspace) Names() (keys, topics int) {
 	}
 	return keys, topics
 }
+
+// Expiries counts the keys that wait to expire.
+func (ks *Keyspace) Expiries() int {
+	ks.expiries.mu.Lock()
+	defer ks.expiries.mu.Unlock()
+	return len(ks.expiries.heap)
+}

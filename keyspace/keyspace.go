@@ -86,12 +86,12 @@ func Open(o Options) (*Keyspace, error) {
 		return nil
 	})
 	if err != nil {
-		ks.expiries.close()
 		ks.end()
 		return nil, fmt.Errorf("keyspace: load: %w", err)
 	}
 	// What was deleted before is not known.
 	ks.progress.last, ks.tombstones.floor = last, last
+	ks.expiries.begin()
 	return ks, nil
 }
 

@@ -383,6 +383,9 @@ func TestDeletesAreForgottenInTheEnd(t *testing.T) {
 		if _, err := ks.Delete(t.Context(), key); err != nil {
 			t.Fatal(err)
 		}
+		if err := ks.GetInOrder(t.Context(), key, func(keyspace.Entry) {}); err != nil { // it has been told
+			t.Fatal(err)
+		}
 	}
 	first := uint64(3) // the first delete's version
 	resume := func(since uint64) (told int, m keyspace.Mark) {

@@ -35,7 +35,7 @@ func (k *key) write(requests []*request) {
 	last := uint64(0)
 	defer func() { progress.end(r, last) }()
 	if err := k.commit(r.writes); err != nil {
-		if k.expiry != nil && k.expiry.at.Before(time.Now()) { // it was asked to be, and is not
+		if k.expiry != nil && !k.expiry.at.After(time.Now()) { // it was asked to be, and is not
 			k.keyspace.expiries.retry(k.expiry)
 		}
 		k.answer(r, requests, err)

@@ -1,0 +1,210 @@
+package keyspace_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rtdb/keyspace"
+)
+
+func setFor(t testing.TB, ks *keyspace.Keyspace, key, value string, ttl time.Duration) {
+	t.Helper()
+	if _, err := ks.Write(context.Background(), key, keyspace.Change{Value: []byte(value), TTL: ttl}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantHeld(t *testing.T, ks *keyspace.Keyspace, key, want string) {
+	t.Helper()
+	synctest.Wait()
+	e, err := ks.Get(key)
+	if errors.Is(err, keyspace.ErrNotFound) && want == "" {
+		return
+	}
+	if err != nil || string(e.Value) != want {
+		t.Errorf("%v: %s holds %q, %v; want %q", time.Now(), key, e.Value, err, want)
+	}
+}
+
+func TestAKeyExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ks := open(t, keyspace.Options{})
+		var in inbox
+		if _, err := subscribe(ks, t.Context(), "k", &in); err != nil {
+			t.Fatal(err)
+		}
+		setFor(t, ks, "k", "1", time.Minute)
+		time.Sleep(time.Minute - 1)
+		wantHeld(t, ks, "k", "1")
+		time.Sleep(1)
+		wantHeld(t, ks, "k", "")
+		wantMessages(t, &in, `{"key":"k","value":1}`, `{"key":"k","value":null,"deleted":true}`)
+		if v := mustSet(t, ks, "k", "2"); v != 3 {
+			t.Errorf("version %d, want 3: the expiry has one", v)
+		}
+		time.Sleep(time.Hour)
+		wantHeld(t, ks, "k", "2")
+	})
+}
+
+func TestWhatPutsAnExpiryOff(t *testing.T) {
+	same := func(old []byte) ([]byte, error) { return append([]byte(nil), old...), nil }
+	for name, c := range map[string]struct {
+		change  keyspace.Change
+		expires time.Duration // 0: never
+	}{
+		"a write":                        {keyspace.Change{Value: []byte("1")}, 0},
+		"a longer time":                  {keyspace.Change{Value: []byte("1"), TTL: time.Hour}, time.Hour},
+		"a shorter time":                 {keyspace.Change{Value: []byte("1"), TTL: time.Second}, time.Second},
+		"a merge does not":               {keyspace.Change{Merge: same}, time.Minute},
+		"a merge with a time":            {keyspace.Change{Merge: same, TTL: time.Hour}, time.Hour},
+		"a refused write does not":       {keyspace.Change{Value: []byte("2"), If: func(uint64) bool { return false }}, time.Minute},
+		"the same time once more":        {keyspace.Change{Value: []byte("1"), TTL: time.Minute}, time.Minute},
+		"a merge that fails does not":    {keyspace.Change{Merge: func([]byte) ([]byte, error) { return nil, errUnmergeable }}, time.Minute},
+		"a delete that fails, does not":  {keyspace.Change{Delete: true, If: func(uint64) bool { return false }}, time.Minute},
+		"a time too short to be noticed": {keyspace.Change{Value: []byte("1"), TTL: 1}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ks := open(t, keyspace.Options{})
+				setFor(t, ks, "k", "1", time.Minute)
+				_, _ = ks.Write(t.Context(), "k", c.change)
+				if c.expires == 0 {
+					time.Sleep(1000 * time.Hour)
+					wantHeld(t, ks, "k", "1")
+					return
+				}
+				time.Sleep(c.expires - 1)
+				wantHeld(t, ks, "k", "1")
+				time.Sleep(time.Millisecond)
+				wantHeld(t, ks, "k", "")
+			})
+		})
+	}
+}
+
+// A write that was accepted before the key was due wins: it comes before the
+// expiry in the actor's mailbox, however long its commit takes.
+func TestAWriteThatWasAcceptedFirstWins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		store := &lateStore{Store: keyspace.NewMemory(1), late: map[string]chan struct{}{}}
+		ks := open(t, keyspace.Options{Store: store})
+		setFor(t, ks, "k", "1", time.Minute)
+		setFor(t, ks, "lost", "1", time.Minute)
+		store.late["k"] = hang
+		done := make(chan error, 2)
+		for _, key := range []string{"k", "k"} {
+			go func() {
+				_, err := ks.Set(context.Background(), key, []byte("2"))
+				done <- err
+			}()
+			synctest.Wait()
+		}
+		time.Sleep(time.Hour) // it is due meanwhile
+		wantHeld(t, ks, "k", "1")
+		wantHeld(t, ks, "lost", "")
+		close(hang)
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		wantHeld(t, ks, "k", "2")
+		time.Sleep(time.Hour)
+		wantHeld(t, ks, "k", "2")
+	})
+}
+
+// An expiry that the store refuses is tried again.
+func TestAnExpiryThatFailsIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var full atomic.Bool
+		store := &faultyStore{Store: keyspace.NewMemory(1)}
+		store.commit = func(context.Context, []keyspace.Write) error {
+			if full.Load() {
+				return errors.New("disk full")
+			}
+			return nil
+		}
+		ks := open(t, keyspace.Options{Store: store})
+		setFor(t, ks, "k", "1", time.Second)
+		full.Store(true)
+		time.Sleep(time.Minute)
+		wantHeld(t, ks, "k", "1")
+		full.Store(false)
+		time.Sleep(time.Second)
+		wantHeld(t, ks, "k", "")
+	})
+}
+
+// An actor that panics loses no expiry.
+func TestAnHeirExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ks := open(t, keyspace.Options{})
+		setFor(t, ks, "k", "1", time.Minute)
+		_, err := ks.Write(t.Context(), "k", keyspace.Change{Merge: func([]byte) ([]byte, error) { panic("a broken merge") }})
+		if !errors.Is(err, keyspace.ErrInternal) {
+			t.Errorf("%v, want ErrInternal", err)
+		}
+		wantHeld(t, ks, "k", "1")
+		if entries, _, err := ks.List(t.Context(), keyspace.Query{Limit: 5}); err != nil || len(entries) != 1 {
+			t.Errorf("List: %v, %v", entries, err)
+		}
+		time.Sleep(time.Minute)
+		wantHeld(t, ks, "k", "")
+		if entries, _, err := ks.List(t.Context(), keyspace.Query{Limit: 5}); err != nil || len(entries) != 0 {
+			t.Errorf("List: %v, %v", entries, err)
+		}
+	})
+}
+
+// What a store loads may have a time to live, and one that is over.
+func TestLoadedKeysExpire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ks := open(t, keyspace.Options{Store: &loaded{keyspace.NewMemory(100), []keyspace.Write{
+			{Key: "due", Value: []byte("1"), Version: 1, Expires: time.Now().Add(-time.Hour)},
+			{Key: "soon", Value: []byte("1"), Version: 2, Expires: time.Now().Add(time.Hour)},
+			{Key: "never", Value: []byte("1"), Version: 3},
+		}}})
+		time.Sleep(time.Minute)
+		wantHeld(t, ks, "due", "")
+		wantHeld(t, ks, "soon", "1")
+		time.Sleep(time.Hour)
+		wantHeld(t, ks, "soon", "")
+		wantHeld(t, ks, "never", "1")
+	})
+}
+
+// Keys that are written again and again are in the heap once, and as many as
+// are due together go in bursts.
+func TestManyKeysExpire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ks := open(t, keyspace.Options{})
+		const keys = 1000
+		for range 5 {
+			for i := range keys {
+				setFor(t, ks, fmt.Sprint(i), "1", time.Minute)
+			}
+		}
+		if n := ks.Expiries(); n != keys {
+			t.Errorf("%d in the heap, want %d", n, keys)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		left, _ := ks.Names()
+		if left == 0 || left == keys {
+			t.Errorf("%d keys at once, want one burst", keys-left)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if left, _ := ks.Names(); left != 0 || ks.Expiries() != 0 {
+			t.Errorf("%d keys are left, and %d in the heap", left, ks.Expiries())
+		}
+	})
+}
