@@ -55,8 +55,16 @@ func (ks *Keyspace) Write(ctx context.Context, key string, c Change) (Entry, err
 	if err != nil {
 		return Entry{}, err
 	}
+	return ks.wait(ctx, r, key)
+}
+
+// wait is for what startWrite has started.
+func (ks *Keyspace) wait(ctx context.Context, r *request, key string) (Entry, error) {
 	a, err := ks.keys.wait(ctx, r)
-	return a.entry, err
+	if err != nil {
+		return Entry{}, err
+	}
+	return Entry{Key: key, Value: a.value, Version: a.version}, nil
 }
 
 // A KeyedChange is a Change of one key.
@@ -81,11 +89,9 @@ func (ks *Keyspace) WriteAll(ctx context.Context, changes []KeyedChange) []Resul
 		requests[i], results[i].Err = ks.startWrite(ctx, c.Key, c.Change)
 	}
 	for i, r := range requests {
-		if r == nil {
-			continue
+		if r != nil {
+			results[i].Entry, results[i].Err = ks.wait(ctx, r, changes[i].Key)
 		}
-		a, err := ks.keys.wait(ctx, r)
-		results[i] = Result{Entry: a.entry, Err: err}
 	}
 	return results
 }

@@ -36,12 +36,12 @@ const outOfHeap = -1
 // expiries ask the actors of the keys that are due, by one timer and a heap. A
 // key is in it at most once, however often its time is put off.
 type expiries struct {
-	mu     sync.Mutex
-	heap   expiryHeap
-	timer  *time.Timer
-	armed  time.Time // when the timer fires; zero: it does not
-	rest   time.Time // it does not fire before
-	open   bool      // keys are asked
+	mu    sync.Mutex
+	heap  expiryHeap
+	timer *time.Timer
+	armed time.Time // when the timer fires; zero: it does not
+	rest  time.Time // it does not fire before
+	open  bool      // keys are asked
 }
 
 // set moves the expiry of the actor's own key, where a zero at is never.
@@ -73,13 +73,9 @@ func (x *expiries) retry(e *expiry) {
 	x.pushLocked(e, time.Now().Add(expiryRetry))
 }
 
-// inherit makes k's expiry that of its heir.
-func (x *expiries) inherit(k, heir *key) {
-	e := k.expiry
-	if e == nil {
-		return
-	}
-	heir.expiry = e
+// inherit has the actor asked that took the place of one that panicked, and
+// has its expiry. It is not that actor's, which may have moved it by now.
+func (x *expiries) inherit(e *expiry, heir *key) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	e.key = heir

@@ -76,7 +76,7 @@ func (k *key) other(batch []*request) {
 	case opUnsubscribe:
 		k.subscribers.remove(r.subscriber)
 	case opCatchUp:
-		k.catchUp(r.start, r.clock)
+		k.catchUp(r.start, r.clock, r.grave)
 	}
 	batch[0] = nil
 	r.answer(answer{})
@@ -92,10 +92,12 @@ func (k *key) panicked(p actor.Panic[*request]) {
 		heir := ks.newKey(k.name)
 		heir.state.Store(k.state.Load())
 		heir.subscribers = k.subscribers
-		heir.view = k.view
+		heir.view, heir.expiry = k.view, k.expiry // before anybody can write to it
 		ks.index.replace(k, heir)
 		ks.keys.replace(k.name, k, heir)
-		ks.expiries.inherit(k, heir)
+		if k.expiry != nil {
+			ks.expiries.inherit(k.expiry, heir)
+		}
 	} else {
 		ks.keys.remove(k.name, k)
 	}

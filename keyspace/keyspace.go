@@ -81,7 +81,7 @@ func Open(o Options) (*Keyspace, error) {
 		if err != nil {
 			return err
 		}
-		k.advance(w)
+		k.advance(&w)
 		ks.expiries.set(k, w.Expires)
 		return nil
 	})
@@ -122,12 +122,9 @@ func (ks *Keyspace) GetInOrder(ctx context.Context, key string, then func(Entry)
 	if err := CheckName(key); err != nil {
 		return err
 	}
-	err := ks.keys.ask(ctx, key, false, ask{op: opRead, then: then})
-	if errors.Is(err, errAbsent) {
-		then(Entry{Key: key})
-		return nil
-	}
-	return err
+	// By an actor also where there is none: else the key could be made, and
+	// that be told, before then is called.
+	return ks.keys.ask(ctx, key, true, ask{op: opRead, then: then})
 }
 
 // Publish passes a value, which must not be changed from then on, to the

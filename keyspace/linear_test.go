@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,17 +22,20 @@ type register interface {
 	Get(key string) (keyspace.Entry, error)
 	Set(ctx context.Context, key string, value []byte) (uint64, error)
 	Delete(ctx context.Context, key string) (uint64, error)
+	Write(ctx context.Context, key string, c keyspace.Change) (keyspace.Entry, error)
 }
 
 type registerInput struct {
-	op    string // get, set, delete
+	op    string // get, set, delete, setIf, deleteIf
 	value string
+	want  uint64 // of setIf and deleteIf: the version, 0 for none
 }
 
 type registerOutput struct {
 	value   string // of get
-	version uint64 // of the value read, or of the write
+	version uint64 // of the value read, or of the write; where that was refused, the current one
 	found   bool
+	refused bool // the condition did not hold
 }
 
 type registerState struct {
@@ -43,13 +48,23 @@ var registerModel = porcupine.Model{
 	Init: func() any { return registerState{} },
 	Step: func(state, input, output any) (bool, any) {
 		s, in, out := state.(registerState), input.(registerInput), output.(registerOutput)
+		current := s.version
+		if s.value == "" {
+			current = 0
+		}
 		switch {
+		case out.refused:
+			return out.version == current && in.want != current, s
+		case strings.HasSuffix(in.op, "If") && in.want != current:
+			return false, s
+		case in.op == "deleteIf" && !out.found:
+			return s.value == "", s
 		case in.op == "get" && !out.found, in.op == "delete" && !out.found:
 			return s.value == "", s
 		case in.op == "get":
 			return out.value == s.value && out.version == s.version, s
 		default:
-			legal := out.version > s.version && (in.op == "set" || s.value != "")
+			legal := out.version > s.version && (in.value != "" || s.value != "")
 			return legal, registerState{value: in.value, version: out.version}
 		}
 	},
@@ -66,10 +81,14 @@ func history(t *testing.T, r register, clients, each int, seed uint64) []porcupi
 	for c := range clients {
 		wg.Go(func() {
 			random := rand.New(rand.NewPCG(seed, uint64(c)))
+			seen := uint64(0) // the version that the client knows of
 			for i := range each {
-				in := registerInput{op: []string{"get", "get", "set", "set", "delete"}[random.IntN(5)]}
-				if in.op == "set" {
+				in := registerInput{op: []string{"get", "get", "set", "delete", "setIf", "setIf", "deleteIf"}[random.IntN(7)]}
+				if strings.HasPrefix(in.op, "set") {
 					in.value = fmt.Sprintf("%d.%d", c, i)
+				}
+				if in.want = seen; random.IntN(4) == 0 {
+					in.want = 0
 				}
 				var out registerOutput
 				var err error
@@ -83,8 +102,21 @@ func history(t *testing.T, r register, clients, each int, seed uint64) []porcupi
 					out.version, err = r.Set(t.Context(), "k", []byte(in.value))
 				case "delete":
 					out.version, err = r.Delete(t.Context(), "k")
+				default:
+					change := keyspace.Change{If: func(version uint64) bool { return version == in.want }}
+					if change.Delete = in.value == ""; !change.Delete {
+						change.Value = []byte(in.value)
+					}
+					var e keyspace.Entry
+					e, err = r.Write(t.Context(), "k", change)
+					out.version = e.Version
 				}
 				back := time.Since(start)
+				var mismatch *keyspace.VersionError
+				if out.refused = errors.As(err, &mismatch); out.refused {
+					out.version, err = mismatch.Current, nil
+				}
+				seen = out.version
 				out.found = !errors.Is(err, keyspace.ErrNotFound)
 				if err != nil && out.found {
 					t.Errorf("%s: %v", in.op, err)
@@ -146,10 +178,27 @@ func (l *lossy) Set(ctx context.Context, key string, value []byte) (uint64, erro
 	return v, err
 }
 
+// unguarded checks a condition before it writes, and not as one with it.
+type unguarded struct{ *keyspace.Keyspace }
+
+func (u unguarded) Write(ctx context.Context, key string, c keyspace.Change) (keyspace.Entry, error) {
+	e, err := u.Get(key)
+	if err != nil && !errors.Is(err, keyspace.ErrNotFound) {
+		return e, err
+	}
+	if !c.If(e.Version) {
+		return e, &keyspace.VersionError{Current: e.Version}
+	}
+	runtime.Gosched()
+	c.If = nil
+	return u.Keyspace.Write(ctx, key, c)
+}
+
 func TestTheCheckerCatchesABrokenKeyspace(t *testing.T) {
 	for name, broken := range map[string]func(*keyspace.Keyspace) register{
 		"stale reads": func(ks *keyspace.Keyspace) register { return &stale{Keyspace: ks} },
 		"lost writes": func(ks *keyspace.Keyspace) register { return &lossy{Keyspace: ks} },
+		"unguarded":   func(ks *keyspace.Keyspace) register { return unguarded{ks} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			ops := history(t, broken(open(t, keyspace.Options{})), 6, 150, 1)

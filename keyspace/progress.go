@@ -1,6 +1,9 @@
 package keyspace
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // progress knows up to which version all writes are done: published, and told
 // to whoever subscribed. Every run of writes is in its list from before the
@@ -13,14 +16,20 @@ import "sync"
 type progress struct {
 	mu          sync.Mutex
 	last        uint64 // the highest version of a write that is done
+	promised    uint64 // the highest version that revisionWithin returned
 	first, tail *run   // in the order in which they began
 }
 
 // A run is some writes of one key that are committed together.
 type run struct {
+	writes  []Write
+	expires time.Time // when the key expires by the last of them; zero is never
+	failed  error     // the commit
+	told    int       // how many of the writes the subscribers were told
+
+	begun      bool // it is in the list
 	bound      uint64
 	prev, next *run
-	writes     []Write
 }
 
 func (p *progress) begin(r *run) {
@@ -73,14 +82,16 @@ func (p *progress) revisionWithin(r *run, version uint64) uint64 {
 		other = r.next
 	}
 	if other != nil {
-		return min(other.bound, version)
+		version = min(other.bound, version)
 	}
+	p.promised = max(p.promised, version)
 	return version
 }
 
-// highest returns the highest version of a write that is done.
+// highest returns the highest version that anybody may know of: none who
+// resumes comes with a higher one.
 func (p *progress) highest() uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.last
+	return max(p.last, p.promised)
 }

@@ -25,6 +25,7 @@ type ask struct {
 	subscriber Subscriber  // of a subscribe or unsubscribe
 	start      *Start      // of a subscribe or catch-up
 	clock      uint64      // of a catch-up: when the subscription began
+	grave      *tombstone  // of a catch-up with a key that was deleted by then
 	then       func(Entry) // of a read: called in its place among the updates
 }
 
@@ -36,9 +37,11 @@ type request struct {
 	answered chan answer // has room for one; nil where nobody waits
 }
 
+// An answer is small, for it is copied on the stack of the actor.
 type answer struct {
-	entry Entry // of a write: what was written, at its version
-	err   error
+	value   []byte // of a write: what was written
+	version uint64 // and at which version
+	err     error
 }
 
 func (r *request) answer(a answer) {

@@ -76,10 +76,12 @@ func (w *workload) run(t *testing.T, writers int) (stop func()) {
 			}
 		})
 	}
-	return func() {
+	stop = sync.OnceFunc(func() {
 		close(done)
 		wg.Wait()
-	}
+	})
+	t.Cleanup(stop)
+	return stop
 }
 
 func (w *workload) write(t *testing.T, key string, remove bool) {

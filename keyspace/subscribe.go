@@ -92,7 +92,7 @@ func (ks *Keyspace) SubscribePattern(ctx context.Context, pattern string, s Subs
 
 	// From here on writes are delivered. What was told before the clock is
 	// in the index, or under a tombstone.
-	var deleted []string
+	var deleted []tombstone
 	reset := start.Resume && start.Since > ks.progress.highest()
 	if start.Resume && !reset {
 		var known bool
@@ -129,27 +129,28 @@ func (s *Start) settle(reset bool) {
 
 // catchUp asks the actors of all keys that match the pattern, and of those
 // deleted that do, to pass what they hold to start.Each.
-func (ks *Keyspace) catchUp(ctx context.Context, pattern string, clock uint64, start *Start, deleted []string) error {
+func (ks *Keyspace) catchUp(ctx context.Context, pattern string, clock uint64, start *Start, deleted []tombstone) error {
 	var err error
-	one := func(name string) bool {
+	one := func(name string, grave *tombstone) bool {
 		if start.Room != nil {
 			if err = start.Room(); err != nil {
 				return false
 			}
 		}
-		err = exceptAbsent(ks.keys.ask(ctx, name, start.Resume, ask{op: opCatchUp, start: start, clock: clock}))
+		a := ask{op: opCatchUp, start: start, clock: clock, grave: grave}
+		err = exceptAbsent(ks.keys.ask(ctx, name, grave != nil, a))
 		return err == nil
 	}
 	for k := range ks.matching(pattern, "") {
 		if s := k.load(); s.value == nil || s.version <= start.Since {
 			continue // what is written from now on is delivered
 		}
-		if !one(k.name) {
+		if !one(k.name, nil) {
 			return err
 		}
 	}
-	for _, name := range deleted {
-		if Matches(pattern, name) && !one(name) {
+	for i := range deleted {
+		if grave := &deleted[i]; Matches(pattern, grave.name) && !one(grave.name, grave) {
 			return err
 		}
 	}
@@ -168,11 +169,17 @@ func (ks *Keyspace) matching(pattern, after string) func(yield func(*key) bool) 
 // begin is the key's part of Subscribe.
 func (k *key) begin(start *Start) {
 	var m Mark
+	// Its tombstone is looked for before it is asked whether one could have
+	// been forgotten, so that none is in between.
+	grave, buried := k.keyspace.tombstones.find(k.name)
 	m.Reset = start.Resume &&
 		(start.Since > k.keyspace.progress.highest() || !k.keyspace.tombstones.knows(start.Since))
 	start.settle(m.Reset)
-	if start.Snapshot || start.Resume {
-		k.pass(start, nil)
+	switch s := k.load(); {
+	case s.value != nil && (start.Snapshot || start.Resume):
+		pass(start, k.name, s.value, s.version)
+	case s.value == nil && start.Resume && buried:
+		pass(start, k.name, nil, grave.version)
 	}
 	if start.Mark != nil {
 		m.Revision = k.keyspace.progress.revision()
@@ -181,26 +188,25 @@ func (k *key) begin(start *Start) {
 }
 
 // catchUp is the key's part of a pattern's subscription, which began at clock.
-// What was told at that clock or later was told to the subscriber.
-func (k *key) catchUp(start *Start, clock uint64) {
-	if k.load().value != nil && k.view != nil && k.view.told >= clock {
-		return
+// What was told at that clock or later was told to the subscriber. grave is
+// the tombstone that the key was looked up by. By now it may have another, for
+// it may have been made and deleted again; or none, for others have died since.
+func (k *key) catchUp(start *Start, clock uint64, grave *tombstone) {
+	if now, ok := k.keyspace.tombstones.find(k.name); ok && grave != nil {
+		grave = &now
 	}
-	k.pass(start, func(t tombstone) bool { return t.told < clock })
+	switch s := k.load(); {
+	case s.value == nil && grave != nil && s.version <= grave.version && grave.told < clock:
+		pass(start, k.name, nil, grave.version)
+	case s.value != nil && (k.view == nil || k.view.told < clock):
+		pass(start, k.name, s.value, s.version)
+	}
 }
 
-// pass passes what the key holds to start.Each, if it is wanted.
-func (k *key) pass(start *Start, want func(tombstone) bool) {
-	s := k.load()
-	if s.value == nil {
-		t, ok := k.keyspace.tombstones.find(k.name)
-		if !start.Resume || !ok || want != nil && !want(t) {
-			return
-		}
-		s.version = t.version
-	}
-	if s.version > start.Since {
-		start.Each(&Update{Key: k.name, Value: s.value, Version: s.version})
+// pass passes what a key holds to start.Each, if it is wanted.
+func pass(start *Start, name string, value []byte, version uint64) {
+	if version > start.Since {
+		start.Each(&Update{Key: name, Value: value, Version: version})
 	}
 }
 

@@ -20,8 +20,8 @@ type tombstones struct {
 	next  int            // the place of the next one, once the ring is full
 	named map[string]int // where in the ring the key's is
 
-	// floor is the version up to which deletes may have been forgotten.
-	floor uint64
+	newest uint64 // no delete has a higher version
+	floor  uint64 // up to which deletes may have been forgotten
 }
 
 func (t *tombstones) bury(name string, version, told uint64) {
@@ -42,6 +42,7 @@ func (t *tombstones) bury(name string, version, told uint64) {
 			t.floor = max(t.floor, oldest.version)
 		}
 	}
+	t.newest = max(t.newest, version)
 	t.ring[at] = tombstone{name, version, told}
 	t.named[name] = at
 }
@@ -70,20 +71,30 @@ func (t *tombstones) find(name string) (tombstone, bool) {
 	return t.ring[at], true
 }
 
-// after returns the names of the keys that were deleted after a version, or
-// reports that some of these deletes may have been forgotten.
-func (t *tombstones) after(version uint64) (names []string, ok bool) {
+// after returns the tombstones of the keys that were deleted after a version,
+// or reports that some of these deletes may have been forgotten.
+func (t *tombstones) after(version uint64) (graves []tombstone, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if version < t.floor {
 		return nil, false
 	}
+	if version >= t.newest { // most often, and then there is no need to look
+		return nil, true
+	}
 	for i := range t.ring {
 		if t.ring[i].version > version {
-			names = append(names, t.ring[i].name)
+			graves = append(graves, t.ring[i])
 		}
 	}
-	return names, true
+	return graves, true
+}
+
+// lose is for deletes up to a version that could not be buried.
+func (t *tombstones) lose(version uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.floor = max(t.floor, version)
 }
 
 // knows reports whether all deletes after a version are remembered.

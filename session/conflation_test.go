@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -135,5 +136,57 @@ func TestASnapshotWaitsForTheClient(t *testing.T) {
 				t.Fatalf("%s is missing", m)
 			}
 		}
+	})
+}
+
+// A client that asks and reads nothing: what it is told before each answer
+// cannot be conflated across that, so its answers wait.
+func TestAnswersDoNotUndoTheBound(t *testing.T) {
+	conn := &fakeConn{gate: make(chan struct{})}
+	inBubble(t, session.Options{}, conn, func(t *testing.T, f fixture) {
+		f.subscribe(t, "a")
+		value := `"` + fmt.Sprintf("%060000d", 0) + `"`
+		answered := 0
+		done := make(chan error)
+		go func() {
+			for range 300 {
+				if _, err := f.ks.Set(context.Background(), "a", []byte(value)); err != nil {
+					done <- err
+					return
+				}
+				if err := f.Reply([]byte("pong")); err != nil {
+					done <- err
+					return
+				}
+				answered++
+			}
+			done <- nil
+		}()
+		synctest.Wait()
+		if most := session.DefaultMaxPendingBytes / 60000; answered > most {
+			t.Errorf("%d answers, each with an update of 60 kB before it, wait; want %d at most", answered, most)
+		}
+		close(conn.gate)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// What waits of keys can be conflated, and does not count against topics.
+func TestKeysDoNotEndASessionOfTopics(t *testing.T) {
+	conn := &fakeConn{gate: make(chan struct{})}
+	inBubble(t, session.Options{}, conn, func(t *testing.T, f fixture) {
+		f.subscribeTopic(t, "t")
+		value := `"` + fmt.Sprintf("%060000d", 0) + `"`
+		for i := range 30 {
+			f.subscribe(t, fmt.Sprint(i))
+			f.set(t, fmt.Sprint(i), value)
+		}
+		f.publish(t, "t", "1")
+		if f.Ended() {
+			t.Errorf("one topic message ended the session: %v", f.Cause())
+		}
+		close(conn.gate)
 	})
 }

@@ -40,9 +40,10 @@ type outbox struct {
 	head    int    // items before it were taken
 	base    uint64 // the number of items[0], counting all that ever waited
 	updates int    // of items: how many are updates
-	asked   int64  // bytes, of items
-	told    int64  // bytes, of items
-	taken   uint64 // updates that were handed to the Conn
+	asked   int64  // bytes, of items that the client asked for
+	told    int64  // bytes, of the others
+	topics  int64  // bytes, of those the topics', which do not conflate
+	frozen  int64  // bytes, of told those before marked, which do not either
 	merged  uint64 // updates that gave way to a newer one
 	marked  uint64 // the number behind the last answer: no update goes before it
 
@@ -84,12 +85,16 @@ func (b *outbox) addLocked(x item) (wake bool) {
 		}
 	} else {
 		b.marked = number + 1
+		b.frozen = b.told
 		clear(b.places)
 	}
 	if x.asked {
 		b.asked += size
 	} else {
 		b.told += size
+	}
+	if x.topic {
+		b.topics += size
 	}
 	if b.sampleAt.IsZero() {
 		b.sample, b.sampleAt = number, time.Now()
@@ -141,7 +146,7 @@ func (b *outbox) appendLocked(x item) (number uint64) {
 
 // take moves the first messages to chunk, up to chunkBytes. It reports false
 // where nothing waits, and no flush either: then the actor may rest.
-func (b *outbox) take(chunk []Message) ([]Message, bool) {
+func (b *outbox) take(chunk []Message) (_ []Message, updates uint64, some bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	size := 0
@@ -152,10 +157,16 @@ func (b *outbox) take(chunk []Message) ([]Message, bool) {
 			b.asked -= int64(n)
 		} else {
 			b.told -= int64(n)
+			if b.base+uint64(b.head) < b.marked {
+				b.frozen -= int64(n)
+			}
+		}
+		if x.topic {
+			b.topics -= int64(n)
 		}
 		if x.message.Update {
 			b.updates--
-			b.taken++
+			updates++
 			if number := b.base + uint64(b.head); x.conflates() && b.places != nil && b.places[x.name] == number {
 				delete(b.places, x.name)
 			}
@@ -171,10 +182,10 @@ func (b *outbox) take(chunk []Message) ([]Message, bool) {
 	if b.head == len(b.items) {
 		b.emptyLocked()
 	}
-	some := len(chunk) > 0 || b.flush
+	some = len(chunk) > 0 || b.flush
 	b.flush = false
 	b.awake = some
-	return chunk, some
+	return chunk, updates, some
 }
 
 // agedLocked finds another sample where the one before was taken.
@@ -208,10 +219,12 @@ func (b *outbox) behindLocked() bool {
 }
 
 // throttled reports whether so much waits that what the client asks for must
-// wait: more than limit, and more than what it is told. The second lets it
-// have its answers also where updates come as fast as it reads.
+// wait: more than limit of what it asked for, and more than of what it is told;
+// the second lets it have its answers also where updates come as fast as it
+// reads. Or more than limit of updates that stand before an answer, which
+// no newer ones may take the place of: every answer makes more of those.
 func (b *outbox) throttled(limit int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.asked > limit && b.asked > b.told
+	return b.asked > limit && b.asked > b.told || b.frozen > limit
 }

@@ -53,7 +53,7 @@ func (s *Session) queue(x item) {
 	}
 	// What waited before counts, so that one value may be longer than what
 	// may wait.
-	tooMuch := x.topic && b.told > s.maxPending
+	tooMuch := x.topic && b.topics > s.maxPending
 	wake := !tooMuch && b.addLocked(x)
 	s.watchLagLocked()
 	b.mu.Unlock()
@@ -116,8 +116,9 @@ func (s *Session) handle([]signal) {
 	ending := false
 	for s.phase.Load() != cut {
 		ending = s.ending.Load() // if so, what take finds is the last
+		var updates uint64
 		var some bool
-		if *chunk, some = s.box.take((*chunk)[:0]); !some {
+		if *chunk, updates, some = s.box.take((*chunk)[:0]); !some {
 			break
 		}
 		s.wakeReader()
@@ -127,6 +128,7 @@ func (s *Session) handle([]signal) {
 			s.Abort(err)
 			break
 		}
+		s.delivered.Add(updates)
 	}
 	if s.phase.Load() == cut || ending {
 		s.said = true

@@ -91,6 +91,7 @@ type Session struct {
 	phase      atomic.Int32
 	ending     atomic.Bool   // Close or Abort was called: the Conn is to be closed
 	offered    atomic.Uint64 // updates that came
+	delivered  atomic.Uint64 // updates that were sent
 
 	mu    sync.Mutex
 	cause error // of the end; the first counts
@@ -173,6 +174,7 @@ func (s *Session) Flush() {
 func (s *Session) Settle(ctx context.Context) error {
 	s.phase.CompareAndSwap(open, closing)
 	s.wakeReader()
+	s.wakeActor() // somebody may have queued, and not come to waking it
 	return s.out.Shutdown(ctx)
 }
 
@@ -221,7 +223,7 @@ func (s *Session) End(ctx context.Context) (Stats, error) {
 func (s *Session) stats() Stats {
 	s.box.mu.Lock()
 	defer s.box.mu.Unlock()
-	stats := Stats{Delivered: s.box.taken, Conflated: s.box.merged}
+	stats := Stats{Delivered: s.delivered.Load(), Conflated: s.box.merged}
 	stats.Dropped = s.offered.Load() - stats.Delivered - stats.Conflated
 	return stats
 }

@@ -161,6 +161,10 @@ func (s *Session) told(key string) bool {
 	if _, ok := s.keys[key]; ok {
 		return true
 	}
+	const many = 16
+	if len(s.patterns) > many { // to look would cost more than to ask the key's actor
+		return true
+	}
 	for pattern := range s.patterns {
 		if keyspace.Matches(pattern, key) {
 			return true

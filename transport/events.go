@@ -103,8 +103,8 @@ func (e *stream) serve(ctx context.Context, r *http.Request, names session.Names
 		e.revision = e.server.keyspace.Revision()
 	}
 	err := e.session.Subscribe(ctx, names, start, func(m keyspace.Mark) []byte { return e.mark(m, start) })
-	if err != nil {
-		e.session.Abort(err) // where that was not the reason
+	if err != nil && !e.session.Ended() {
+		e.session.Abort(err)
 	}
 	<-e.ended
 	stopBeating()
