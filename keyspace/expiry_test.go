@@ -41,7 +41,7 @@ func TestAKeyExpires(t *testing.T) {
 		setFor(t, ks, "k", "1", time.Minute)
 		time.Sleep(time.Minute - 1)
 		wantHeld(t, ks, "k", "1")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		wantHeld(t, ks, "k", "")
 		wantMessages(t, &in, `{"key":"k","value":1}`, `{"key":"k","value":null,"deleted":true}`)
 		if v := mustSet(t, ks, "k", "2"); v != 3 {

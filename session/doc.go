@@ -1,12 +1,12 @@
-// Package session wraps one client in an actor: what it subscribed to, and
-// what waits to be sent to it.
+// Package session wraps one client in an actor: what it subscribed to, what
+// waits to be sent to it, and what is written when it is gone.
 //
 // # Model
 //
 // A [Session] stands between the keyspace, whose actors deliver updates and
-// must never wait, and a [Conn], which takes as long as its client does. The
-// updates go into the session's mailbox; its actor takes what waits, in order,
-// and hands it to the Conn, many messages at a time. An idle session has no
+// must never wait, and a [Conn], which takes as long as its client does. What
+// is to be sent goes into the session's outbox, in order; its actor takes it
+// out and hands it to the Conn, many messages at a time. An idle session has no
 // goroutine.
 //
 // The transport's reader, one goroutine for each client, calls Subscribe,
@@ -17,16 +17,24 @@
 //
 // # Slow clients
 //
-// At most MaxPendingBytes wait for a session. An update that finds more than
-// that ends the session with [ErrTooSlow]; Options.OnLag is told of a client
-// that has fallen behind before it comes to that. A reply instead waits for
-// room: a client that asks faster than it reads slows only itself.
+// Up to 256 updates and 64 KiB wait one by one. Of a client that has fallen
+// behind that, an update of a key takes the place of the one that waits, so what
+// waits is bounded by the keys, and the client ends at the current state. No
+// update goes over an answer that stands before it. Options.OnLag is told of a
+// client that stays behind.
+//
+// What is published to topics cannot be conflated: more than MaxPendingBytes
+// of it ends the session with [ErrTooSlow]. What a client asks for, answers and
+// snapshots, waits for room: a client that asks faster than it reads slows only
+// itself. A snapshot is read from the keys as fast as the client takes it, and
+// is not cut short.
 //
 // # Ending
 //
 // Close sends what waits, then tells the client why; Abort drops what waits
 // and tells the client why, if that is still possible. The first cause counts.
-// After End no key and no topic knows the session any more. The order in End
-// is: let the client go, then the subscriptions, for those wait for the keys'
-// actors and the client need not.
+// After End no key and no topic knows the session any more, and its wills are
+// carried out. The order in End is: let the client go, then the subscriptions,
+// for those wait for the keys' actors and the client need not; the wills last,
+// for the session is not to be told of them.
 package session

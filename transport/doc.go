@@ -26,6 +26,13 @@
 // than 10 s. Pings and pongs go out with the session's next write. A request
 // that is not understood is answered, and never closes the connection.
 //
+// # Server-sent events
+//
+// A stream is a session whose Conn writes events (WHATWG HTML, section 9.2):
+// the same updates, each with an id to resume from. Before the mark that is what
+// the client came with, 0 where that is nothing: who is cut off in the middle of
+// a snapshot asks for it again. A comment is sent every 15 s.
+//
 // # Limits
 //
 // A value is at most Options.MaxValueBytes long as it is kept, and 64 deep; a

@@ -1,0 +1,333 @@
+package transport_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tmaxmax/go-sse"
+
+	"rtdb/transport"
+)
+
+// A feed is a stream of events, as it stands on the wire.
+type feed struct {
+	t    testing.TB
+	r    *bufio.Reader
+	end  func()
+	head http.Header
+}
+
+func (w *wire) feed(t testing.TB, query string, headers ...string) *feed {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	r, err := http.NewRequestWithContext(ctx, "GET", "http://"+w.addr+"/events?"+query, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &feed{t, bufio.NewReader(answer.Body), sync.OnceFunc(func() {
+		cancel()
+		_ = answer.Body.Close()
+	}), answer.Header}
+	t.Cleanup(f.end)
+	if answer.StatusCode != 200 {
+		t.Fatalf("GET /events?%s: %d", query, answer.StatusCode)
+	}
+	if first := f.block(); !strings.HasPrefix(first, "retry: ") {
+		t.Errorf("the stream begins with %q", first)
+	}
+	return f
+}
+
+// block reads up to the next empty line.
+func (f *feed) block() string {
+	f.t.Helper()
+	var lines []string
+	for {
+		line, err := f.r.ReadString('\n')
+		if err != nil {
+			f.t.Fatalf("the stream ended after %q: %v", lines, err)
+		}
+		if line == "\n" {
+			return strings.Join(lines, "|")
+		}
+		lines = append(lines, strings.TrimSuffix(line, "\n"))
+	}
+}
+
+func (f *feed) want(blocks ...string) {
+	f.t.Helper()
+	for _, want := range blocks {
+		if got := f.block(); got != want {
+			f.t.Fatalf("the stream says %q, want %q", got, want)
+		}
+	}
+}
+
+func TestEvents(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	w.want(t, "POST", "/data/a/1", `{"value":1}`, 200, "")
+	w.want(t, "POST", "/data/b", `{"value":{"x":"line\nfeed"}}`, 200, "")
+
+	live := w.feed(t, "pattern=a/%2B&key=b&topic=t")
+	for name, want := range map[string]string{
+		"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no",
+	} {
+		if got := live.head.Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	live.want("id: 2") // nothing to see, but to resume from
+	all := w.feed(t, "pattern=a/%2B&key=b&snapshot=true&topic=t")
+	all.want(`id: 0|data: {"key":"b","value":{"x":"line\nfeed"}}`, `id: 0|data: {"key":"a/1","value":1}`,
+		`id: 2|event: synced|data: {"synced":true,"revision":2}`)
+	since := w.feed(t, "pattern=%23&since=1")
+	since.want(`id: 1|data: {"key":"b","value":{"x":"line\nfeed"}}`, `id: 2|event: synced|data: {"synced":true,"revision":2}`)
+
+	w.want(t, "DELETE", "/data/b", "", 204, "")
+	w.want(t, "POST", "/data/a/2", `{"value":"\u00e9"}`, 200, "")
+	w.want(t, "POST", "/topics/t", `{"value":"hello"}`, 202, "")
+	for _, f := range []*feed{live, all} {
+		f.want(`id: 3|data: {"key":"b","value":null,"deleted":true}`, `id: 4|data: {"key":"a/2","value":"\u00e9"}`,
+			`id: 4|data: {"topic":"t","value":"hello"}`)
+	}
+	since.want(`id: 3|data: {"key":"b","value":null,"deleted":true}`, `id: 4|data: {"key":"a/2","value":"\u00e9"}`)
+
+	// What a browser does: the same address, and the last id that it saw.
+	again := w.feed(t, "pattern=%23&since=1&snapshot=true", "Last-Event-ID", "3")
+	again.want(`id: 3|data: {"key":"a/2","value":"\u00e9"}`, `id: 4|event: synced|data: {"synced":true,"revision":4}`)
+	reset := w.feed(t, "key=a/1", "Last-Event-ID", "99")
+	reset.want(`id: 99|data: {"key":"a/1","value":1}`, `id: 4|event: synced|data: {"synced":true,"revision":4,"reset":true}`)
+	if answer := w.with(t, "GET", "/events?key=a/1", "", "Last-Event-ID", "x"); answer.StatusCode != 400 {
+		t.Errorf("a malformed Last-Event-ID: %d", answer.StatusCode)
+	}
+	if n := w.Sessions(); n != 5 {
+		t.Errorf("%d sessions, want 5", n)
+	}
+
+	// A client that goes is noticed.
+	live.end()
+	closed := w.log.await(t, "session closed", 1)[0]
+	if closed["route"] != "/events" || closed["reason"] != "connection lost" || closed["delivered"] != 3.0 || closed["dropped"] != 0.0 {
+		t.Errorf("logged %v", closed)
+	}
+
+	// A shutdown ends the response as a response ends.
+	ended := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		ended <- w.Shutdown(ctx)
+	}()
+	if rest, err := io.ReadAll(all.r); err != nil || len(rest) != 0 {
+		t.Errorf("the stream ended with %q, %v", rest, err)
+	}
+	for _, f := range []*feed{since, again, reset} {
+		if _, err := io.ReadAll(f.r); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	for _, e := range w.log.lines(t, "session closed")[1:] {
+		if e["code"] != 1012.0 {
+			t.Errorf("logged %v", e)
+		}
+	}
+}
+
+// A stream says that it lives, and one whose client takes nothing is ended.
+func TestAStreamOverTime(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *piped) {
+		ours, theirs := net.Pipe()
+		p.listener.accept <- theirs
+		if _, err := io.WriteString(ours, "GET /events?key=k HTTP/1.1\r\nHost: rtdb\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		var mu sync.Mutex
+		var text strings.Builder
+		reading := make(chan struct{})
+		go func() {
+			defer close(reading)
+			buffer := make([]byte, 1000)
+			for time.Since(start) < time.Minute {
+				n, err := ours.Read(buffer)
+				if err != nil {
+					return
+				}
+				mu.Lock()
+				text.Write(buffer[:n])
+				mu.Unlock()
+			}
+		}()
+		time.Sleep(50 * time.Second)
+		synctest.Wait()
+		mu.Lock()
+		if n := strings.Count(text.String(), "\n:\n\n"); n != 3 {
+			t.Errorf("%d comments in 50 s, want 3:\n%s", n, text.String())
+		}
+		mu.Unlock()
+		<-reading // it takes nothing from here on
+		time.Sleep(transport.StallTimeout + 20*time.Second)
+		synctest.Wait()
+		if e := p.log.lines(t, "session closed"); len(e) != 1 || e[0]["reason"] != "too slow" {
+			t.Errorf("logged %v", e)
+		}
+		_ = ours.Close()
+		synctest.Wait()
+	})
+}
+
+// A foreign client, whose connection is cut while keys are written, comes back by itself with the last id, and misses nothing.
+func TestAForeignEventSourceResumes(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	proxy := newCutter(t, w.addr)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, "GET", "http://"+proxy.addr+"/events?pattern=k/%23&snapshot=true", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := sse.Client{
+		HTTPClient: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
+		Backoff:    sse.Backoff{InitialInterval: time.Millisecond, MaxInterval: 2 * time.Millisecond},
+	}
+	connection := client.NewConnection(r)
+	const last = 600
+	held := map[string]string{}
+	synced, finished := 0, make(chan struct{})
+	connection.SubscribeToAll(func(e sse.Event) {
+		var u struct {
+			Key     string
+			Value   json.RawMessage
+			Deleted bool
+			Reset   bool
+		}
+		if e.Data == "" {
+			return // of such a browser says nothing
+		}
+		if err := json.Unmarshal([]byte(e.Data), &u); err != nil {
+			t.Errorf("%+v: %v", e, err)
+		}
+		switch {
+		case e.Type == "synced":
+			if synced++; u.Reset {
+				t.Error("reset")
+			}
+		case u.Deleted:
+			delete(held, u.Key)
+		default:
+			held[u.Key] = string(u.Value)
+		}
+		if u.Key == "k/end" {
+			close(finished)
+			cancel()
+		}
+	})
+	var connecting sync.WaitGroup
+	connecting.Go(func() {
+		if err := connection.Connect(); !errors.Is(err, context.Canceled) {
+			t.Errorf("Connect: %v", err)
+		}
+	})
+	for i := range last {
+		key := fmt.Sprint("k/", i%50)
+		if i%7 == 0 {
+			_, _ = w.keyspace.Delete(t.Context(), key)
+		} else if _, err := w.keyspace.Set(t.Context(), key, fmt.Append(nil, i)); err != nil {
+			t.Fatal(err)
+		}
+		if i%200 == 199 {
+			proxy.cut()
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := w.keyspace.Set(t.Context(), "k/end", []byte("1")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-finished:
+	case <-ctx.Done():
+		t.Fatal("the last write did not come")
+	}
+	connecting.Wait()
+	if synced < 2 {
+		t.Errorf("synced %d times: the connection was not cut", synced)
+	}
+	for i := range 50 {
+		key := fmt.Sprint("k/", i)
+		e, err := w.keyspace.Get(key)
+		if value, ok := held[key]; (err == nil) != ok || string(e.Value) != value {
+			t.Errorf("%s is %s (%v), the client has %q", key, e.Value, err, value)
+		}
+	}
+}
+
+// A cutter is a proxy that cuts its connections off where a test says so.
+type cutter struct {
+	addr  string
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+func newCutter(t *testing.T, addr string) *cutter {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cutter{addr: l.Addr().String()}
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			from, err := l.Accept()
+			if err != nil {
+				return
+			}
+			to, err := net.Dial("tcp", addr)
+			if err != nil {
+				_ = from.Close()
+				continue
+			}
+			c.mu.Lock()
+			c.conns = append(c.conns, from, to)
+			c.mu.Unlock()
+			running.Go(func() { _, _ = io.Copy(to, from); _ = to.Close() })
+			running.Go(func() { _, _ = io.Copy(from, to); _ = from.Close() })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		c.cut()
+		running.Wait()
+	})
+	return c
+}
+
+func (c *cutter) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, conn := range c.conns {
+		_ = conn.Close()
+	}
+	c.conns = nil
+}
