@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"rtdb/keyspace"
 )
@@ -22,10 +23,10 @@ type Start struct {
 }
 
 // Subscribe has the client told of all the names. It first gets what start has
-// it get, one name after the other, as fast as it reads; and then what answer
-// returns, which is the mark: what is written after the mark comes after it.
-// answer may return nil, for no reply. Of the last name nothing comes between
-// the two that was not asked for.
+// it get, one name after the other, as fast as it reads, and of each key once;
+// and then what answer returns, which is the mark: what is written after the
+// mark comes after it. answer may return nil, for no reply. Of the last name
+// nothing comes between the two that was not asked for.
 //
 // Where it returns an error the client is subscribed to none of the names that
 // it was not subscribed to before.
@@ -33,55 +34,122 @@ func (s *Session) Subscribe(ctx context.Context, names Names, start Start, answe
 	if err := names.check(); err != nil {
 		return err
 	}
-	left := len(names.Keys) + len(names.Topics) + len(names.Patterns)
-	reset := false
-	how := keyspace.Start{
-		Snapshot: start.Snapshot, Resume: start.Resume, Since: start.Since,
-		Each: s.catchUp, Room: s.waitForRoom,
-		Mark: func(m keyspace.Mark) {
-			reset = reset || m.Reset
-			if left--; left > 0 {
-				return
-			}
-			m.Reset = reset
-			if text := answer(m); text != nil {
-				s.queue(item{message: Message{Text: text}, asked: true})
-			}
-		},
+	a := &subscribing{
+		session: s, start: start, answer: answer,
+		names: Names{Keys: distinct(names.Keys), Topics: distinct(names.Topics), Patterns: distinct(names.Patterns)},
 	}
-	var fresh Names
-	subscribe := func(known *map[string]struct{}, added *[]string, names []string, one func(string) error) error {
-		for _, name := range names {
-			if err := s.waitForRoom(); err != nil {
-				return err
-			}
-			// Noted first: where ctx ends it may yet be done.
-			if note(known, name) {
-				*added = append(*added, name)
-			}
-			if err := one(name); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	err := subscribe(&s.keys, &fresh.Keys, names.Keys, func(key string) error {
-		return s.keyspace.Subscribe(ctx, key, s, how)
-	})
-	if err == nil {
-		err = subscribe(&s.topics, &fresh.Topics, names.Topics, func(topic string) error {
-			return s.keyspace.SubscribeTopic(ctx, topic, s, how)
-		})
-	}
-	if err == nil {
-		err = subscribe(&s.patterns, &fresh.Patterns, names.Patterns, func(pattern string) error {
-			return s.keyspace.SubscribePattern(ctx, pattern, s, how)
-		})
+	err := a.run(ctx)
+	if err == nil && a.again {
+		a.start, a.again = Start{Snapshot: true}, false
+		err = a.run(ctx)
 	}
 	if err != nil && ctx.Err() == nil {
-		return errors.Join(err, s.Unsubscribe(ctx, fresh))
+		return errors.Join(err, s.Unsubscribe(ctx, a.fresh))
 	}
 	return err
+}
+
+// subscribing is a Subscribe under way.
+type subscribing struct {
+	session *Session
+	names   Names
+	start   Start
+	answer  func(keyspace.Mark) []byte
+
+	fresh   Names // that were not subscribed to before
+	left    int   // names that have not had their mark
+	resumed bool  // for some name it was known what had changed
+	reset   bool  // for some it was not
+	again   bool  // both: then the client needs a snapshot of all
+}
+
+// run subscribes to the patterns first. What they match needs nothing more to
+// begin with when its own turn comes.
+func (a *subscribing) run(ctx context.Context) error {
+	s := a.session
+	a.left = len(a.names.Patterns) + len(a.names.Keys) + len(a.names.Topics)
+	for i, pattern := range a.names.Patterns {
+		before := a.names.Patterns[:i]
+		how := a.how(func(u *keyspace.Update) {
+			if !matchesAny(before, u.Key) {
+				s.catchUp(u)
+			}
+		})
+		err := a.one(&s.patterns, &a.fresh.Patterns, pattern, func() error {
+			return s.keyspace.SubscribePattern(ctx, pattern, s, how)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, key := range a.names.Keys {
+		each := s.catchUp
+		if matchesAny(a.names.Patterns, key) {
+			each = func(*keyspace.Update) {}
+		}
+		err := a.one(&s.keys, &a.fresh.Keys, key, func() error {
+			return s.keyspace.Subscribe(ctx, key, s, a.how(each))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, topic := range a.names.Topics {
+		err := a.one(&s.topics, &a.fresh.Topics, topic, func() error {
+			return s.keyspace.SubscribeTopic(ctx, topic, s, a.how(nil))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// one subscribes to one name. It is noted first: where the context ends it may
+// yet be done.
+func (a *subscribing) one(known *map[string]struct{}, fresh *[]string, name string, subscribe func() error) error {
+	if err := a.session.waitForRoom(); err != nil {
+		return err
+	}
+	if note(known, name) {
+		*fresh = append(*fresh, name)
+	}
+	return subscribe()
+}
+
+func (a *subscribing) how(each func(*keyspace.Update)) keyspace.Start {
+	return keyspace.Start{
+		Snapshot: a.start.Snapshot, Resume: a.start.Resume, Since: a.start.Since,
+		Each: each, Room: a.session.waitForRoom, Mark: a.mark,
+	}
+}
+
+// mark is called by each name. The last one's is the client's.
+func (a *subscribing) mark(m keyspace.Mark) {
+	a.reset = a.reset || m.Reset
+	a.resumed = a.resumed || a.start.Resume && !m.Reset
+	if a.left--; a.left > 0 {
+		return
+	}
+	if a.again = a.reset && a.resumed && a.start.Resume; a.again {
+		return
+	}
+	m.Reset = a.reset
+	if text := a.answer(m); text != nil {
+		a.session.queue(item{message: Message{Text: text}, asked: true})
+	}
+}
+
+func distinct(names []string) []string {
+	if len(names) < 2 {
+		return names
+	}
+	var seen map[string]struct{}
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !note(&seen, name) })
+}
+
+func matchesAny(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool { return keyspace.Matches(pattern, name) })
 }
 
 // check returns the error of the first that is no name.

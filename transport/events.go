@@ -254,9 +254,9 @@ func parseEventStart(query url.Values, lastEventID string) (start session.Start,
 	if err != nil {
 		return start, err
 	}
-	switch snapshot {
-	case "", "false":
-	case "true":
+	switch {
+	case !query.Has("snapshot"), snapshot == "false":
+	case snapshot == "true":
 		start.Snapshot = true
 	default:
 		return start, refuse(codeInvalidRequest, "snapshot is neither true nor false")
@@ -265,11 +265,11 @@ func parseEventStart(query url.Values, lastEventID string) (start session.Start,
 	if err != nil {
 		return start, err
 	}
-	what := "since"
+	what, given := "since", query.Has("since")
 	if lastEventID != "" {
-		since, what = lastEventID, "Last-Event-ID"
+		since, what, given = lastEventID, "Last-Event-ID", true
 	}
-	if since != "" {
+	if given {
 		var ok bool
 		if start.Since, ok = parseVersion(since); !ok {
 			return start, refuse(codeInvalidRequest, "%s is not a revision, an integer of 0 or more", what)

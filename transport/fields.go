@@ -73,7 +73,7 @@ func namesField(what string, v rawValue, check func(string) error) field {
 			return err
 		}
 		if !element.isString() {
-			return notNames
+			return refuse(codeInvalidRequest, "%s: %s is not a string", what, quoted(string(element.text)))
 		}
 		name := decodeString(element.text)
 		if loneSurrogate(element.text) {

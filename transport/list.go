@@ -59,13 +59,13 @@ func parseListing(query url.Values) (q keyspace.Query, err error) {
 			return q, err
 		}
 	}
-	if q.Pattern != "" {
+	if query.Has("pattern") {
 		if err := keyspace.CheckPattern(q.Pattern); err != nil {
 			return q, refuse(codeInvalidName, "not a valid pattern: %s", reasonOf(err))
 		}
 	}
 	limit, err := single(query, "limit")
-	if err != nil || limit == "" {
+	if err != nil || !query.Has("limit") {
 		return q, err
 	}
 	if q.Limit, err = strconv.Atoi(limit); err != nil || q.Limit < 1 || q.Limit > maxItems {
@@ -75,7 +75,7 @@ func parseListing(query url.Values) (q keyspace.Query, err error) {
 }
 
 // single returns the value of a query parameter that may come once, "" where
-// it does not, or is empty.
+// it does not.
 func single(query url.Values, name string) (string, error) {
 	values := query[name]
 	if len(values) > 1 {

@@ -103,7 +103,7 @@ func TestASubscribesReplyIsTheMark(t *testing.T) {
 			switch {
 			case m.Revision != nil && *m.Revision != last:
 				t.Fatalf("revision %d right after the update %d", *m.Revision, last)
-			case m.Revision == nil && m.Value != last+1:
+			case m.Revision == nil && m.Value <= last: // there may be a gap, where the client fell behind
 				t.Fatalf("update %d after %d", m.Value, last)
 			case m.Revision == nil:
 				last = m.Value

@@ -100,6 +100,9 @@ func (s *Server) setKeys(w http.ResponseWriter, r *http.Request) error {
 			changes = append(changes, keyspace.KeyedChange{Key: x.key.text, Change: x.change})
 		}
 	}
+	if p, err := parsePrecondition(r); err != nil || p.match.present || p.noneMatch.present {
+		return refuse(codeInvalidRequest, "If-Match and If-None-Match guard one key: items have ifVersion")
+	}
 	made := s.keyspace.WriteAll(r.Context(), changes)
 	body := []byte(`{"results":[`)
 	for i, x := range items {
