@@ -1,5 +1,7 @@
 package transport
 
+import "net/http"
+
 // For the fuzz tests.
 
 // ParsedRequest is what parseRequest made of a message.
@@ -28,6 +30,26 @@ func ParseRequest(data []byte, maxValueBytes int) ParsedRequest {
 func CheckValue(text []byte, maxBytes int) ([]byte, error) {
 	c, err := parseWrite(append(append([]byte(`{"value":`), text...), '}'), maxBytes)
 	return c.Value, err
+}
+
+// An Item is what parseBatch made of one.
+type Item struct {
+	Value []byte
+	Err   error
+}
+
+func ParseBatch(data []byte, maxValueBytes int) (items []Item, err error) {
+	parsed, err := parseBatch(data, maxValueBytes)
+	for _, x := range parsed {
+		items = append(items, Item{x.change.Value, x.err})
+	}
+	return items, err
+}
+
+// Matches tells whether an If-Match of the header holds at a version.
+func Matches(header string, version uint64) (bool, error) {
+	p, err := parsePrecondition(&http.Request{Header: http.Header{"If-Match": {header}}})
+	return err == nil && p.matches(version), err
 }
 
 // LoneSurrogate is of a string that is valid JSON.

@@ -3,6 +3,7 @@ package transport_test
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -90,6 +91,9 @@ func FuzzRequest(f *testing.F) {
 		`{"action":"get","key":"\ud800"}`, `{"action":"get","key":5}`, `{"action":"get","key":null,"topic":null,"id":null}`,
 		`{"Action":"get"}`, `{}`, `[]`, `{"action":"ping"} x`, `{"action":"ping","id":{}}`, `{"action":"ping","x":1}`,
 		` {"action" : "ping" , "id" : 1e5 } `,
+		`{"action":"subscribe","keys":["a","b/\u00e9"],"snapshot":true,"since":1e3}`,
+		`{"action":"subscribe","pattern":"a/+/#","since":-0,"id":1}`, `{"action":"subscribe","topics":[[],{}," "],"since":""}`,
+		`{"action":"set","key":"k","value":1,"ttl":1e-400,"ifVersion":18446744073709551616}`,
 	} {
 		f.Add([]byte(s))
 	}
@@ -117,7 +121,7 @@ func FuzzRequest(f *testing.F) {
 			return
 		}
 		for name, raw := range members {
-			if string(raw) != "null" && !strings.Contains(" id action key topic value ", " "+name+" ") {
+			if string(raw) != "null" && !strings.Contains(" id action key topic keys topics pattern value snapshot since ifVersion ttl ", " "+name+" ") {
 				t.Fatalf("accepted the unknown field %q of %q", name, data)
 			}
 		}
@@ -216,4 +220,64 @@ func TestLoneSurrogates(t *testing.T) {
 			t.Errorf("%s: %v, want %v", raw, got, want)
 		}
 	}
+}
+
+// A batch is refused as a whole only where it is no batch; each item that is
+// taken is one that encoding/json takes, too.
+func FuzzBatch(f *testing.F) {
+	for _, s := range []string{
+		`{"items":[]}`, `{"items":[{"key":"a","value":1,"ttl":0.5,"ifVersion":0}]}`, `{"items":[5,{},{"key":5},{"value":1}]}`,
+		`{"items":[{"key":"\ud800","value":[1, 2]}],"items":[{"key":"b","value":null}]}`, `{"items":{}}`, `{"items":[1,]}`, `{}`, `[]`,
+		` { "items" : [ { "key" : "a" , "value" : { "b" : 1.50 } } ] } `,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		items, err := transport.ParseBatch(data, 1000)
+		var want struct{ Items []json.RawMessage }
+		if err != nil {
+			if code := transport.Code(err); code != "invalid_request" && code != "too_large" {
+				t.Fatalf("%q: code %s", data, code)
+			}
+			return
+		}
+		if !utf8.Valid(data) || json.Unmarshal(data, &want) != nil {
+			t.Fatalf("accepted %q", data)
+		}
+		for _, x := range items {
+			if x.Err == nil && (!json.Valid(x.Value) || len(x.Value) > 1000) {
+				t.Fatalf("accepted the item %+v of %q", x, data)
+			}
+			if x.Err != nil && transport.Code(x.Err) == "internal" {
+				t.Fatalf("%q: %v", data, x.Err)
+			}
+		}
+		if len(items) != len(want.Items) && bytes.Count(data, []byte("tems")) == 1 { // else encoding/json takes "Items", too
+			t.Fatalf("%d items of %q, want %d", len(items), data, len(want.Items))
+		}
+	})
+}
+
+// What a header of conditions lists is matched as it stands there, and nothing
+// else is.
+func FuzzConditions(f *testing.F) {
+	for _, s := range []string{`"1"`, `*`, `W/"1"`, `"1", "22"`, ` "1",,"2" `, `"`, `1`, ``, `"1" "2"`, `*,"1"`, `W/*`} {
+		f.Add(s, uint64(1))
+	}
+	f.Fuzz(func(t *testing.T, header string, version uint64) {
+		match, err := transport.Matches(header, version)
+		if err != nil {
+			if transport.Code(err) != "invalid_request" {
+				t.Fatalf("%q: %v", header, err)
+			}
+			return
+		}
+		tag := `"` + strconv.FormatUint(version, 10) + `"`
+		if want := version != 0 && (strings.Trim(header, " \t") == "*" || strings.Contains(header, tag)); match && !want {
+			t.Fatalf("If-Match %q holds at version %d", header, version)
+		}
+		if header == tag && version != 0 && !match {
+			t.Fatalf("If-Match %q does not hold", header)
+		}
+	})
 }
