@@ -16,7 +16,7 @@ import (
 type progress struct {
 	mu          sync.Mutex
 	last        uint64 // the highest version of a write that is done
-	promised    uint64 // the highest version that revisionWithin returned
+	taken       uint64 // the highest version that a store has given
 	first, tail *run   // in the order in which they began
 }
 
@@ -82,16 +82,22 @@ func (p *progress) revisionWithin(r *run, version uint64) uint64 {
 		other = r.next
 	}
 	if other != nil {
-		version = min(other.bound, version)
+		return min(other.bound, version)
 	}
-	p.promised = max(p.promised, version)
 	return version
 }
 
-// highest returns the highest version that anybody may know of: none who
-// resumes comes with a higher one.
+// take notes a version that the store has given, before anybody is told.
+func (p *progress) take(version uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.taken = max(p.taken, version)
+}
+
+// highest returns the highest version that anybody can know of: who resumes
+// with a higher one is none of ours.
 func (p *progress) highest() uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return max(p.last, p.promised)
+	return max(p.last, p.taken)
 }

@@ -37,6 +37,7 @@ func (k *key) write(requests []*request) {
 		k.answer(r, requests)
 		return
 	}
+	k.keyspace.progress.take(r.writes[len(r.writes)-1].Version)
 	for i := range r.writes {
 		k.advance(&r.writes[i])
 	}

@@ -73,7 +73,7 @@ func (s *Session) wakeActor() { _ = s.out.TrySend(signal{}) }
 // before. It waits while half of what may wait does, and returns an error when
 // the session has ended.
 func (s *Session) Reply(text []byte) error {
-	s.waitForRoom()
+	_ = s.waitForRoom() // an error says that the session has ended, which comes out below
 	s.queue(item{message: Message{Text: text}, asked: true})
 	if s.phase.Load() != open {
 		return s.Cause()
