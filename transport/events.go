@@ -55,10 +55,10 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	if !s.begin() {
+	if !s.begin(&s.streams) {
 		return errDraining
 	}
-	defer s.sessions.Done()
+	defer s.streams.Done()
 	ctx, cancel := context.WithCancel(s.lifetime)
 	defer cancel()
 	e := &stream{w: w, control: http.NewResponseController(w), ended: make(chan struct{}), end: cancel}

@@ -154,6 +154,31 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// Streams outlast the WebSockets of a shutdown: while one of those takes its
+// time a browser that came back to a draining server would give up for good.
+func TestStreamsEndLast(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	p := w.dial(t)
+	p.ask(`{"action":"will","key":"k","value":"gone","id":1}`, `{"id":1,"ok":true}`)
+	p.SetCloseHandler(func(int, string) error { return nil }) // the server waits a second for it
+	f := w.feed(t, "key=k")
+	f.want("id: 0")
+	ended := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		ended <- w.Shutdown(ctx)
+	}()
+	p.wantClose(1012)
+	f.want(`id: 1|data: {"key":"k","value":"gone"}`)
+	if rest, err := io.ReadAll(f.r); err != nil || len(rest) != 0 {
+		t.Errorf("the stream ended with %q, %v", rest, err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 // A stream says that it lives, and one whose client takes nothing is ended.
 func TestAStreamOverTime(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *piped) {

@@ -14,6 +14,7 @@ import (
 // and what the log says of it.
 type guest struct {
 	server  *Server
+	route   string
 	id      string
 	remote  string
 	log     zerolog.Logger
@@ -25,6 +26,7 @@ type guest struct {
 func (s *Server) newGuest(route, remote string, conn session.Conn, o session.Options) guest {
 	g := guest{
 		server: s,
+		route:  route,
 		id:     fmt.Sprintf("%016x", rand.Uint64()),
 		remote: remote,
 		opened: time.Now(),
@@ -41,6 +43,8 @@ func (s *Server) newGuest(route, remote string, conn session.Conn, o session.Opt
 	g.session = session.New(s.keyspace, conn, o)
 	return g
 }
+
+func (g *guest) of() string { return g.route }
 
 func (g *guest) logOpened() { g.log.Info().Msg("session opened") }
 

@@ -52,10 +52,11 @@ type Server struct {
 	lifetime context.Context // of what sessions ask of the keyspace
 	end      context.CancelFunc
 
-	sessions sync.WaitGroup // one for each WebSocket or stream, from before it is open
+	sockets, streams sync.WaitGroup // one for each, from before it is open
 
 	mu       sync.Mutex
-	draining bool
+	draining bool // nothing new is begun
+	closing  bool // streams end, too
 	guests   map[visitor]struct{}
 }
 
@@ -134,22 +135,25 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 // open, sessions are told to go once what waits for them is sent, and only
 // then are the listeners closed and the requests in flight waited for. So a
 // client that comes meanwhile is told to go elsewhere, and is not left with a
-// connection that nobody accepts. Where ctx ends first, what is left is cut
-// off, and its cause is returned.
+// connection that nobody accepts. Streams of events end last, for a browser
+// comes again after a second or two, and would take a refusal for the end of
+// it, but not a listener that is closed. Where ctx ends first, what is left is
+// cut off, and its cause is returned.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.draining = true
-	var closers sync.WaitGroup
-	for v := range s.guests {
-		closers.Go(func() { v.hangUp(errRestart) })
-	}
 	s.mu.Unlock()
 
 	gone := make(chan struct{})
 	var waiter sync.WaitGroup
 	waiter.Go(func() {
-		closers.Wait()
-		s.sessions.Wait()
+		s.hangUp(socketRoute)
+		s.sockets.Wait()
+		s.mu.Lock()
+		s.closing = true
+		s.mu.Unlock()
+		s.hangUp(eventsRoute)
+		s.streams.Wait()
 		close(gone)
 	})
 	defer waiter.Wait()
@@ -183,18 +187,32 @@ func (s *Server) isDraining() bool {
 }
 
 // begin counts a session that is about to open, or reports that none may.
-func (s *Server) begin() bool {
+func (s *Server) begin(sessions *sync.WaitGroup) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining {
 		return false
 	}
-	s.sessions.Add(1)
+	sessions.Add(1)
 	return true
+}
+
+// hangUp ends the sessions of a route, all at once.
+func (s *Server) hangUp(route string) {
+	var closers sync.WaitGroup
+	s.mu.Lock()
+	for v := range s.guests {
+		if v.of() == route {
+			closers.Go(func() { v.hangUp(errRestart) })
+		}
+	}
+	s.mu.Unlock()
+	closers.Wait()
 }
 
 // A visitor is a session as Shutdown sees it.
 type visitor interface {
+	of() (route string)
 	hangUp(cause error) // ends it when what waits was sent, and may wait for a request
 	abort(cause error)  // cuts it off; does not wait
 }
@@ -202,10 +220,10 @@ type visitor interface {
 // enter makes a session known to Shutdown.
 func (s *Server) enter(v visitor) {
 	s.mu.Lock()
-	draining := s.draining
+	late := s.closing || s.draining && v.of() == socketRoute
 	s.guests[v] = struct{}{}
 	s.mu.Unlock()
-	if draining { // it was being opened meanwhile
+	if late { // it was being opened meanwhile
 		v.hangUp(errRestart)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,19 +52,19 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet { // HEAD: there is nothing to upgrade to
 		return upgradeRequired(w)
 	}
-	if !s.begin() {
+	if !s.begin(&s.sockets) {
 		return errDraining
 	}
 	up := &upgrader{ResponseWriter: w}
 	ws, err := websocket.Accept(up, r, &websocket.AcceptOptions{Subprotocols: []string{versionedProtocol}})
 	if err != nil {
-		s.sessions.Done()
+		s.sockets.Done()
 		return upgradeRefused(up, err)
 	}
 	ws.SetReadLimit(-1) // readMessage has the limit, and answers first
 	c := &client{conn: up.conn, ws: ws}
 	c.guest = s.newGuest(socketRoute, r.RemoteAddr, c, session.Options{
-		Versions: ws.Subprotocol() == versionedProtocol,
+		Versions: strings.EqualFold(ws.Subprotocol(), versionedProtocol), // as the library matches it
 	})
 	c.conn.session = c.session
 	go c.serve()
@@ -94,7 +95,7 @@ func upgradeRequired(w http.ResponseWriter) error {
 
 // serve runs the session from its first message to its end.
 func (c *client) serve() {
-	defer c.server.sessions.Done()
+	defer c.server.sockets.Done()
 	c.logOpened()
 	c.server.enter(c)
 	c.mu.Lock()
