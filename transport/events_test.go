@@ -86,6 +86,7 @@ func TestEvents(t *testing.T) {
 	w.want(t, "POST", "/data/a/1", `{"value":1}`, 200, "")
 	w.want(t, "POST", "/data/b", `{"value":{"x":"line\nfeed"}}`, 200, "")
 
+	w.settle()
 	live := w.feed(t, "pattern=a/%2B&key=b&topic=t")
 	for name, want := range map[string]string{
 		"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no",
@@ -102,7 +103,9 @@ func TestEvents(t *testing.T) {
 	since.want(`id: 1|data: {"key":"b","value":{"x":"line\nfeed"}}`, `id: 2|event: synced|data: {"synced":true,"revision":2}`)
 
 	w.want(t, "DELETE", "/data/b", "", 204, "")
+	w.settle()
 	w.want(t, "POST", "/data/a/2", `{"value":"\u00e9"}`, 200, "")
+	w.settle()
 	w.want(t, "POST", "/topics/t", `{"value":"hello"}`, 202, "")
 	for _, f := range []*feed{live, all} {
 		f.want(`id: 3|data: {"key":"b","value":null,"deleted":true}`, `id: 4|data: {"key":"a/2","value":"\u00e9"}`,

@@ -64,6 +64,7 @@ func play(t *testing.T, script string) string {
 	var out []string
 	for line := range strings.SplitSeq(script, "\n") {
 		head, rest, _ := strings.Cut(line, " ")
+		w.settle()
 		name, sign := head, ""
 		if n := len(head); n > 0 {
 			name, sign = head[:n-1], head[n-1:]

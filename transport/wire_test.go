@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -43,6 +44,7 @@ type gatedStore struct {
 	keyspace.Store
 	mu   sync.Mutex
 	gate func(keyspace.Write) // called before each commit, where set
+	last uint64               // the highest version that was given
 }
 
 func (s *gatedStore) Commit(ctx context.Context, writes []keyspace.Write) error {
@@ -52,7 +54,19 @@ func (s *gatedStore) Commit(ctx context.Context, writes []keyspace.Write) error 
 	if gate != nil {
 		gate(writes[0])
 	}
-	return s.Store.Commit(ctx, writes)
+	err := s.Store.Commit(ctx, writes)
+	if err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.last = max(s.last, writes[len(writes)-1].Version)
+	}
+	return err
+}
+
+func (s *gatedStore) highest() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
 }
 
 func (s *gatedStore) hold(gate func(keyspace.Write)) {
@@ -94,6 +108,14 @@ func newWire(t testing.TB, o transport.Options) *wire {
 		}
 	})
 	return w
+}
+
+// settle returns when all writes that were answered have been told: a writer
+// has its answer before that.
+func (w *wire) settle() {
+	for w.keyspace.Revision() < w.store.highest() {
+		runtime.Gosched()
+	}
 }
 
 // logBuffer keeps the lines of the log.
