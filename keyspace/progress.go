@@ -9,8 +9,7 @@ import (
 // to whoever subscribed. Every run of writes is in its list from before the
 // store numbers it until its last update is told.
 //
-// A run's bound is the highest version that was known to be taken when it
-// began. The store numbers writes higher than all that were committed before,
+// A run's bound is the highest version that was done when it began. The store numbers writes higher than all that were committed before,
 // so each write of the run is above its bound; and as bounds only rise along
 // the list, no write that is not done is below the first one's.
 type progress struct {

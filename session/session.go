@@ -105,7 +105,7 @@ type Session struct {
 
 	// The reader's own.
 	keys, topics, patterns map[string]struct{}
-	wills                  []Will
+	wills                  map[willName]Will
 }
 
 // New returns a session of a client that subscribes to nothing. The caller

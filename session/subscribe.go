@@ -96,7 +96,12 @@ func (a *subscribing) run(ctx context.Context) error {
 	}
 	for _, topic := range a.names.Topics {
 		err := a.one(&s.topics, &a.fresh.Topics, topic, func() error {
-			return s.keyspace.SubscribeTopic(ctx, topic, s, a.how(nil))
+			how := a.how(nil)
+			how.Mark = func(m keyspace.Mark) {
+				m.Reset = a.reset // a topic has nothing to resume: it is as the others
+				a.mark(m)
+			}
+			return s.keyspace.SubscribeTopic(ctx, topic, s, how)
 		})
 		if err != nil {
 			return err

@@ -2,9 +2,7 @@ package session
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"rtdb/keyspace"
@@ -24,30 +22,37 @@ type Will struct {
 // SetWill keeps a will, in the place of one for the same key or topic. One
 // that has no value only withdraws that.
 func (s *Session) SetWill(w Will) error {
-	name := w.Key + w.Topic
-	if err := keyspace.CheckName(name); err != nil {
+	if err := keyspace.CheckName(w.Key + w.Topic); err != nil {
 		return err
 	}
-	at := slices.IndexFunc(s.wills, func(old Will) bool { return old.Key == w.Key && old.Topic == w.Topic })
-	switch {
-	case at >= 0 && w.Value == nil:
-		s.wills = slices.Delete(s.wills, at, at+1)
-	case at >= 0:
-		s.wills[at] = w
-	case w.Value != nil:
-		s.wills = append(s.wills, w)
+	name := w.name()
+	if w.Value == nil {
+		delete(s.wills, name)
+		return nil
 	}
+	if s.wills == nil {
+		s.wills = make(map[willName]Will, 1)
+	}
+	s.wills[name] = w
 	return nil
 }
+
+type willName struct{ key, topic string }
+
+func (w Will) name() willName { return willName{w.Key, w.Topic} }
 
 // WithdrawWills is for a client that takes its leave.
 func (s *Session) WithdrawWills() { s.wills = nil }
 
-// carryOut writes the wills that are left.
+// carryOut writes the wills that are left, in no order.
 func (s *Session) carryOut() error {
+	if len(s.wills) == 0 {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), willTimeout)
 	defer cancel()
-	var errs []error
+	var first error
+	failed := 0
 	for _, w := range s.wills {
 		var err error
 		if w.Key != "" {
@@ -56,9 +61,15 @@ func (s *Session) carryOut() error {
 			err = s.keyspace.Publish(ctx, w.Topic, w.Value)
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("will: %w", err))
+			failed++
+			if first == nil {
+				first = err
+			}
 		}
 	}
 	s.wills = nil
-	return errors.Join(errs...)
+	if first != nil {
+		return fmt.Errorf("%d wills failed, one of them: %w", failed, first)
+	}
+	return nil
 }

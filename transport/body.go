@@ -109,18 +109,18 @@ type item struct {
 // one item is that item's; only what is no batch at all is an error.
 func parseBatch(body []byte, maxValueBytes int) ([]item, error) {
 	var items []item
-	var fault error
+	var fault, unknown error // of the items, and of another field
 	present := false
 	s := scanner{data: body}
 	err := s.document(func(name string) error {
 		if name != "items" {
-			if fault == nil {
-				fault = refuse(codeInvalidRequest, `unknown field %s: the body is {"items":[…]}`, quoted(name))
+			if unknown == nil {
+				unknown = refuse(codeInvalidRequest, `unknown field %s: the body is {"items":[…]}`, quoted(name))
 			}
 			_, err := s.value()
 			return err
 		}
-		items, present = nil, true // the last counts
+		items, present, fault = nil, true, nil // the last counts
 		if s.peek() != '[' {
 			fault = refuse(codeInvalidRequest, "items is not an array")
 			_, err := s.value()
@@ -132,18 +132,18 @@ func parseBatch(body []byte, maxValueBytes int) ([]item, error) {
 				return err
 			}
 			if len(items) == maxItems {
-				return refuse(codeTooLarge, "there are more than %d items", maxItems)
+				fault = refuse(codeTooLarge, "there are more than %d items", maxItems)
+				return nil
 			}
 			items = append(items, parseItem(v, maxValueBytes))
 			return nil
 		})
 	})
-	var tooMany *failure
 	switch {
-	case errors.As(err, &tooMany):
-		return nil, err
 	case err != nil:
 		return nil, refuse(codeInvalidRequest, `the body is not a JSON object {"items":[…]}: %v`, err)
+	case unknown != nil:
+		return nil, unknown
 	case fault != nil:
 		return nil, fault
 	case !present:

@@ -31,7 +31,7 @@ func parseTags(h http.Header, name string) (l tagList, err error) {
 	}
 	l.present = true
 	malformed := refuse(codeInvalidRequest, `%s is malformed: it is "*", or a list of versions in double quotes`, name)
-	rest := strings.Trim(strings.Join(lines, ","), " \t")
+	rest := strings.Trim(strings.Join(lines, ","), ", \t") // a list may have empty elements
 	if rest == "*" {
 		l.any = true
 		return l, nil
@@ -57,7 +57,7 @@ func parseTags(h http.Header, name string) (l tagList, err error) {
 		if rest != "" && rest[0] != ',' {
 			return l, malformed
 		}
-		rest = strings.TrimLeft(rest, ", \t") // a list may have empty elements
+		rest = strings.TrimLeft(rest, ", \t")
 	}
 	if len(l.strong)+len(l.weak) == 0 {
 		return l, malformed

@@ -25,6 +25,11 @@ const (
 	// stallTimeout of its own: net/http does not tell how much of one was
 	// taken.
 	streamPiece = 4 << 10
+
+	// streamBuffer is how much the kernel holds for a stream. A write that
+	// waits goes on only when about a third of that is free, so with the
+	// usual megabytes a client that reads slowly would seem to take nothing.
+	streamBuffer = 64 << 10
 )
 
 // A stream is one response of server-sent events (WHATWG HTML, section 9.2).
@@ -43,6 +48,8 @@ type stream struct {
 	revision uint64
 	marked   uint64
 	synced   bool // the mark was sent; the actor's own
+
+	last time.Time // when the session had ended: what then waits has stallTimeout; the actor's own
 }
 
 func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) error {
@@ -62,6 +69,11 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithCancel(s.lifetime)
 	defer cancel()
 	e := &stream{w: w, control: http.NewResponseController(w), ended: make(chan struct{}), end: cancel}
+	// A body that the client still owes is not waited for.
+	_ = e.control.EnableFullDuplex() // only HTTP/1 needs it, and only that has it
+	if c, ok := r.Context().Value(connKey{}).(interface{ SetWriteBuffer(int) error }); ok {
+		_ = c.SetWriteBuffer(streamBuffer) // a smaller one is only better
+	}
 	if err := e.control.SetReadDeadline(time.Time{}); err != nil { // it was the request's
 		return fmt.Errorf("transport: a stream's connection takes no deadline: %w", err)
 	}
@@ -179,11 +191,19 @@ func (e *stream) Send(messages []session.Message) error {
 	return e.write(text)
 }
 
-// write writes piece by piece, for as long as the client takes them.
+// write writes piece by piece, for as long as the client takes them. Once the
+// session has ended, taking them buys no more time.
 func (e *stream) write(text []byte) error {
 	for len(text) > 0 {
 		piece := text[:min(len(text), streamPiece)]
-		if err := e.control.SetWriteDeadline(time.Now().Add(stallTimeout)); err != nil {
+		from := time.Now()
+		if e.session.Ended() {
+			if e.last.IsZero() {
+				e.last = from
+			}
+			from = e.last
+		}
+		if err := e.control.SetWriteDeadline(from.Add(stallTimeout)); err != nil {
 			return err
 		}
 		if e.cut.Load() {
@@ -209,6 +229,7 @@ func (e *stream) write(text []byte) error {
 // time.
 func (e *stream) Close(error) {
 	_ = e.control.SetWriteDeadline(time.Now().Add(closeTimeout))
+	_ = e.control.SetReadDeadline(time.Now()) // of a body that never came
 	e.end()
 	close(e.ended)
 }
@@ -216,9 +237,9 @@ func (e *stream) Close(error) {
 func (e *stream) hangUp(cause error) { e.session.Close(cause) }
 
 func (e *stream) abort(cause error) {
-	e.session.Abort(cause)
 	e.cut.Store(true)
 	_ = e.control.SetWriteDeadline(time.Now()) // it may be writing
+	e.session.Abort(cause)
 }
 
 // parseSelectors reads what a stream is of. Last-Event-ID is what a browser
@@ -226,11 +247,14 @@ func (e *stream) abort(cause error) {
 func parseSelectors(r *http.Request) (names session.Names, start session.Start, err error) {
 	query := r.URL.Query()
 	names = session.Names{Keys: query["key"], Topics: query["topic"], Patterns: query["pattern"]}
-	for what, list := range map[string][]string{"key": names.Keys, "topic": names.Topics} {
-		for _, name := range list {
-			if err := keyspace.CheckName(name); err != nil {
-				return names, start, badSelector(what, name, err)
-			}
+	for _, key := range names.Keys {
+		if err := keyspace.CheckName(key); err != nil {
+			return names, start, badSelector("key", key, err)
+		}
+	}
+	for _, topic := range names.Topics {
+		if err := keyspace.CheckName(topic); err != nil {
+			return names, start, badSelector("topic", topic, err)
 		}
 	}
 	for _, pattern := range names.Patterns {

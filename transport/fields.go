@@ -120,9 +120,13 @@ func versionField(what string, v rawValue) field {
 		f.number = n
 		return f
 	}
+	// Written with a point or an exponent. More digits than a float64 has
+	// are no integer's that anybody means.
 	x, err := strconv.ParseFloat(string(v.text), 64)
+	mantissa, _, _ := strings.Cut(strings.ToLower(string(v.text)), "e")
+	zero := strings.Trim(mantissa, "0.") == ""
 	switch {
-	case x < 0 || x != math.Trunc(x) || math.Signbit(x):
+	case math.Signbit(x), x != math.Trunc(x), (x == 0) != zero, len(mantissa) > 18:
 		f.err = wrong
 	case err != nil || x >= math.MaxUint64:
 		f.number = math.MaxUint64
@@ -147,11 +151,13 @@ func ttlField(v rawValue) field {
 		return field{}
 	}
 	f := field{present: true}
-	x := math.NaN()
+	x, tiny := math.NaN(), false
 	if v.isNumber() {
 		x, _ = strconv.ParseFloat(string(v.text), 64) // out of range it is infinite, or 0
+		mantissa, _, _ := strings.Cut(strings.ToLower(string(v.text)), "e")
+		tiny = x == 0 && !math.Signbit(x) && strings.Trim(mantissa, "0.") != ""
 	}
-	if !(x > 0) {
+	if !(x > 0) && !tiny {
 		f.err = refuse(codeInvalidRequest, "ttl is not a number of seconds above 0")
 		return f
 	}

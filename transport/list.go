@@ -3,7 +3,6 @@ package transport
 import (
 	"net/http"
 	"net/url"
-	"strconv"
 
 	"rtdb/keyspace"
 )
@@ -54,8 +53,11 @@ const chunkBytes = 32 << 10
 
 func parseListing(query url.Values) (q keyspace.Query, err error) {
 	q.Limit = defaultPage
-	for name, into := range map[string]*string{"prefix": &q.Prefix, "pattern": &q.Pattern, "after": &q.After} {
-		if *into, err = single(query, name); err != nil {
+	for _, p := range []struct {
+		name string
+		into *string
+	}{{"prefix", &q.Prefix}, {"pattern", &q.Pattern}, {"after", &q.After}} {
+		if *p.into, err = single(query, p.name); err != nil {
 			return q, err
 		}
 	}
@@ -68,7 +70,8 @@ func parseListing(query url.Values) (q keyspace.Query, err error) {
 	if err != nil || !query.Has("limit") {
 		return q, err
 	}
-	if q.Limit, err = strconv.Atoi(limit); err != nil || q.Limit < 1 || q.Limit > maxItems {
+	n, ok := parseVersion(limit)
+	if q.Limit = int(min(n, maxItems+1)); !ok || n < 1 || n > maxItems {
 		return q, refuse(codeInvalidRequest, "limit is not a number from 1 to %d", maxItems)
 	}
 	return q, nil

@@ -3,6 +3,7 @@ package transport
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"rtdb/keyspace"
@@ -172,6 +173,7 @@ func (r *request) wantChange(c keyspace.Change) (keyspace.Change, error) {
 // not at any length.
 func quoted(s string) string {
 	const most = 64
+	s = strings.ToValidUTF8(s, "\uFFFD")
 	if len(s) > most {
 		cut := most
 		for !utf8.RuneStart(s[cut]) {

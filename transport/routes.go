@@ -126,7 +126,7 @@ func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) error {
 		if slices.Contains(e.queries[r.Method], name) {
 			continue
 		}
-		return refuse(codeInvalidRequest, "unknown query parameter %s", quoted(strings.ToValidUTF8(name, "\uFFFD")))
+		return refuse(codeInvalidRequest, "unknown query parameter %s", quoted(name))
 	}
 	return h(w, r)
 }

@@ -135,9 +135,9 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 // open, sessions are told to go once what waits for them is sent, and only
 // then are the listeners closed and the requests in flight waited for. So a
 // client that comes meanwhile is told to go elsewhere, and is not left with a
-// connection that nobody accepts. Streams of events end last, for a browser
-// comes again after a second or two, and would take a refusal for the end of
-// it, but not a listener that is closed. Where ctx ends first, what is left is
+// connection that nobody accepts. Streams of events end last, right before the
+// listeners: a browser comes again after a second or two, and would take a
+// refusal for the end of it, but not a listener that is closed. Where ctx ends first, what is left is
 // cut off, and its cause is returned.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
@@ -153,7 +153,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.closing = true
 		s.mu.Unlock()
 		s.hangUp(eventsRoute)
-		s.streams.Wait()
 		close(gone)
 	})
 	defer waiter.Wait()
@@ -166,9 +165,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.end() // what waits for the keyspace gives up
 		s.abortAll()
 	}
-	if s.http.Shutdown(ctx) != nil {
+	if s.http.Shutdown(ctx) != nil { // it closes the listeners, and waits for streams, too
+		s.end()
+		s.abortAll()
 		cut = errors.Join(context.Cause(ctx), s.http.Close())
 	}
+	s.streams.Wait()
 	s.end()
 	return cut
 }
