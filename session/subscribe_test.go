@@ -80,3 +80,16 @@ func TestAllNamesOrNone(t *testing.T) {
 		f.conn.want(t, `{"key":"before","value":1}`)
 	})
 }
+
+// A topic has nothing to resume, and does not make a reset one of two kinds.
+func TestAResetWithATopic(t *testing.T) {
+	inBubble(t, session.Options{}, new(fakeConn), func(t *testing.T, f fixture) {
+		f.set(t, "k", "1")
+		names := session.Names{Patterns: []string{"#"}, Topics: []string{"t"}}
+		if err := f.Subscribe(t.Context(), names, session.Start{Resume: true, Since: 99}, markText); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		f.conn.want(t, `{"key":"k","value":1}`, "mark 1 true")
+	})
+}

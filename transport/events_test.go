@@ -182,6 +182,87 @@ func TestStreamsEndLast(t *testing.T) {
 	}
 }
 
+// What a client sends with its request, and does not send, ends neither the
+// server's answer nor its shutdown.
+func TestOddRequestsForEvents(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	for _, selector := range []string{"key", "pattern", "topic"} {
+		w.want(t, "GET", "/events?"+selector+"="+strings.Repeat("%80", 70), "", 400, "invalid_name")
+	}
+	c, err := net.Dial("tcp", w.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "GET /events?key=k HTTP/1.1\r\nHost: rtdb\r\nContent-Length: 5\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	r := bufio.NewReader(c)
+	if line, err := r.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 200") {
+		t.Fatalf("a request that still owes a body is answered %q, %v", line, err)
+	}
+	w.log.await(t, "session opened", 1)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := w.Shutdown(ctx); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}
+
+// A stream that is slow to end does not keep the listener open: a browser whose
+// own has ended would come back, be refused, and give up.
+func TestASlowStreamDoesNotKeepTheListener(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	value := quote(strings.Repeat("x", 60_000))
+	for i := range 200 {
+		if _, err := w.keyspace.Set(t.Context(), fmt.Sprint("k/", i), []byte(value)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := net.Dial("tcp", w.addr) // it takes nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, "GET /events?pattern=%23&snapshot=true HTTP/1.1\r\nHost: rtdb\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	w.log.await(t, "session opened", 1)
+	good := w.feed(t, "key=none")
+	good.want("id: 200")
+	ended := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		ended <- w.Shutdown(ctx)
+	}()
+	if _, err := io.ReadAll(good.r); err != nil {
+		t.Error(err)
+	}
+	for gone := false; !gone; { // at once, or nearly: the stream above has seconds
+		select {
+		case err := <-ended:
+			t.Fatalf("the slow stream has ended: %v", err)
+		default:
+		}
+		answer, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(must(http.NewRequest("GET", "http://"+w.addr+"/readyz", nil)))
+		if gone = err != nil; !gone {
+			_ = answer.Body.Close()
+		}
+	}
+	_ = c.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func must[T any](x T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return x
+}
+
 // A stream says that it lives, and one whose client takes nothing is ended.
 func TestAStreamOverTime(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *piped) {

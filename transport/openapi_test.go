@@ -65,6 +65,7 @@ func exchanges(etag string) []exchange {
 		{operation: "writeKeys", path: "/data", body: `{"items":[{"key":"b/1","value":null},{"key":"b/2","value":1,"ttl":600,"ifVersion":0}]}`, status: 200},
 		{operation: "writeKeys", path: "/data", body: `{"items":[{"key":"here/1","value":1,"ifVersion":0},{"key":"b/3","value":1,"ifVersion":7}]}`, status: 200},
 		{operation: "writeKeys", path: "/data", body: `{"items":[{"key":"a//b","value":1},{"key":"b/4","value":1}]}`, status: 200, refused: true},
+		{operation: "writeKeys", path: "/data", body: `{"items":[7,{"key":null,"value":1}]}`, status: 200, refused: true},
 		{operation: "writeKeys", path: "/data", body: items(1000), status: 200},
 		{operation: "writeKeys", path: "/data", body: items(1001), status: 413, code: "too_large", refused: true},
 		{operation: "writeKeys", path: "/data", body: `{}`, status: 400, code: "invalid_request", refused: true},
@@ -73,6 +74,7 @@ func exchanges(etag string) []exchange {
 		{operation: "getKey", path: "/data/here/1", status: 200},
 		{operation: "getKey", path: "/data/here%2F1", header: header{"If-None-Match": other}, status: 200},
 		{operation: "getKey", path: "/data/here/1", header: header{"If-None-Match": etag}, status: 304},
+		{operation: "getKey", path: "/data/here/1", header: header{"If-Match": other}, status: 412, code: "version_mismatch"},
 		{operation: "getKey", path: "/data/nowhere", status: 404, code: "not_found"},
 		{operation: "getKey", path: "/data/a//b", status: 400, code: "invalid_name", refused: true},
 		{operation: "getKey", path: "/data/a%2B", status: 400, code: "invalid_name", refused: true},
@@ -82,6 +84,7 @@ func exchanges(etag string) []exchange {
 
 		{operation: "headKey", path: "/data/here/1", status: 200},
 		{operation: "headKey", path: "/data/here/1", header: header{"If-None-Match": etag}, status: 304},
+		{operation: "headKey", path: "/data/here/1", header: header{"If-Match": other}, status: 412},
 		{operation: "headKey", path: "/data/nowhere", status: 404},
 		{operation: "headKey", path: "/data/a//b", status: 400, refused: true},
 

@@ -66,6 +66,7 @@ func TestConditions(t *testing.T) {
 		{"GET", "k", []string{none, `W/"1"`}, 304},
 		{"GET", "k", []string{none, `"0", "1"`}, 304},
 		{"GET", "k", []string{none, `"0"`, none, `"1"`}, 304},
+		{"GET", "k", []string{none, `,"1",,`}, 304},
 		{"GET", "k", []string{none, `*`}, 304},
 		{"GET", "k", []string{none, `"2"`}, 200},
 		{"GET", "k", []string{none, `"01"`}, 200},
