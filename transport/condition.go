@@ -31,11 +31,12 @@ func parseTags(h http.Header, name string) (l tagList, err error) {
 	}
 	l.present = true
 	malformed := refuse(codeInvalidRequest, `%s is malformed: it is "*", or a list of versions in double quotes`, name)
-	rest := strings.Trim(strings.Join(lines, ","), ", \t") // a list may have empty elements
-	if rest == "*" {
+	joined := strings.Trim(strings.Join(lines, ","), " \t")
+	if joined == "*" {
 		l.any = true
 		return l, nil
 	}
+	rest := strings.Trim(joined, ", \t") // a list may have empty elements
 	for rest != "" {
 		tags := &l.strong
 		if after, ok := strings.CutPrefix(rest, "W/"); ok {

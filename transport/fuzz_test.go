@@ -261,7 +261,7 @@ func FuzzBatch(f *testing.F) {
 // What a header of conditions lists is matched as it stands there, and nothing
 // else is.
 func FuzzConditions(f *testing.F) {
-	for _, s := range []string{`"1"`, `*`, `W/"1"`, `"1", "22"`, ` "1",,"2" `, `"`, `1`, ``, `"1" "2"`, `*,"1"`, `W/*`} {
+	for _, s := range []string{`"1"`, `*`, `W/"1"`, `"1", "22"`, ` "1",,"2" `, `"`, `1`, ``, `"1" "2"`, `*,"1"`, `W/*`, `*,`, `,"1"`} {
 		f.Add(s, uint64(1))
 	}
 	f.Fuzz(func(t *testing.T, header string, version uint64) {
