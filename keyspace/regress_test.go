@@ -229,7 +229,19 @@ func TestAnHeirHasItsExpiryFromTheStart(t *testing.T) {
 		}})
 		<-done
 	}
-	time.Sleep(200 * time.Millisecond) // real time, for the race is one of goroutines: what was due is gone by then
+	// What is due after all of them has gone: the race is one of goroutines,
+	// so this is in real time.
+	gone := make(chan struct{})
+	last := subscriberFunc(func(u *keyspace.Update) {
+		if u.Value == nil {
+			close(gone)
+		}
+	})
+	if err := ks.Subscribe(t.Context(), "last", &last, keyspace.Start{}); err != nil {
+		t.Fatal(err)
+	}
+	setFor(t, ks, "last", "1", 100*time.Millisecond)
+	<-gone
 	for i := range keys {
 		if _, err := ks.Get(fmt.Sprint(i)); err != nil {
 			t.Errorf("key %d was last written for ever: %v", i, err)

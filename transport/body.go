@@ -2,6 +2,7 @@ package transport
 
 import (
 	"errors"
+	"slices"
 
 	"rtdb/keyspace"
 )
@@ -27,10 +28,7 @@ func parseWritten(data []byte, maxValueBytes int, fields ...string) (w written, 
 			return err
 		}
 		inValue = false
-		known := false
-		for _, f := range fields {
-			known = known || f == name
-		}
+		known := slices.Contains(fields, name)
 		switch {
 		case !known && w.fault == nil:
 			w.fault = refuse(codeInvalidRequest, "unknown field %s", quoted(name))
