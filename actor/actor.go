@@ -29,6 +29,11 @@ type Options[M any] struct {
 	// 0 means DefaultCapacity.
 	Capacity int
 
+	// Pool, where set, runs the actor on goroutines that it shares with
+	// others, so its handler must not block. Where it is nil the actor has a
+	// goroutine of its own while there is mail.
+	Pool *Pool
+
 	// OnPanic is told of the panic that stopped the actor, once, on the
 	// actor's goroutine, after later sends have begun to fail. Where it is
 	// nil a panic ends the process, like any other.
@@ -59,16 +64,28 @@ type Actor[M any] struct {
 
 	mu       sync.Mutex
 	capacity int32
-	running  bool         // a goroutine is in run
+	state    state
 	stopped  bool         // nothing is accepted any more
 	queue    []M          // accepted, not yet in hand; nil while parked
 	over     *overflow[M] // what few actors need, made when it is needed
 }
 
+// A state says who empties the queue.
+type state uint8
+
+const (
+	parked  state = iota // nobody: it is empty
+	queued               // the pool will
+	running              // a goroutine does
+)
+
 // overflow is kept apart from Actor so that a parked actor stays small.
 type overflow[M any] struct {
 	waiting []*waiter[M]  // senders in front of a full queue, oldest first
 	drained chan struct{} // closed when the stopped actor's goroutine is done
+	pool    *Pool         // nil: a goroutine of its own
+	seat    seat          // in pool
+	again   bool          // the handler asked for a goroutine of its own
 }
 
 // A waiter is a sender that waits for room.
@@ -88,6 +105,9 @@ func (a *Actor[M]) Init(handle func(batch []M), o Options[M]) {
 		o.Capacity = DefaultCapacity
 	}
 	a.handle, a.onPanic, a.capacity = handle, o.OnPanic, int32(o.Capacity)
+	if o.Pool != nil {
+		a.over = &overflow[M]{pool: o.Pool, seat: seat{run: a.turn}}
+	}
 }
 
 // Send puts m into the mailbox, and waits for room where there is none; of
@@ -128,6 +148,32 @@ func (a *Actor[M]) TrySend(m M) error {
 	return a.acceptLocked(m)
 }
 
+// TryRun is TrySend for one who would rather do the work than wait for the
+// pool's round: where nobody handles the actor's mail at this moment the caller's
+// goroutine does, one batch. Without a pool it is TrySend.
+func (a *Actor[M]) TryRun(m M) error {
+	a.mu.Lock()
+	if a.over == nil || a.over.pool == nil || a.state == running || a.stopped || len(a.queue) >= int(a.capacity) {
+		defer a.mu.Unlock()
+		return a.acceptLocked(m)
+	}
+	a.queue = append(a.queue, m)
+	a.state = running
+	a.mu.Unlock()
+	a.runOnce()
+	return nil
+}
+
+// Detach is for the handler, and says that it has to block: when it has
+// returned it is called again, on a goroutine of the actor's own, with the mail
+// that has come since, perhaps none. The actor has that goroutine until it has
+// no mail.
+func (a *Actor[M]) Detach() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.overflowLocked().again = true
+}
+
 // Retire stops the actor if no mail waits, and reports whether it did. Called
 // by the handler, it says that the batch in hand is the last.
 func (a *Actor[M]) Retire() bool {
@@ -148,7 +194,7 @@ func (a *Actor[M]) Shutdown(ctx context.Context) error {
 	a.mu.Lock()
 	a.stopped = true
 	a.refuseWaitingLocked()
-	if !a.running {
+	if a.state == parked {
 		a.mu.Unlock()
 		return nil
 	}
@@ -168,8 +214,8 @@ func (a *Actor[M]) Shutdown(ctx context.Context) error {
 }
 
 // acceptLocked appends m to the queue. The send that finds the actor parked
-// starts its goroutine, under the lock under which that goroutine parks: so a
-// queue that is not empty always has somebody who empties it.
+// wakes it, under the lock under which it parks: so a queue that is not empty
+// always has somebody who empties it.
 func (a *Actor[M]) acceptLocked(m M) error {
 	switch {
 	case a.stopped:
@@ -178,30 +224,27 @@ func (a *Actor[M]) acceptLocked(m M) error {
 		return ErrFull
 	}
 	a.queue = append(a.queue, m)
-	if !a.running {
-		a.running = true
-		go a.run()
+	if a.state == parked {
+		a.wakeLocked()
 	}
 	return nil
+}
+
+func (a *Actor[M]) wakeLocked() {
+	if a.over != nil && a.over.pool != nil {
+		a.state = queued
+		a.over.pool.schedule(&a.over.seat)
+		return
+	}
+	a.state = running
+	go a.run()
 }
 
 // run handles batches until the queue is empty, then parks.
 func (a *Actor[M]) run() {
 	var batch []M
 	handled := true
-	defer func() {
-		if handled {
-			return
-		}
-		value := recover()
-		switch {
-		case value == nil:
-			value = errGoexit
-		case a.onPanic == nil:
-			panic(value)
-		}
-		a.fail(value, debug.Stack(), batch)
-	}()
+	defer a.recovered(&handled, &batch)
 	for {
 		if batch = a.next(batch); batch == nil {
 			return
@@ -212,6 +255,57 @@ func (a *Actor[M]) run() {
 	}
 }
 
+// turn is the pool's: it handles a batch, if nobody was quicker.
+func (a *Actor[M]) turn() {
+	a.mu.Lock()
+	if a.state != queued {
+		a.mu.Unlock()
+		return
+	}
+	a.state = running
+	a.mu.Unlock()
+	a.runOnce()
+}
+
+// runOnce handles the batch that waits, and leaves what comes meanwhile to the
+// pool, or to a goroutine of the actor's own.
+func (a *Actor[M]) runOnce() {
+	var batch []M
+	handled := true
+	defer a.recovered(&handled, &batch)
+	batch = a.next(nil)
+	handled = false
+	a.handle(batch)
+	handled = true
+	clear(batch)
+
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.over.again:
+		go a.run()
+	case len(a.queue) == 0:
+		a.parkLocked()
+	default:
+		a.wakeLocked()
+	}
+}
+
+// recovered is deferred by who calls the handler.
+func (a *Actor[M]) recovered(handled *bool, batch *[]M) {
+	if *handled {
+		return
+	}
+	value := recover()
+	switch {
+	case value == nil:
+		value = errGoexit
+	case a.onPanic == nil:
+		panic(value)
+	}
+	a.fail(value, debug.Stack(), *batch)
+}
+
 // next swaps the batch that was handled for what waits, or parks the actor and
 // returns nil. The two slices go back and forth as long as there is mail, and
 // both are given up on parking: an idle actor holds no memory for its mail.
@@ -219,23 +313,40 @@ func (a *Actor[M]) next(done []M) []M {
 	clear(done)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.queue) == 0 {
+	if asked := a.askedLocked(); len(a.queue) == 0 && !asked {
 		a.parkLocked()
 		return nil
 	}
 	batch := a.queue
+	if batch == nil {
+		batch = []M{}
+	}
 	a.queue = done[:0]
 	a.admitLocked()
 	return batch
 }
 
+// askedLocked reports whether Detach was called, once.
+func (a *Actor[M]) askedLocked() bool {
+	asked := a.over != nil && a.over.again
+	if asked {
+		a.over.again = false
+	}
+	return asked
+}
+
 func (a *Actor[M]) parkLocked() {
-	a.running = false
+	a.state = parked
 	a.queue = nil
-	if o := a.over; o != nil {
-		if o.drained != nil {
-			close(o.drained)
-		}
+	o := a.over
+	if o == nil {
+		return
+	}
+	if o.drained != nil {
+		close(o.drained)
+		o.drained = nil
+	}
+	if o.pool == nil {
 		a.over = nil // nobody waits: the queue was empty
 	}
 }

@@ -22,6 +22,17 @@
 //   - The two slices that hold mail are swapped, cleared before they are used
 //     again, and given up on parking.
 //
+// # Pools
+//
+// Actors whose handlers never block can share a [Pool]: a few goroutines run
+// those that have mail, in rounds. An actor runs once in a round, and a round
+// takes as long as the pool's Interval at least, so that an actor which gets
+// mail all the time handles much of it at once; one that was at rest is run at
+// once. No mail is held back for longer than Interval, besides what the work
+// itself takes. A sender that would rather work than wait handles the mail
+// itself, by TryRun. A handler that finds that it has to block says so by
+// Detach, and has a goroutine of its own until its actor has no mail.
+//
 // # Failure
 //
 // A panic in a handler stops that actor alone. Senders that wait for room get

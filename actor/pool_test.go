@@ -1,0 +1,349 @@
+package actor_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rtdb/actor"
+)
+
+const interval = 2 * time.Millisecond
+
+// A note is when an actor handled which mail.
+type note struct {
+	actor int
+	at    time.Duration
+	mail  []int
+}
+
+func (n note) String() string { return fmt.Sprintf("%d at %v: %v", n.actor, n.at, n.mail) }
+
+// A diary is kept by the actors of a pool.
+type diary struct {
+	mu    sync.Mutex
+	begin time.Time
+	notes []note
+}
+
+func (d *diary) write(actor int, mail []int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.notes = append(d.notes, note{actor, time.Since(d.begin), slices.Clone(mail)})
+}
+
+func (d *diary) want(t *testing.T, notes ...string) {
+	t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var got []string
+	for _, n := range d.notes {
+		got = append(got, n.String())
+	}
+	slices.Sort(got)
+	slices.Sort(notes)
+	if !slices.Equal(got, notes) {
+		t.Errorf("got\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(notes, "\n\t"))
+	}
+}
+
+// inPool makes n actors that share a pool and keep a diary.
+func inPool(t *testing.T, p *actor.Pool, n int, test func(t *testing.T, d *diary, actors []actor.Actor[int])) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		d := &diary{begin: time.Now()}
+		actors := make([]actor.Actor[int], n)
+		for i := range actors {
+			actors[i].Init(func(mail []int) { d.write(i, mail) }, actor.Options[int]{Pool: p})
+		}
+		test(t, d, actors)
+	})
+}
+
+func send(t *testing.T, a *actor.Actor[int], mail ...int) {
+	t.Helper()
+	for _, m := range mail {
+		if err := a.TrySend(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Mail for an actor at rest is handled at once, however many there are, and
+// also while others wait for the next round.
+func TestAPoolHoldsBackOnlyWhoHasRunInThisRound(t *testing.T) {
+	inPool(t, &actor.Pool{Interval: interval}, 3, func(t *testing.T, d *diary, actors []actor.Actor[int]) {
+		send(t, &actors[0], 1)
+		synctest.Wait()
+		time.Sleep(interval / 4)
+		send(t, &actors[0], 2)
+		send(t, &actors[1], 10)
+		synctest.Wait()
+		send(t, &actors[0], 3)
+		time.Sleep(interval / 4)
+		send(t, &actors[1], 11)
+		send(t, &actors[2], 20)
+		time.Sleep(10 * interval)
+		send(t, &actors[2], 21)
+		synctest.Wait()
+		d.want(t,
+			"0 at 0s: [1]", "0 at 2ms: [2 3]",
+			"1 at 500µs: [10]", "1 at 2ms: [11]",
+			"2 at 1ms: [20]", "2 at 21ms: [21]",
+		)
+	})
+}
+
+// An actor that was at rest goes before a crowd that is always busy.
+func TestTheBusyDoNotMakeOthersWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const crowd, work = 1000, 100 * time.Microsecond
+		p := &actor.Pool{Interval: interval, Workers: 1}
+		busy := make([]actor.Actor[int], crowd)
+		until := time.Now().Add(time.Second)
+		for i := range busy {
+			busy[i].Init(func([]int) {
+				time.Sleep(work)
+				if time.Now().Before(until) {
+					_ = busy[i].TrySend(0) // has mail all the time
+				}
+			}, actor.Options[int]{Pool: p})
+			send(t, &busy[i], 0)
+		}
+		var a actor.Actor[int]
+		var mu sync.Mutex
+		var handled []time.Duration
+		start := time.Now()
+		a.Init(func([]int) {
+			mu.Lock()
+			defer mu.Unlock()
+			handled = append(handled, time.Since(start))
+		}, actor.Options[int]{Pool: p})
+		time.Sleep(250*time.Millisecond + work/2) // in the third round of the crowd, 100 ms each
+		for range 3 {
+			at := time.Since(start)
+			send(t, &a, 0)
+			time.Sleep(150 * time.Millisecond)
+			mu.Lock()
+			if n := len(handled); n == 0 || handled[n-1]-at > turns*work {
+				t.Errorf("sent at %v, handled %v: want within one turn", at, handled)
+			}
+			mu.Unlock()
+		}
+		time.Sleep(time.Second)
+	})
+}
+
+// turns is as many actors as may be in hand before another's turn.
+const turns = 8
+
+func TestRoundsFollowOneAnotherWhileThereIsMail(t *testing.T) {
+	inPool(t, &actor.Pool{Interval: interval}, 1, func(t *testing.T, d *diary, actors []actor.Actor[int]) {
+		for i := range 9 {
+			send(t, &actors[0], i)
+			time.Sleep(700 * time.Microsecond)
+		}
+		synctest.Wait()
+		d.want(t, "0 at 0s: [0]", "0 at 2ms: [1 2]", "0 at 4ms: [3 4 5]", "0 at 6ms: [6 7 8]")
+	})
+}
+
+func TestAPoolWithoutIntervalHoldsNothingBack(t *testing.T) {
+	inPool(t, new(actor.Pool), 1, func(t *testing.T, d *diary, actors []actor.Actor[int]) {
+		for i := range 3 {
+			send(t, &actors[0], i)
+			synctest.Wait()
+		}
+		d.want(t, "0 at 0s: [0]", "0 at 0s: [1]", "0 at 0s: [2]")
+	})
+}
+
+// Who has the time does not wait for the round.
+func TestTryRunHandlesWhatWaitsForTheRound(t *testing.T) {
+	inPool(t, &actor.Pool{Interval: interval}, 1, func(t *testing.T, d *diary, actors []actor.Actor[int]) {
+		a := &actors[0]
+		send(t, a, 1)
+		synctest.Wait()
+		time.Sleep(interval / 4)
+		send(t, a, 2)
+		if err := a.TryRun(3); err != nil {
+			t.Fatal(err)
+		}
+		d.want(t, "0 at 0s: [1]", "0 at 500µs: [2 3]") // no need to wait for it
+		time.Sleep(interval)
+		if err := a.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.TryRun(4); !errors.Is(err, actor.ErrStopped) {
+			t.Errorf("TryRun: %v, want ErrStopped", err)
+		}
+		d.want(t, "0 at 0s: [1]", "0 at 500µs: [2 3]")
+	})
+}
+
+// A handler that has to block gets a goroutine of its own, and the others go
+// on, although the pool has only one.
+func TestADetachedHandlerMayBlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &actor.Pool{Workers: 1}
+		gate := make(chan struct{})
+		var slow, quick actor.Actor[int]
+		var calls [][]int
+		handled := 0
+		slow.Init(func(mail []int) {
+			calls = append(calls, slices.Clone(mail))
+			switch len(calls) {
+			case 1, 3:
+				slow.Detach() // the second time from the goroutine of its own
+			case 2, 4:
+				<-gate
+			}
+		}, actor.Options[int]{Pool: p})
+		quick.Init(func(mail []int) { handled += len(mail) }, actor.Options[int]{Pool: p})
+
+		send(t, &slow, 1)
+		synctest.Wait()
+		send(t, &slow, 2, 3)
+		send(t, &quick, 1, 2, 3)
+		synctest.Wait()
+		if handled != 3 {
+			t.Errorf("the other handled %d, want 3", handled)
+		}
+		gate <- struct{}{} // ends the second call; the third, with 2 and 3, asks again
+		synctest.Wait()
+		gate <- struct{}{}
+		synctest.Wait()
+		send(t, &slow, 4) // it runs in the pool again
+		if err := slow.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := fmt.Sprint(calls), "[[1] [] [2 3] [] [4]]"; got != want {
+			t.Errorf("the handler was called with %s, want %s", got, want)
+		}
+		if err := quick.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestPooledMailIsHandledOnceAndInOrder(t *testing.T) {
+	const actors, senders, each = 50, 4, 2000
+	p := &actor.Pool{Interval: 50 * time.Microsecond, Workers: 3}
+	var all [actors]struct {
+		actor.Actor[[2]int]
+		last    [senders]int
+		inHand  atomic.Int32
+		handled int
+	}
+	for i := range all {
+		x := &all[i]
+		x.Init(func(mail [][2]int) {
+			if x.inHand.Add(1) != 1 {
+				t.Error("two goroutines handle one actor's mail")
+			}
+			for _, m := range mail {
+				if x.last[m[0]]++; x.last[m[0]] != m[1] {
+					t.Errorf("sender %d: message %d came as number %d", m[0], m[1], x.last[m[0]])
+				}
+				x.handled++
+			}
+			if len(mail) > 0 && x.handled%7 == 0 {
+				x.Detach()
+			}
+			x.inHand.Add(-1)
+		}, actor.Options[[2]int]{Pool: p, Capacity: 16})
+	}
+	ctx := context.Background()
+	var group sync.WaitGroup
+	for s := range senders {
+		group.Go(func() {
+			for n := 1; n <= each; n++ {
+				for i := range all {
+					m := [2]int{s, n}
+					if n%3 == 0 && all[i].TryRun(m) == nil {
+						continue
+					}
+					if err := all[i].Send(ctx, m); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
+	for i := range all {
+		if err := all[i].Shutdown(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if all[i].handled != senders*each {
+			t.Fatalf("%d messages were handled, want %d", all[i].handled, senders*each)
+		}
+	}
+}
+
+// A panic, or a Goexit, is the actor's own: those behind it in the pool are
+// handled, and the pool goes on.
+func TestAPanicStopsItsOwnActorOfAPool(t *testing.T) {
+	for name, fail := range map[string]func(){
+		"panic":  func() { panic("boom") },
+		"Goexit": runtime.Goexit,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &actor.Pool{Workers: 1}
+				var actors [20]actor.Actor[int]
+				var handled, panics atomic.Int32
+				for i := range actors {
+					actors[i].Init(func(mail []int) {
+						if i%2 == 0 {
+							fail()
+						}
+						handled.Add(1)
+					}, actor.Options[int]{Pool: p, OnPanic: func(actor.Panic[int]) { panics.Add(1) }})
+				}
+				for round := range 2 {
+					for i := range actors {
+						err := actors[i].TrySend(round)
+						if stopped := round > 0 && i%2 == 0; stopped != errors.Is(err, actor.ErrStopped) {
+							t.Errorf("round %d, actor %d: %v", round, i, err)
+						}
+					}
+					synctest.Wait()
+				}
+				if handled.Load() != 20 || panics.Load() != 10 {
+					t.Errorf("%d handled and %d panics, want 20 and 10", handled.Load(), panics.Load())
+				}
+			})
+		})
+	}
+}
+
+func TestAPoolAtRestHasNoGoroutine(t *testing.T) {
+	before := runtime.NumGoroutine()
+	p := &actor.Pool{Interval: interval}
+	actors := make([]actor.Actor[int], 1000)
+	for i := range actors {
+		actors[i].Init(func([]int) {}, actor.Options[int]{Pool: p})
+		send(t, &actors[i], 1, 2, 3)
+	}
+	for i := range actors {
+		if err := actors[i].Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := 0; runtime.NumGoroutine() > before && i < 1000; i++ {
+		time.Sleep(time.Millisecond) // a worker that has nothing left is about to go
+	}
+	if n := runtime.NumGoroutine(); n > before {
+		t.Errorf("%d goroutines, want %d", n, before)
+	}
+}
