@@ -1,7 +1,6 @@
 package keyspace
 
 import (
-	"maps"
 	"sync"
 )
 
@@ -69,62 +68,4 @@ func (p *requestPool) take(a ask) *request {
 func (p *requestPool) put(r *request) {
 	r.ask, r.outcome = ask{}, nil
 	p.pool.Put(r)
-}
-
-// subscribers is who gets the updates of one name or pattern. Only its actor,
-// or who holds its lock, touches it.
-type subscribers struct {
-	set  map[Subscriber]struct{}
-	peak int // what the map has had room for: a map does not shrink
-}
-
-func (s *subscribers) add(x Subscriber) {
-	if s.set == nil {
-		s.set = make(map[Subscriber]struct{}, 1)
-	}
-	s.set[x] = struct{}{}
-	s.peak = max(s.peak, len(s.set))
-}
-
-// remove gives the map up where it is empty, or far too large.
-func (s *subscribers) remove(x Subscriber) {
-	const small = 64
-	delete(s.set, x)
-	switch n := len(s.set); {
-	case n == 0:
-		*s = subscribers{}
-	case s.peak > small && n < s.peak/4:
-		fresh := make(map[Subscriber]struct{}, n)
-		maps.Copy(fresh, s.set)
-		*s = subscribers{set: fresh, peak: n}
-	}
-}
-
-func (s *subscribers) any() bool { return len(s.set) > 0 }
-
-func (s *subscribers) has(x Subscriber) bool {
-	_, ok := s.set[x]
-	return ok
-}
-
-func (s *subscribers) deliver(u *Update) {
-	for x := range s.set {
-		x.Deliver(u)
-	}
-}
-
-// settle answers what a panic left undone: it lets go of the subscribers that
-// asked for that, and tells everybody else ErrInternal.
-func (s *subscribers) settle(lost []*request) {
-	for _, r := range lost {
-		if r == nil {
-			continue // had its answer before the panic
-		}
-		if r.op == opUnsubscribe {
-			s.remove(r.subscriber)
-			r.answer(answer{})
-		} else {
-			r.answer(answer{err: ErrInternal})
-		}
-	}
 }

@@ -3,6 +3,7 @@ package keyspace
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // A Start says how a subscription begins. The zero value has it begin with the
@@ -206,7 +207,7 @@ func (k *key) catchUp(start *Start, clock uint64, grave *tombstone) {
 // pass passes what a key holds to start.Each, if it is wanted.
 func pass(start *Start, name string, value []byte, version uint64) {
 	if version > start.Since {
-		start.Each(&Update{Key: name, Value: value, Version: version})
+		start.Each(&Update{Key: name, Value: value, Version: version, At: time.Now()})
 	}
 }
 

@@ -1,6 +1,10 @@
 package keyspace
 
-import "rtdb/actor"
+import (
+	"time"
+
+	"rtdb/actor"
+)
 
 // A topic is the actor that passes on what is published to one topic. It is
 // there only while somebody subscribes to it.
@@ -36,7 +40,7 @@ func (t *topic) handle(batch []*request) {
 			batch[i] = nil
 			r.answer(answer{}) // a publisher need not wait for others to be told
 			if t.subscribers.any() {
-				t.subscribers.deliver(&Update{Topic: t.name, Value: value, progress: &t.keyspace.progress})
+				t.subscribers.deliver(&Update{Topic: t.name, Value: value, At: time.Now(), progress: &t.keyspace.progress})
 			}
 		}
 	}

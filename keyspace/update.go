@@ -1,6 +1,9 @@
 package keyspace
 
-import "strconv"
+import (
+	"strconv"
+	"time"
+)
 
 // A Subscriber is who gets updates: a session, most often. It must be
 // comparable; two equal subscribers are one.
@@ -17,9 +20,10 @@ type Subscriber interface {
 // published to a topic. Its methods are for Deliver, and for its time only;
 // what they return may be kept.
 type Update struct {
-	Key, Topic string // one of them is empty
-	Value      []byte // nil: the key was deleted
-	Version    uint64 // of the key; 0 for a topic
+	Key, Topic string    // one of them is empty
+	Value      []byte    // nil: the key was deleted
+	Version    uint64    // of the key; 0 for a topic
+	At         time.Time // of the write; of the reading, where it says what a key held before
 
 	plain, versioned []byte // messages, once somebody wanted them
 	progress         *progress

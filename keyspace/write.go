@@ -207,7 +207,7 @@ func (k *key) tellAll(p *patterns, w *Write, r *run) {
 	u := k.update(w, r)
 	k.subscribers.deliver(u)
 	for i, set := range sets {
-		for x := range set.set {
+		for _, x := range set.list {
 			if !k.tells(x, sets[:i]) {
 				x.Deliver(u)
 			}
@@ -216,7 +216,7 @@ func (k *key) tellAll(p *patterns, w *Write, r *run) {
 }
 
 func (k *key) update(w *Write, r *run) *Update {
-	return &Update{Key: k.name, Value: w.Value, Version: w.Version, progress: &k.keyspace.progress, run: r}
+	return &Update{Key: k.name, Value: w.Value, Version: w.Version, At: time.Now(), progress: &k.keyspace.progress, run: r}
 }
 
 // tells reports whether x is told of the key by itself, or by one of sets.
