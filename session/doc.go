@@ -7,7 +7,8 @@
 // must never wait, and a [Conn], which takes as long as its client does. What
 // is to be sent goes into the session's outbox, in order; its actor takes it
 // out and hands it to the Conn, many messages at a time. An idle session has no
-// goroutine.
+// goroutine. With Options.Pool one that is not idle has none either, but while its
+// client does not take at once what is written.
 //
 // The transport's reader, one goroutine for each client, calls Subscribe,
 // Reply and their like. It answers requests in the order they came, so replies
@@ -23,8 +24,9 @@
 // update goes over an answer that stands before it. Options.OnLag is told of a
 // client that stays behind.
 //
-// What is published to topics cannot be conflated: more than MaxPendingBytes
-// of it ends the session with [ErrTooSlow]. What a client asks for, answers and
+// What is published to topics cannot be conflated: while MaxPendingBytes of it
+// wait more is dropped, and before the next message of a topic the client is told
+// how many it has missed. What a client asks for, answers and
 // snapshots, waits for room: a client that asks faster than it reads slows only
 // itself. A snapshot is read from the keys as fast as the client takes it, and
 // is not cut short.

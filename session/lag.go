@@ -13,13 +13,13 @@ const lagDelay = 250 * time.Millisecond
 type Lag struct {
 	PendingKeys  int           // keys and topics of which an update waits
 	PendingBytes int64         // of updates and replies
-	Behind       time.Duration // how long one that waits, or waited before it, had to
+	Behind       time.Duration // since the first that waits was written
 }
 
-// watchLagLocked has the lag reported if there still is one by then. Only a session
-// that is behind has a timer.
+// watchLagLocked has the lag of a session that is behind reported, if there still
+// is one by then. Only such a session has a timer.
 func (s *Session) watchLagLocked() {
-	if s.options.OnLag == nil || s.watching || s.box.updates == 0 || !s.box.behindLocked() {
+	if s.options.OnLag == nil || s.watching || s.box.updates == 0 {
 		return
 	}
 	s.watching = true
@@ -38,8 +38,7 @@ func (s *Session) reportLag() {
 		s.box.mu.Unlock()
 		return
 	}
-	now := time.Now()
-	age := max(now.Sub(s.box.sampleAt), s.box.waited)
+	age := s.box.lagLocked()
 	if age < lagDelay { // it is behind again: another time
 		s.watchLagLocked()
 		s.box.mu.Unlock()
@@ -47,13 +46,13 @@ func (s *Session) reportLag() {
 	}
 	lag := Lag{PendingBytes: s.box.asked + s.box.told, Behind: age}
 	names := make(map[string]struct{})
-	for _, x := range s.box.items[s.box.head:] {
-		if x.message.Update {
-			names[x.name] = struct{}{} // a key and a topic of one name are rare
+	for _, m := range s.box.items[s.box.head:] {
+		if m.update != nil {
+			names[m.update.Key+m.update.Topic] = struct{}{} // a key and a topic of one name are rare
 		}
 	}
 	lag.PendingKeys = len(names)
-	s.reported = now
+	s.reported = time.Now()
 	s.watchLagLocked()
 	s.box.mu.Unlock()
 	s.options.OnLag(lag)

@@ -3,21 +3,34 @@ package session
 import (
 	"sync"
 	"time"
+
+	"rtdb/keyspace"
 )
 
 // A Message is one text for the client.
 type Message struct {
 	Text []byte // shared with others: not to be changed
 
-	// Update says that it is an update, and not an answer of the transport's
-	// own making.
-	Update bool
-
 	// Revision is one to resume from for who has got this update and all
 	// before it. It is 0 where the session was not asked for it, and for
 	// the updates of a snapshot.
 	Revision uint64
+
+	// Answer says that it is an answer of the transport's own making, and
+	// not what the client is told of a key or a topic.
+	Answer bool
+
+	asked  bool             // for by the client, as answers and snapshots are
+	update *keyspace.Update // what it says; nil for all but updates
+	since  time.Duration    // when the first that this stands for was written, after epoch
 }
+
+// epoch is what a Message's time counts from: that is smaller than a
+// [time.Time], and a clock that is set does not move it.
+var epoch = time.Now()
+
+// conflates reports whether the message may give way to a newer one.
+func (m *Message) conflates() bool { return m.update != nil && m.update.Topic == "" }
 
 // A client has fallen behind when more than this waits for it at once. Then of
 // each key only the newest update is kept.
@@ -36,69 +49,66 @@ const chunkBytes = 32 << 10
 // must wait for room where too much waits, and the second cannot.
 type outbox struct {
 	mu      sync.Mutex
-	items   []item
-	head    int    // items before it were taken
-	base    uint64 // the number of items[0], counting all that ever waited
-	updates int    // of items: how many are updates
-	asked   int64  // bytes, of items that the client asked for
-	told    int64  // bytes, of the others
-	topics  int64  // bytes, of those the topics', which do not conflate
-	frozen  int64  // bytes, of told those before marked, which do not either
-	merged  uint64 // updates that gave way to a newer one
-	marked  uint64 // the number behind the last answer: no update goes before it
+	items   []Message
+	spare   []Message // an empty slice, small enough to be kept
+	head    int       // items before it were taken
+	base    uint64    // the number of items[0], counting all that ever waited
+	updates int       // of items: how many are updates
+	asked   int64     // bytes, of items that the client asked for
+	told    int64     // bytes, of the others
+	topics  int64     // bytes, of those the topics', which do not conflate
+	frozen  int64     // bytes, of told those before marked, which do not either
+	marked  uint64    // the number behind the last answer: no update goes before it
 
 	// places are the numbers of the keys' updates from marked on. It is
 	// nil while the client keeps up.
 	places map[string]uint64
 
-	flush bool // the Conn has something of its own to send
-	awake bool // the session's actor has been woken, and has not seen it empty since
+	// missed are the messages of each topic that were dropped since its
+	// last one. It is nil where none were.
+	missed map[string]uint64
 
-	// One that waits, to know how long that takes.
-	sample   uint64
-	sampleAt time.Time     // zero where nothing waits
-	waited   time.Duration // by the one before
+	offered   uint64 // updates that came
+	delivered uint64 // updates that were sent
+	merged    uint64 // updates that gave way to a newer one
+
+	flush  bool // the Conn has something of its own to send
+	awake  bool // the session's actor has been woken, and will look
+	corked bool // answers do not wake it
+	owed   bool // an answer waits that has not
+	wanted bool // somebody waits for room
 }
 
-type item struct {
-	message Message
-	name    string // of the update's key or topic
-	topic   bool
-	asked   bool
-}
-
-// conflates reports whether the item may give way to a newer one.
-func (x *item) conflates() bool { return x.message.Update && !x.topic }
-
-// addLocked puts an item at the end, or in the place of an older update of its key,
-// and reports whether the actor must be woken.
-func (b *outbox) addLocked(x item) (wake bool) {
-	size := int64(len(x.message.Text))
-	if x.conflates() && b.behindLocked() && b.mergeLocked(x) {
-		return false
+// addLocked puts a message at the end, or in the place of an older update of
+// its key.
+func (b *outbox) addLocked(m *Message) {
+	size := int64(len(m.Text))
+	if m.conflates() && b.behindLocked() && b.mergeLocked(m) {
+		return
 	}
-	number := b.appendLocked(x)
-	if x.message.Update {
+	number := b.appendLocked(m)
+	switch {
+	case m.update != nil:
 		b.updates++
-		if b.places != nil && x.conflates() {
-			b.places[x.name] = number
+		if m.update.Topic != "" {
+			b.topics += size
+		} else if b.places != nil {
+			b.places[m.update.Key] = number
 		}
-	} else {
+	case m.Answer:
 		b.marked = number + 1
 		b.frozen = b.told
 		clear(b.places)
 	}
-	if x.asked {
+	if m.asked {
 		b.asked += size
 	} else {
 		b.told += size
 	}
-	if x.topic {
-		b.topics += size
-	}
-	if b.sampleAt.IsZero() {
-		b.sample, b.sampleAt = number, time.Now()
-	}
+}
+
+// wakeLocked reports whether the actor must be woken.
+func (b *outbox) wakeLocked() (wake bool) {
 	wake = !b.awake
 	b.awake = true
 	return wake
@@ -106,112 +116,194 @@ func (b *outbox) addLocked(x item) (wake bool) {
 
 // mergeLocked puts an update in the place of the one of its key that waits, if
 // one does. The revision of that one stays: what waits behind it may be older
-// than the one that comes.
-func (b *outbox) mergeLocked(x item) bool {
+// than the one that comes. And so does its time, which is the client's lag.
+func (b *outbox) mergeLocked(m *Message) bool {
 	if b.places == nil {
 		b.places = make(map[string]uint64)
 		for i := max(b.marked, b.base+uint64(b.head)); i < b.base+uint64(len(b.items)); i++ {
 			if old := &b.items[i-b.base]; old.conflates() {
-				b.places[old.name] = i
+				b.places[old.update.Key] = i
 			}
 		}
 	}
-	number, ok := b.places[x.name]
+	number, ok := b.places[m.update.Key]
 	if !ok {
 		return false
 	}
 	old := &b.items[number-b.base]
-	grown := int64(len(x.message.Text) - len(old.message.Text))
+	grown := int64(len(m.Text) - len(old.Text))
 	if old.asked {
 		b.asked += grown
 	} else {
 		b.told += grown
 	}
-	old.message.Text = x.message.Text
+	old.Text, old.update = m.Text, m.update
 	b.merged++
 	return true
 }
 
-func (b *outbox) appendLocked(x item) (number uint64) {
-	if len(b.items) == cap(b.items) && b.head > len(b.items)/2 {
-		n := copy(b.items, b.items[b.head:])
-		clear(b.items[n:])
-		b.items = b.items[:n]
-		b.base += uint64(b.head)
-		b.head = 0
+// dropLocked reports whether a message of a topic is one too many, and notes it
+// then. One that nothing of a topic waits before may be of any length.
+func (b *outbox) dropLocked(m *Message, limit int64) bool {
+	if b.topics == 0 || b.topics+int64(len(m.Text)) <= limit {
+		return false
 	}
-	b.items = append(b.items, x)
+	if b.missed == nil {
+		b.missed = make(map[string]uint64)
+	}
+	b.missed[m.update.Topic]++
+	return true
+}
+
+// takeMissedLocked returns how many messages of a topic were dropped since the
+// one before.
+func (b *outbox) takeMissedLocked(topic string) uint64 {
+	n := b.missed[topic]
+	if n > 0 {
+		delete(b.missed, topic)
+		if len(b.missed) == 0 {
+			b.missed = nil
+		}
+	}
+	return n
+}
+
+func (b *outbox) appendLocked(m *Message) (number uint64) {
+	if len(b.items) == cap(b.items) {
+		b.growLocked()
+	}
+	b.items = append(b.items, *m)
 	return b.base + uint64(len(b.items)) - 1
 }
 
-// take moves the first messages to chunk, up to chunkBytes. It reports false
-// where nothing waits, and no flush either: then the actor may rest.
-func (b *outbox) take(chunk []Message) (_ []Message, updates uint64, some bool) {
+// Slices of messages are of three sizes: a session keeps two small ones, those
+// of a block are shared by all, and what is longer is for clients that are
+// behind.
+const smallSlice = 2
+
+type block [behindUpdates]Message
+
+var blocks = sync.Pool{New: func() any { return new(block) }}
+
+// growLocked makes room for a message at least.
+func (b *outbox) growLocked() {
+	switch n := len(b.items); {
+	case n == 0 && b.spare != nil:
+		b.items, b.spare = b.spare, nil
+	case n == 0:
+		b.items = make([]Message, 0, smallSlice)
+	case b.head > n/2:
+		left := copy(b.items, b.items[b.head:])
+		clear(b.items[left:])
+		b.items = b.items[:left]
+		b.base += uint64(b.head)
+		b.head = 0
+	case n < behindUpdates:
+		items := append(blocks.Get().(*block)[:0], b.items...)
+		clear(b.items)
+		b.freeLocked(b.items)
+		b.items = items
+	default:
+		b.items = append(b.items, Message{})[:n]
+	}
+}
+
+// freeLocked gives back a slice that has been cleared.
+func (b *outbox) freeLocked(items []Message) {
+	switch c := cap(items); {
+	case c == smallSlice && b.spare == nil:
+		b.spare = items[:0]
+	case c == behindUpdates:
+		blocks.Put((*block)(items[:c]))
+	}
+}
+
+// A load is what the outbox hands over at once.
+type load struct {
+	messages []Message
+	updates  uint64 // of the messages: how many are updates
+	flush    bool   // the Conn has something of its own to send
+	wanted   bool   // somebody waits for the room that there is now
+}
+
+// take returns the first messages, chunkBytes of them at least where that much
+// waits. more says whether others wait; where none do the next one wakes the
+// actor. The messages are given back by done.
+func (b *outbox) take() (l load, more bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	size := 0
-	for b.head < len(b.items) && size < chunkBytes {
-		x := &b.items[b.head]
-		n := len(x.message.Text)
-		if x.asked {
-			b.asked -= int64(n)
-		} else {
-			b.told -= int64(n)
-			if b.base+uint64(b.head) < b.marked {
-				b.frozen -= int64(n)
-			}
-		}
-		if x.topic {
-			b.topics -= int64(n)
-		}
-		if x.message.Update {
-			b.updates--
-			updates++
-			if number := b.base + uint64(b.head); x.conflates() && b.places != nil && b.places[x.name] == number {
-				delete(b.places, x.name)
-			}
-		}
-		chunk = append(chunk, x.message)
-		*x = item{}
-		b.head++
-		size += n
+	l.flush, b.flush = b.flush, false
+	l.wanted, b.wanted = b.wanted, false
+	if b.asked+b.told <= chunkBytes && b.head == 0 {
+		l.messages, l.updates = b.items, uint64(b.updates)
+		b.emptyLocked()
+		return l, false
 	}
-	if size > 0 {
-		b.agedLocked()
-	}
-	if b.head == len(b.items) {
+	l.messages, l.updates = b.cutLocked()
+	if more = b.head < len(b.items); !more {
+		b.freeLocked(b.items)
 		b.emptyLocked()
 	}
-	some = len(chunk) > 0 || b.flush
-	b.flush = false
-	b.awake = some
-	return chunk, updates, some
+	return l, more
 }
 
-// agedLocked finds another sample where the one before was taken.
-func (b *outbox) agedLocked() {
-	first := b.base + uint64(b.head)
-	switch {
-	case b.sample >= first:
-	case b.head == len(b.items):
-		b.sampleAt, b.waited = time.Time{}, 0
-	default:
-		now := time.Now()
-		b.waited = now.Sub(b.sampleAt)
-		b.sample, b.sampleAt = b.base+uint64(len(b.items))-1, now
+// cutLocked moves messages from the head to a slice of their own.
+func (b *outbox) cutLocked() (chunk []Message, updates uint64) {
+	chunk = blocks.Get().(*block)[:0]
+	for size := 0; b.head < len(b.items) && size < chunkBytes; b.head++ {
+		m := &b.items[b.head]
+		n := int64(len(m.Text))
+		number := b.base + uint64(b.head)
+		if m.asked {
+			b.asked -= n
+		} else {
+			b.told -= n
+			if number < b.marked {
+				b.frozen -= n
+			}
+		}
+		if m.update != nil {
+			b.updates--
+			updates++
+			if m.update.Topic != "" {
+				b.topics -= n
+			} else if b.places != nil && b.places[m.update.Key] == number {
+				delete(b.places, m.update.Key)
+			}
+		}
+		chunk = append(chunk, *m)
+		*m = Message{}
+		size += int(n)
 	}
+	return chunk, updates
 }
 
-// emptyLocked gives up what an outbox that is not in use need not hold.
+// emptyLocked is for when all was taken.
 func (b *outbox) emptyLocked() {
-	const small = 4
 	b.base += uint64(len(b.items))
-	b.head = 0
-	if cap(b.items) > small {
-		b.items = nil
-	}
-	b.items = b.items[:0]
+	b.items, b.head = nil, 0
+	b.updates, b.asked, b.told, b.topics, b.frozen = 0, 0, 0, 0, 0
 	b.places = nil
+	b.awake, b.owed = false, false
+}
+
+// done gives back what take returned, after so many of its updates were sent.
+func (b *outbox) done(chunk []Message, delivered uint64) {
+	clear(chunk)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.delivered += delivered
+	b.freeLocked(chunk)
+}
+
+// lagLocked is how long ago the first update that waits was written.
+func (b *outbox) lagLocked() time.Duration {
+	for i := b.head; i < len(b.items); i++ {
+		if m := &b.items[i]; m.update != nil {
+			return time.Since(epoch) - m.since
+		}
+	}
+	return 0
 }
 
 func (b *outbox) behindLocked() bool {
@@ -222,9 +314,11 @@ func (b *outbox) behindLocked() bool {
 // wait: more than limit of what it asked for, and more than of what it is told;
 // the second lets it have its answers also where updates come as fast as it
 // reads. Or more than limit of updates that stand before an answer, which
-// no newer ones may take the place of: every answer makes more of those.
+// no newer ones may take the place of: every answer makes more of those. If so
+// the next load says that somebody waits.
 func (b *outbox) throttled(limit int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.asked > limit && b.asked > b.told || b.frozen > limit
+	b.wanted = b.asked > limit && b.asked > b.told || b.frozen > limit
+	return b.wanted
 }

@@ -1,7 +1,7 @@
 package session
 
 import (
-	"sync"
+	"strconv"
 
 	"rtdb/keyspace"
 )
@@ -11,58 +11,79 @@ import (
 type signal struct{}
 
 // Deliver queues an update for the client. It never waits.
-func (s *Session) Deliver(u *keyspace.Update) {
-	s.offered.Add(1)
-	s.queue(s.item(u))
-}
+func (s *Session) Deliver(u *keyspace.Update) { s.tell(u, false) }
 
 // catchUp queues what a key holds, for a client that asked for it.
-func (s *Session) catchUp(u *keyspace.Update) {
-	s.offered.Add(1)
-	x := s.item(u)
-	x.asked = true
-	s.queue(x)
-}
+func (s *Session) catchUp(u *keyspace.Update) { s.tell(u, true) }
 
-func (s *Session) item(u *keyspace.Update) item {
-	x := item{message: Message{Update: true}, name: u.Key}
-	if u.Topic != "" {
-		x.name, x.topic = u.Topic, true
-	}
+func (s *Session) tell(u *keyspace.Update, asked bool) {
 	if s.phase.Load() != open {
-		return x
+		s.box.mu.Lock()
+		s.box.offered++
+		s.box.mu.Unlock()
+		return
 	}
+	m := Message{update: u, asked: asked, since: u.At.Sub(epoch)}
 	if s.options.Versions {
-		x.message.Text = u.VersionedMessage()
+		m.Text = u.VersionedMessage()
 	} else {
-		x.message.Text = u.Message()
+		m.Text = u.Message()
 	}
 	if s.options.Revisions {
-		x.message.Revision = u.Revision()
+		m.Revision = u.Revision()
 	}
-	return x
+	s.queue(&m)
 }
 
-// queue puts an item into the outbox, where the session is still open.
-func (s *Session) queue(x item) {
+// answer queues an answer.
+func (s *Session) answer(text []byte) { s.queue(&Message{Text: text, Answer: true, asked: true}) }
+
+// queue puts a message into the outbox, where the session is still open.
+func (s *Session) queue(m *Message) {
 	b := &s.box
 	b.mu.Lock()
-	if s.phase.Load() != open {
+	if m.update != nil {
+		b.offered++
+	}
+	if s.phase.Load() != open || m.update != nil && m.update.Topic != "" && s.skipLocked(m) {
 		b.mu.Unlock()
 		return
 	}
-	// What waited before counts, so that one value may be longer than what
-	// may wait.
-	tooMuch := x.topic && b.topics > s.maxPending
-	wake := !tooMuch && b.addLocked(x)
-	s.watchLagLocked()
+	b.addLocked(m)
+	wake := false
+	if m.Answer && b.corked {
+		b.owed = true
+	} else {
+		wake = b.wakeLocked()
+	}
+	if b.behindLocked() {
+		s.watchLagLocked()
+	}
 	b.mu.Unlock()
-	switch {
-	case tooMuch:
-		s.Abort(ErrTooSlow)
-	case wake:
+	if wake {
 		s.wakeActor()
 	}
+}
+
+// skipLocked drops a message of a topic where too much waits. Before the next
+// one that is not dropped it says how many were.
+func (s *Session) skipLocked(m *Message) (dropped bool) {
+	b := &s.box
+	if b.dropLocked(m, s.maxPending) {
+		return true
+	}
+	topic := m.update.Topic
+	if n := b.takeMissedLocked(topic); n > 0 {
+		b.addLocked(&Message{Text: missed(topic, n), Revision: m.Revision})
+	}
+	return false
+}
+
+// missed is what a client is told of messages that it will not get.
+func missed(topic string, n uint64) []byte {
+	text := keyspace.AppendString([]byte(`{"topic":`), topic)
+	text = strconv.AppendUint(append(text, `,"missed":`...), n, 10)
+	return append(text, '}')
 }
 
 // wakeActor sends a signal. Where the mailbox is full the actor is awake, and
@@ -74,7 +95,7 @@ func (s *Session) wakeActor() { _ = s.out.TrySend(signal{}) }
 // the session has ended.
 func (s *Session) Reply(text []byte) error {
 	_ = s.waitForRoom() // an error says that the session has ended, which comes out below
-	s.queue(item{message: Message{Text: text}, asked: true})
+	s.answer(text)
 	if s.phase.Load() != open {
 		return s.Cause()
 	}
@@ -88,6 +109,7 @@ func (s *Session) waitForRoom() error {
 		if s.phase.Load() != open {
 			return s.Cause()
 		}
+		s.wakeActor() // it may not have been told of what it is to send
 		<-s.drained
 	}
 	if s.phase.Load() != open {
@@ -104,34 +126,96 @@ func (s *Session) wakeReader() {
 	}
 }
 
-var chunks = sync.Pool{New: func() any { return new([]Message) }}
+// Cork has answers wait for the Uncork that follows, for a reader that may find
+// another request, whose answer can go with the same write. Those that wait
+// already go their way, for the next may take long.
+func (s *Session) Cork() {
+	b := &s.box
+	b.mu.Lock()
+	b.corked = true
+	wake := b.owed && b.wakeLocked()
+	b.owed = false
+	b.mu.Unlock()
+	if wake {
+		s.wakeActor()
+	}
+}
 
-// handle sends what waits, chunk by chunk, until nothing does.
+// Uncork sends what has waited since Cork, on the caller's goroutine where that
+// can be done without waiting: an answer takes no turn in the pool.
+func (s *Session) Uncork() {
+	b := &s.box
+	b.mu.Lock()
+	b.corked = false
+	owed := b.owed
+	b.owed = false
+	b.awake = b.awake || owed
+	b.mu.Unlock()
+	if owed {
+		_ = s.out.TryRun(signal{}) // as wakeActor
+	}
+}
+
+// handle sends what waits. In the pool it does not wait: that is left to a
+// goroutine of the session's own.
 func (s *Session) handle([]signal) {
 	if s.said {
 		return
 	}
-	chunk := chunks.Get().(*[]Message)
-	defer chunks.Put(chunk)
+	mayWait := s.options.Pool == nil || s.detached
+	s.detached = false
+	if s.left {
+		s.left = false
+		s.sent(nil, s.rest, true, s.conn.Send(nil))
+	}
 	ending := false
-	for s.phase.Load() != cut {
+	for more := true; more && s.phase.Load() != cut; {
 		ending = s.ending.Load() // if so, what take finds is the last
-		var updates uint64
-		var some bool
-		if *chunk, updates, some = s.box.take((*chunk)[:0]); !some {
+		var l load
+		l, more = s.box.take()
+		if l.wanted {
+			s.wakeReader()
+		}
+		if len(l.messages) == 0 && !l.flush {
 			break
 		}
-		s.wakeReader()
-		err := s.conn.Send(*chunk)
-		clear(*chunk)
-		if err != nil {
-			s.Abort(err)
-			break
+		if mayWait {
+			s.sent(l.messages, l.updates, true, s.conn.Send(l.messages))
+			more = true // what came meanwhile
+			continue
 		}
-		s.delivered.Add(updates)
+		done, err := s.conn.TrySend(l.messages)
+		s.sent(l.messages, l.updates, done, err)
+		if !done && err == nil {
+			s.left, s.rest = true, l.updates
+			s.detach()
+			return
+		}
 	}
-	if s.phase.Load() == cut || ending {
-		s.said = true
-		s.conn.Close(s.Cause())
+	if s.phase.Load() != cut && !ending {
+		return
 	}
+	if !mayWait {
+		s.detach()
+		return
+	}
+	s.said = true
+	s.conn.Close(s.Cause())
+}
+
+// detach has handle called again where it may wait.
+func (s *Session) detach() {
+	s.detached = true
+	s.out.Detach()
+}
+
+// sent notes what became of messages.
+func (s *Session) sent(chunk []Message, updates uint64, done bool, err error) {
+	if err != nil {
+		s.Abort(err)
+	}
+	if err != nil || !done {
+		updates = 0
+	}
+	s.box.done(chunk, updates)
 }

@@ -16,22 +16,23 @@ import (
 // not say.
 const DefaultMaxPendingBytes = 1 << 20
 
-var (
-	// ErrTooSlow ends a session whose client lets too much wait.
-	ErrTooSlow = errors.New("session: client too slow")
-
-	// ErrInternal ends a session whose actor panicked.
-	ErrInternal = errors.New("session: actor panicked")
-)
+// ErrInternal ends a session whose actor panicked.
+var ErrInternal = errors.New("session: actor panicked")
 
 // A Conn is the way to the client. The session's actor alone calls it, one
-// call at a time.
+// call at a time. Slices of messages are the session's again when a call
+// returns. After an error the session calls only Close. There may be no
+// messages: that is how Flush lets the Conn send what it has.
 type Conn interface {
-	// Send writes each message, in order, and returns when the system has
-	// taken them. It may block, but not for ever on a client that takes
-	// nothing. The slice is the session's again when it returns. After an
-	// error the session calls only Close. There may be no messages: that is
-	// how Flush lets the Conn send what it has.
+	// TrySend writes each message, in order, as far as the system takes them
+	// at once, and does not block. Where done is false and err nil the Conn
+	// has kept what is left, and the next call is Send. Only a session with a
+	// Pool calls it.
+	TrySend(messages []Message) (done bool, err error)
+
+	// Send writes what TrySend has left, and then each message, in order, and
+	// returns when the system has taken them. It may block, but not for ever
+	// on a client that takes nothing.
 	Send(messages []Message) error
 
 	// Close tells the client why the session ends, where the connection
@@ -42,10 +43,15 @@ type Conn interface {
 
 // Options are the settings of a [Session]. The zero value is ready to use.
 type Options struct {
-	// MaxPendingBytes is how much may wait of what cannot be conflated: a
-	// client of topics is then too slow, and what a client asks for waits
-	// from half of it on. 0 means DefaultMaxPendingBytes.
+	// MaxPendingBytes is how much may wait of what cannot be conflated: of
+	// messages of topics, which are dropped past it, and what a client asks
+	// for waits from half of it on. 0 means DefaultMaxPendingBytes.
 	MaxPendingBytes int
+
+	// Pool runs the session, together with others. Where it is nil the
+	// session has a goroutine of its own while something waits for its
+	// client, and the Conn may block at any time.
+	Pool *actor.Pool
 
 	// Versions has updates of keys carry their version.
 	Versions bool
@@ -66,7 +72,7 @@ type Options struct {
 type Stats struct {
 	Delivered uint64 // updates sent
 	Conflated uint64 // updates that gave way to a newer one of their key
-	Dropped   uint64 // updates that came too late, or while it ended
+	Dropped   uint64 // messages of topics that were too many, and what was left at the end
 }
 
 // The phases of a session. They only ever go up.
@@ -89,14 +95,16 @@ type Session struct {
 	box        outbox
 	drained    chan struct{} // gets a token when less waits, or all ended
 	phase      atomic.Int32
-	ending     atomic.Bool   // Close or Abort was called: the Conn is to be closed
-	offered    atomic.Uint64 // updates that came
-	delivered  atomic.Uint64 // updates that were sent
+	ending     atomic.Bool // Close or Abort was called: the Conn is to be closed
 
 	mu    sync.Mutex
 	cause error // of the end; the first counts
 
-	said bool // Close was called on conn; the actor's own
+	// The actor's own.
+	said     bool   // Close was called on conn
+	detached bool   // the next call of handle may wait
+	left     bool   // conn has kept something
+	rest     uint64 // how many updates that is
 
 	// Guarded by box.mu.
 	lagTimer *time.Timer
@@ -123,6 +131,7 @@ func New(ks *keyspace.Keyspace, conn Conn, o Options) *Session {
 	}
 	s.out.Init(s.handle, actor.Options[signal]{
 		Capacity: 4,
+		Pool:     o.Pool,
 		OnPanic: func(p actor.Panic[signal]) {
 			if o.OnPanic != nil {
 				o.OnPanic(p.Value, p.Stack)
@@ -160,8 +169,7 @@ func (s *Session) Abort(cause error) {
 func (s *Session) Flush() {
 	s.box.mu.Lock()
 	s.box.flush = true
-	wake := !s.box.awake
-	s.box.awake = true
+	wake := s.box.wakeLocked()
 	s.box.mu.Unlock()
 	if wake {
 		s.wakeActor()
@@ -223,7 +231,6 @@ func (s *Session) End(ctx context.Context) (Stats, error) {
 func (s *Session) stats() Stats {
 	s.box.mu.Lock()
 	defer s.box.mu.Unlock()
-	stats := Stats{Delivered: s.delivered.Load(), Conflated: s.box.merged}
-	stats.Dropped = s.offered.Load() - stats.Delivered - stats.Conflated
-	return stats
+	b := &s.box
+	return Stats{Delivered: b.delivered, Conflated: b.merged, Dropped: b.offered - b.delivered - b.merged}
 }

@@ -53,6 +53,8 @@ func (c *fakeConn) Send(messages []session.Message) error {
 	return nil
 }
 
+func (c *fakeConn) TrySend([]session.Message) (bool, error) { panic("not in a pool") }
+
 func (c *fakeConn) Close(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -202,34 +204,57 @@ func TestChunksAreBounded(t *testing.T) {
 	})
 }
 
-// What is published cannot be conflated, so there is an end to what may wait.
-func TestTooMuchOfATopicEndsTheSessionAndNobodyWaits(t *testing.T) {
+// What is published cannot be conflated, so past a limit it is dropped. Before
+// the next message of a topic the client is told how many it has missed.
+func TestTooMuchOfATopicIsDroppedAndTold(t *testing.T) {
 	conn := &fakeConn{gate: make(chan struct{})}
 	inBubble(t, session.Options{MaxPendingBytes: 1000}, conn, func(t *testing.T, f fixture) {
+		var want []string
+		told := func(topic, value string) {
+			want = append(want, fmt.Sprintf(`{"topic":%q,"value":%s}`, topic, value))
+		}
 		f.subscribeTopic(t, "t")
+		f.subscribeTopic(t, "u")
+		f.subscribe(t, "k")
 		start := time.Now()
 		f.publish(t, "t", "1000") // it is in hand, and stays there
-		for i := range 199 {      // 25 bytes or so each
-			f.publish(t, "t", fmt.Sprint(1001+i))
+		told("t", "1000")
+		for i := 1001; i < 1200; i++ { // 26 bytes each
+			f.publish(t, "t", fmt.Sprint(i))
 		}
+		for i := 1001; i < 1001+1000/26; i++ {
+			told("t", fmt.Sprint(i))
+		}
+		f.publish(t, "u", "1")
+		f.publish(t, "u", "2")
+		f.set(t, "k", "1") // keys are none of its business
+		synctest.Wait()
+		want = append(want, `{"key":"k","value":1}`)
 		if !time.Now().Equal(start) {
 			t.Error("a publisher waited for a client")
 		}
-		if !f.Ended() || !errors.Is(f.Cause(), session.ErrTooSlow) {
-			t.Fatalf("ended %v with %v, want ErrTooSlow", f.Ended(), f.Cause())
-		}
-		if err := f.Reply([]byte("r")); !errors.Is(err, session.ErrTooSlow) {
-			t.Errorf("Reply: %v, want ErrTooSlow", err)
-		}
 		close(conn.gate)
 		synctest.Wait()
-		conn.wantClosed(t, session.ErrTooSlow)
-		if n := len(conn.got); n != 1 {
-			t.Errorf("%d updates were sent, want the one that was in hand", n)
+		conn.want(t, want...)
+		f.publish(t, "t", "2000")
+		want = append(want, fmt.Sprintf(`{"topic":"t","missed":%d}`, 199-1000/26))
+		told("t", "2000")
+		f.publish(t, "t", "2001")
+		told("t", "2001")
+		if err := f.Unsubscribe(t.Context(), session.Names{Topics: []string{"u"}}); err != nil {
+			t.Fatal(err)
 		}
+		f.subscribeTopic(t, "u") // anew, and it has missed nothing since
+		f.publish(t, "u", "3")
+		told("u", "3")
+		conn.want(t, want...)
+		if f.Ended() {
+			t.Errorf("ended with %v", f.Cause())
+		}
+		f.Close(errDone)
 		stats, err := f.End(t.Context())
-		if err != nil || stats.Delivered != uint64(len(conn.got)) || stats.Delivered+stats.Dropped != 200 {
-			t.Errorf("stats %+v, %v; want all 200 updates in them", stats, err)
+		if err != nil || stats.Dropped != uint64(199-1000/26+2) || stats.Delivered != 1+1000/26+1+3 {
+			t.Errorf("stats %+v, %v", stats, err)
 		}
 	})
 }

@@ -141,7 +141,7 @@ func (a *subscribing) mark(m keyspace.Mark) {
 	}
 	m.Reset = a.reset
 	if text := a.answer(m); text != nil {
-		a.session.queue(item{message: Message{Text: text}, asked: true})
+		a.session.answer(text)
 	}
 }
 
@@ -191,7 +191,13 @@ func (s *Session) Unsubscribe(ctx context.Context, names Names) error {
 		}
 	}
 	forget(s.keys, names.Keys, func(key string) error { return s.keyspace.Unsubscribe(ctx, key, s) })
-	forget(s.topics, names.Topics, func(topic string) error { return s.keyspace.UnsubscribeTopic(ctx, topic, s) })
+	forget(s.topics, names.Topics, func(topic string) error {
+		err := s.keyspace.UnsubscribeTopic(ctx, topic, s)
+		s.box.mu.Lock()
+		defer s.box.mu.Unlock()
+		_ = s.box.takeMissedLocked(topic) // of that it is not to hear any more either
+		return err
+	})
 	forget(s.patterns, names.Patterns, func(pattern string) error { return s.keyspace.UnsubscribePattern(pattern, s) })
 	return errors.Join(errs...)
 }
@@ -215,7 +221,7 @@ func (s *Session) Get(ctx context.Context, key string, answer func(keyspace.Entr
 	}
 	reply := func(e keyspace.Entry) {
 		if text := answer(e); text != nil {
-			s.queue(item{message: Message{Text: text}, asked: true})
+			s.answer(text)
 		}
 	}
 	if s.told(key) {

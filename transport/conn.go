@@ -3,7 +3,6 @@ package transport
 import (
 	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -11,6 +10,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -53,40 +53,86 @@ const (
 // nothing is not waited for.
 type conn struct {
 	net.Conn
-	early   []byte           // what net/http had read before the hijack; the reader's own
+	early   []byte           // read from the connection and not yet by the reader, whose own it is
+	ahead   *ahead           // has early; nil where that is what net/http had read
+	flood   bool             // the last read took all that it had room for: more waits
 	message atomic.Int32     // a message state: the reader's, but at the end the session reads too
 	session *session.Session // set before the first read or write
 	linger  atomic.Bool      // the client is sending what is too big
 	closing atomic.Bool      // the session is closing the WebSocket
 	echoing atomic.Bool      // the library is, for the client did or broke the rules
 	written atomic.Uint64    // bytes
+	reader  *bufio.Reader    // the library's, over this
+	raw     syscall.RawConn  // to write without waiting; nil where the connection has no such thing
 	reading atomic.Int64     // since when a read waits, in nanoseconds from 1970; 0 while none does
+
+	controls atomic.Bool // ping or pong has something: a look at it is cheaper than at mu
 
 	mu         sync.Mutex
 	ping, pong []byte // frames that go out with the session's next write
 	closeSent  bool   // the time to read is then the close frame's
 
-	writing sync.Mutex // held for whole frames
+	kept *frames // what tryMessages has left; the session's actor's own
+
+	writing sync.Mutex // held for whole frames, but where torn is set
+	torn    bool       // a frame is written in part: what comes next is its rest
 	done    error      // why nothing more is written
 }
 
-// Read returns first what net/http had read already.
+// Read returns first what has been read already.
 func (c *conn) Read(p []byte) (int, error) {
 	if len(c.early) > 0 {
-		n := copy(p, c.early)
-		if c.early = c.early[n:]; len(c.early) == 0 {
-			c.early = nil
-		}
-		return n, nil
+		return c.readEarly(p), nil
 	}
 	if c.message.CompareAndSwap(inMessage, timedMessage) {
 		// Only here, when a message does not come at once, for a deadline
 		// for each would cost more than most messages.
 		c.limitRead(time.Now().Add(messageTimeout))
 	}
+	c.session.Uncork() // there is no request left to wait for with the answers
 	c.reading.Store(time.Now().UnixNano())
 	defer c.reading.Store(0)
+	if !c.flood || c.raw == nil {
+		n, err := c.Conn.Read(p)
+		c.flood = n == len(p)
+		return n, err
+	}
+	c.flood = false
+	if n, ok := c.readAhead(p); ok {
+		return n, nil
+	}
 	return c.Conn.Read(p)
+}
+
+// readAhead is for a client that sends much at once, for the reader's own buffer
+// is small, and would take a system call for every few messages. It reports
+// false where nothing is there yet: nobody waits with so large a buffer in hand.
+func (c *conn) readAhead(p []byte) (n int, ok bool) {
+	c.ahead = aheads.Get().(*ahead)
+	n = c.ahead.tryRead(c.raw)
+	if n <= 0 { // also at the end, and after an error: the next read says which
+		aheads.Put(c.ahead)
+		c.ahead = nil
+		return 0, false
+	}
+	c.flood = n > len(p)
+	c.early = c.ahead.bytes[:n]
+	return c.readEarly(p), true
+}
+
+// empty reports whether nothing of what was read is left for the reader.
+func (c *conn) empty() bool { return len(c.early) == 0 && c.reader != nil && c.reader.Buffered() == 0 }
+
+func (c *conn) readEarly(p []byte) int {
+	n := copy(p, c.early)
+	if c.early = c.early[n:]; len(c.early) == 0 {
+		c.early = nil
+		if c.ahead != nil {
+			aheads.Put(c.ahead)
+			c.ahead = nil
+		}
+	}
+	return n
 }
 
 // silent reports whether the reader waits for the client, and has for a while:
@@ -163,6 +209,7 @@ func (c *conn) queueControl(frame *[]byte, p []byte) {
 	c.mu.Lock()
 	first := c.ping == nil && c.pong == nil
 	*frame = append((*frame)[:0], p...)
+	c.controls.Store(true)
 	c.mu.Unlock()
 	if first { // else it was asked for, and has not come to pass
 		c.session.Flush()
@@ -171,8 +218,12 @@ func (c *conn) queueControl(frame *[]byte, p []byte) {
 
 // takeControl appends the control frames that wait.
 func (c *conn) takeControl(frames []byte) []byte {
+	if !c.controls.Load() {
+		return frames
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.controls.Store(false)
 	frames = append(append(frames, c.pong...), c.ping...)
 	c.ping, c.pong = nil, nil
 	return frames
@@ -192,6 +243,9 @@ func (c *conn) writeClose(p []byte) error {
 	}
 	c.writing.Lock()
 	defer c.writing.Unlock()
+	if c.torn && c.done == nil {
+		c.done = errStalled
+	}
 	if err := c.writeLocked(p); err != nil {
 		return err
 	}
@@ -206,28 +260,48 @@ func (c *conn) writeClose(p []byte) error {
 	return c.SetReadDeadline(time.Now().Add(wait))
 }
 
-// frameBuffers hold frames for one write. One that a long message made longer
-// than this is not kept.
-var frameBuffers = sync.Pool{New: func() any { return new([]byte) }}
-
-const maxKeptBuffer = 64 << 10
-
-// writeMessages writes each message as one text frame, and the control frames
-// that wait, all with one write.
+// writeMessages writes what tryMessages has left, then each message as one
+// text frame, and the control frames that wait, all with one write.
 func (c *conn) writeMessages(messages []session.Message) error {
-	buffer := frameBuffers.Get().(*[]byte)
-	frames := c.takeControl((*buffer)[:0])
-	for _, m := range messages {
-		frames = appendTextFrame(frames, m.Text)
+	f := c.kept
+	if c.kept = nil; f == nil {
+		f = newFrames()
 	}
+	defer f.free()
+	f.bytes = c.takeControl(f.bytes)
+	f.add(messages)
 	c.writing.Lock()
-	err := c.writeLocked(frames)
-	c.writing.Unlock()
-	if cap(frames) <= maxKeptBuffer {
-		*buffer = frames
-		frameBuffers.Put(buffer)
+	defer c.writing.Unlock()
+	c.torn = false
+	return c.writeLocked(f.bytes[f.taken:])
+}
+
+// tryMessages is writeMessages for who must not wait: it does what can be done
+// at once, keeps the rest, and reports whether there is none.
+func (c *conn) tryMessages(messages []session.Message) (done bool, err error) {
+	f := newFrames()
+	f.bytes = c.takeControl(f.bytes)
+	f.add(messages)
+	if !c.writing.TryLock() {
+		c.kept = f
+		return false, nil
 	}
-	return err
+	defer c.writing.Unlock()
+	if c.done != nil {
+		f.free()
+		return true, c.done
+	}
+	n, err := f.tryWrite(c.raw)
+	c.written.Add(uint64(n))
+	if err != nil {
+		c.done = err
+	} else if f.taken < len(f.bytes) {
+		c.torn = f.taken > 0
+		c.kept = f
+		return false, nil
+	}
+	f.free()
+	return true, err
 }
 
 // writeLocked writes p, for as long as the client takes a byte now and then.
@@ -252,6 +326,9 @@ func (c *conn) writeLocked(p []byte) error {
 			c.done = err
 		}
 	}
+	if c.raw != nil && c.done == nil {
+		c.done = c.SetWriteDeadline(time.Time{}) // one that is over would fail tryMessages
+	}
 	return c.done
 }
 
@@ -269,21 +346,6 @@ func (c *conn) busy() bool {
 		return false
 	}
 	return true
-}
-
-// appendTextFrame appends a whole, unmasked text message (RFC 6455, section
-// 5.2).
-func appendTextFrame(dst, payload []byte) []byte {
-	const finText = 0x81
-	switch n := len(payload); {
-	case n <= 125:
-		dst = append(dst, finText, byte(n))
-	case n <= 0xffff:
-		dst = binary.BigEndian.AppendUint16(append(dst, finText, 126), uint16(n))
-	default:
-		dst = binary.BigEndian.AppendUint64(append(dst, finText, 127), uint64(n))
-	}
-	return append(dst, payload...)
 }
 
 // An upgrader is the ResponseWriter that the library accepts a WebSocket on.
@@ -312,7 +374,7 @@ func (u *upgrader) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	u.conn = &conn{Conn: netConn}
+	u.conn = &conn{Conn: netConn, raw: rawConn(netConn)}
 	if n := buffers.Reader.Buffered(); n > 0 {
 		early, err := buffers.Reader.Peek(n)
 		if err != nil {
@@ -320,8 +382,6 @@ func (u *upgrader) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		}
 		u.conn.early = append(u.conn.early, early...)
 	}
-	return u.conn, bufio.NewReadWriter(
-		bufio.NewReaderSize(u.conn, 512),
-		bufio.NewWriterSize(u.conn, maxControlFrame),
-	), nil
+	u.conn.reader = bufio.NewReaderSize(u.conn, 512)
+	return u.conn, bufio.NewReadWriter(u.conn.reader, bufio.NewWriterSize(u.conn, maxControlFrame)), nil
 }

@@ -167,6 +167,11 @@ func appendID(text []byte, revision uint64) []byte {
 	return append(strconv.AppendUint(text, revision, 10), '\n')
 }
 
+// TrySend is not called: a stream's session has no pool.
+func (e *stream) TrySend([]session.Message) (done bool, err error) {
+	return true, errors.ErrUnsupported
+}
+
 // Send is the session's. From the mark on ids go up, and never back: who has
 // got what is up to one has also got what is up to an earlier one.
 func (e *stream) Send(messages []session.Message) error {
@@ -175,7 +180,7 @@ func (e *stream) Send(messages []session.Message) error {
 		text = append(text, ":\n\n"...)
 	}
 	for _, m := range messages {
-		if !m.Update {
+		if m.Answer {
 			text = append(text, m.Text...)
 			e.synced, e.revision = true, e.marked
 			continue

@@ -1,10 +1,19 @@
 package transport
 
-import "net/http"
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/coder/websocket"
+
+	"rtdb/session"
+)
 
 // For the fuzz tests.
 
-// ParsedRequest is what parseRequest made of a message.
+// ParsedRequest is what request.parse made of a message.
 type ParsedRequest struct {
 	ID, Value          []byte
 	Action, Key, Topic string
@@ -12,7 +21,8 @@ type ParsedRequest struct {
 }
 
 func ParseRequest(data []byte, maxValueBytes int) ParsedRequest {
-	r, err := parseRequest(data, maxValueBytes)
+	var r request
+	err := r.parse(data, maxValueBytes)
 	if err == nil {
 		err = r.check()
 	}
@@ -78,3 +88,44 @@ const (
 	StallTimeout = stallTimeout
 	CloseTimeout = closeTimeout
 )
+
+// For the benchmarks.
+
+// ServeLibrary answers a WebSocket's handshake as /ws does, but leaves all
+// that is written, and its buffers, to the library.
+func (s *Server) ServeLibrary(w http.ResponseWriter, r *http.Request) {
+	ws, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return
+	}
+	ws.SetReadLimit(-1)
+	c := &client{conn: &conn{}, ws: ws}
+	c.guest = s.newGuest(socketRoute, r.RemoteAddr, libraryConn{ws}, session.Options{})
+	c.conn.session = c.session
+	for err == nil {
+		var message io.Reader
+		if _, message, err = ws.Reader(context.Background()); err == nil {
+			err = c.readOne(message)
+			c.session.Uncork() // our own conn is not there to do it
+		}
+	}
+	c.session.Close(err)
+	_, _ = c.session.End(s.lifetime)
+}
+
+// A libraryConn is a session's way to its client by the library alone.
+type libraryConn struct{ ws *websocket.Conn }
+
+func (c libraryConn) Send(messages []session.Message) error {
+	for _, m := range messages {
+		if err := c.ws.Write(context.Background(), websocket.MessageText, m.Text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TrySend is not called: the session has no pool.
+func (c libraryConn) TrySend([]session.Message) (bool, error) { return true, errors.ErrUnsupported }
+
+func (c libraryConn) Close(error) { _ = c.ws.CloseNow() }

@@ -12,7 +12,6 @@ import (
 	"github.com/coder/websocket"
 
 	"rtdb/keyspace"
-	"rtdb/session"
 )
 
 // The codes of errors, as clients are told them.
@@ -144,7 +143,7 @@ func endingOf(cause error) ending {
 		return ending{websocket.StatusMessageTooBig, "message too big", false}
 	case errors.Is(cause, errRestart):
 		return ending{websocket.StatusServiceRestart, "server is shutting down: reconnect", false}
-	case errors.Is(cause, session.ErrTooSlow), errors.Is(cause, errStalled):
+	case errors.Is(cause, errStalled):
 		return ending{4008, "too slow", false}
 	case errors.Is(cause, errNotAllowed):
 		return ending{websocket.StatusProtocolError, "protocol error", false}

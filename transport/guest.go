@@ -17,8 +17,8 @@ type guest struct {
 	route   string
 	id      string
 	remote  string
-	log     zerolog.Logger
 	opened  time.Time
+	named   func(*zerolog.Event) *zerolog.Event // adds what names the session
 	session *session.Session
 }
 
@@ -31,14 +31,19 @@ func (s *Server) newGuest(route, remote string, conn session.Conn, o session.Opt
 		remote: remote,
 		opened: time.Now(),
 	}
-	log := s.log.With().Str("session", g.id).Str("remote", remote).Str("route", route).Logger()
-	g.log = log
+	id := g.id
+	// A logger with these fields would be half a kilobyte for each.
+	named := func(e *zerolog.Event) *zerolog.Event {
+		return e.Str("session", id).Str("remote", remote).Str("route", route)
+	}
+	g.named = named
+	log := &s.log
 	o.OnLag = func(l session.Lag) {
-		log.Warn().Int("pending_keys", l.PendingKeys).Int64("pending_bytes", l.PendingBytes).
+		named(log.Warn()).Int("pending_keys", l.PendingKeys).Int64("pending_bytes", l.PendingBytes).
 			Float64("lag_ms", milliseconds(l.Behind)).Msg("session lagging")
 	}
 	o.OnPanic = func(value any, stack []byte) {
-		log.Error().Str("error", fmt.Sprint(value)).Bytes("stack", stack).Msg("actor panicked")
+		named(log.Error()).Str("error", fmt.Sprint(value)).Bytes("stack", stack).Msg("actor panicked")
 	}
 	g.session = session.New(s.keyspace, conn, o)
 	return g
@@ -46,13 +51,13 @@ func (s *Server) newGuest(route, remote string, conn session.Conn, o session.Opt
 
 func (g *guest) of() string { return g.route }
 
-func (g *guest) logOpened() { g.log.Info().Msg("session opened") }
+func (g *guest) logOpened() { g.named(g.server.log.Info()).Msg("session opened") }
 
 // logClosed writes the last line of a session. err is what went wrong with the
 // end.
 func (g *guest) logClosed(stats session.Stats, err error, received, bytes uint64) {
 	end := endingOf(g.session.Cause())
-	g.log.Info().Err(err).
+	g.named(g.server.log.Info()).Err(err).
 		Str("reason", end.reason).Int("code", int(end.code)).
 		Float64("duration_ms", milliseconds(time.Since(g.opened))).
 		Uint64("received", received).Uint64("delivered", stats.Delivered).

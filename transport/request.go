@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"rtdb/keyspace"
@@ -27,13 +28,17 @@ type request struct {
 	fault     error // that is none of a field: an unknown name
 }
 
-// parseRequest reads a message. It reads on after what is wrong with one
+// requests are pooled, for one is too large for the stack of a reader, which
+// every idle client has.
+var requests = sync.Pool{New: func() any { return new(request) }}
+
+// parse reads a message into an empty request. It reads on after what is wrong with one
 // field, for the reply to carry the id; only where the text is no JSON object
 // does it stop, and returns the error with what it had read by then.
-func parseRequest(data []byte, maxValueBytes int) (r request, err error) {
+func (r *request) parse(data []byte, maxValueBytes int) error {
 	inValue := false
 	s := scanner{data: data}
-	err = s.document(func(name string) error {
+	err := s.document(func(name string) error {
 		inValue = name == "value"
 		v, err := s.value()
 		if err != nil {
@@ -74,11 +79,11 @@ func parseRequest(data []byte, maxValueBytes int) (r request, err error) {
 	})
 	switch {
 	case err != nil && inValue:
-		return r, refuse(codeInvalidValue, "the value is not valid JSON: %v", err)
+		return refuse(codeInvalidValue, "the value is not valid JSON: %v", err)
 	case err != nil:
-		return r, refuse(codeInvalidRequest, "the message is not a JSON object: %v", err)
+		return refuse(codeInvalidRequest, "the message is not a JSON object: %v", err)
 	}
-	return r, nil
+	return nil
 }
 
 // check returns the first thing that is wrong with a request whatever its

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"rtdb/actor"
 	"rtdb/keyspace"
 )
 
@@ -34,7 +35,16 @@ const (
 type Options struct {
 	Logger        zerolog.Logger
 	MaxValueBytes int // the longest value, in bytes as it is kept; 0 means DefaultMaxValueBytes
+
+	// FlushInterval is the shortest time between two writes to a WebSocket
+	// that updates alone cause, and so the longest that one is held back on
+	// purpose; one that follows none is not. 0 holds none back.
+	FlushInterval time.Duration
 }
+
+// DefaultFlushInterval costs busy clients a fraction of the system calls, and
+// nobody who only looks can tell.
+const DefaultFlushInterval = 2 * time.Millisecond
 
 // A Server serves a keyspace over HTTP and WebSocket.
 type Server struct {
@@ -43,6 +53,7 @@ type Server struct {
 	maxValue   int
 	maxMessage int
 	http       http.Server
+	pump       actor.Pool // writes to the WebSockets
 	unused     unusedConns
 	mux        *http.ServeMux
 	endpoints  []*endpoint
@@ -71,6 +82,7 @@ func NewServer(ks *keyspace.Keyspace, o Options) *Server {
 		maxValue:   o.MaxValueBytes,
 		maxMessage: o.MaxValueBytes + messageOverhead,
 		guests:     make(map[visitor]struct{}),
+		pump:       actor.Pool{Interval: o.FlushInterval},
 	}
 	s.addRoutes()
 	s.lifetime, s.end = context.WithCancel(context.Background())

@@ -63,9 +63,13 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) error {
 	}
 	ws.SetReadLimit(-1) // readMessage has the limit, and answers first
 	c := &client{conn: up.conn, ws: ws}
-	c.guest = s.newGuest(socketRoute, r.RemoteAddr, c, session.Options{
+	o := session.Options{
 		Versions: strings.EqualFold(ws.Subprotocol(), versionedProtocol), // as the library matches it
-	})
+	}
+	if c.conn.raw != nil {
+		o.Pool = &s.pump
+	}
+	c.guest = s.newGuest(socketRoute, r.RemoteAddr, c, o)
 	c.conn.session = c.session
 	go c.serve()
 	return nil
@@ -145,6 +149,9 @@ func (c *client) read() error {
 		if err := c.readOne(message); err != nil {
 			return err
 		}
+		if c.conn.empty() { // as conn.Read would, but from deep within the library
+			c.session.Uncork()
+		}
 	}
 }
 
@@ -180,6 +187,7 @@ func (c *client) readOne(message io.Reader) error {
 		return nil // only its close frame is waited for
 	}
 	c.received++
+	c.session.Cork() // until conn.Read
 	if reply := c.handle(c.server.lifetime, data); reply != nil {
 		// An error says that the session has ended; the next read, that
 		// the connection has.
@@ -215,6 +223,11 @@ func readError(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", errNotAllowed, err)
+}
+
+// TrySend is the session's.
+func (c *client) TrySend(messages []session.Message) (done bool, err error) {
+	return c.conn.tryMessages(messages)
 }
 
 // Send is the session's.

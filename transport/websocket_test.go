@@ -3,6 +3,7 @@ package transport_test
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -293,49 +294,133 @@ func TestHandshakesThatAreRefused(t *testing.T) {
 	}
 }
 
-// A client that does not read is closed as too slow, and nobody else notices.
+// A client that reads nothing is closed after 10 s, and nobody else notices.
 func TestAClientThatDoesNotReadIsClosed(t *testing.T) {
-	w := newWire(t, transport.Options{})
-	slow, screen := w.dial(t), w.dial(t)
-	for _, p := range []*peer{slow, screen} {
+	if testing.Short() {
+		t.Skip("takes 10 s")
+	}
+	t.Parallel()
+	w := newWire(t, transport.Options{FlushInterval: transport.DefaultFlushInterval})
+	stalled := w.dial(t)
+	screens := make([]*peer, 20)
+	for i := range screens {
+		screens[i] = w.dial(t)
+	}
+	for _, p := range append(screens, stalled) {
 		p.ask(`{"action":"subscribe","topic":"t","id":1}`, `{"id":1,"ok":true,"revision":0}`)
+		p.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0}`)
 	}
 	value := strings.Repeat("x", 60_000)
+	start := time.Now()
 	var slowest time.Duration
 	writes := 0
 	for len(w.log.lines(t, "session closed")) == 0 {
-		start := time.Now()
+		began := time.Now()
+		if _, err := w.keyspace.Set(t.Context(), "k", []byte(quote(value))); err != nil {
+			t.Fatal(err)
+		}
+		w.settle()
 		if err := w.keyspace.Publish(t.Context(), "t", []byte(quote(value))); err != nil {
 			t.Fatal(err)
 		}
-		slowest = max(slowest, time.Since(start))
-		screen.want(`{"topic":"t","value":"` + value + `"}`)
-		if writes++; writes > 100_000 {
+		slowest = max(slowest, time.Since(began))
+		for _, p := range screens {
+			p.want(`{"key":"k","value":"`+value+`"}`, `{"topic":"t","value":"`+value+`"}`)
+		}
+		writes++
+		if time.Since(start) > patience {
 			t.Fatal("a client that reads nothing is still there")
 		}
 	}
-	e := w.log.await(t, "session closed", 1)[0]
-	if e["code"] != 4008.0 || e["reason"] != "too slow" || e["dropped"].(float64) < 1 {
-		t.Errorf("logged %v, want code 4008", e)
+	if took := time.Since(start); took < transport.StallTimeout {
+		t.Errorf("closed after %v, want no less than %v", took, transport.StallTimeout)
 	}
-	screen.ask(`{"action":"ping","id":2}`, `{"id":2,"ok":true,"action":"pong"}`)
-	t.Logf("closed after %d writes of 60 kB; the slowest write took %v", writes, slowest)
+	e := w.log.await(t, "session closed", 1)[0]
+	count := func(name string) int { return int(e[name].(float64)) }
+	const unheard = 2 * 5 // written between its subscriptions' end and the log's line
+	if e["code"] != 4008.0 || e["reason"] != "too slow" || count("dropped") == 0 || count("conflated") == 0 ||
+		count("delivered")+count("conflated")+count("dropped") < 2*writes-unheard {
+		t.Errorf("logged %v after %d writes, want code 4008 and all but %d of them", e, 2*writes, unheard)
+	}
+	lag := w.log.await(t, "session lagging", 1)[0]
+	if n := int(lag["pending_bytes"].(float64)); n > 1<<20+3*len(value) {
+		t.Errorf("%d bytes waited, want 1 MiB of the topic and one value of the key at most", n)
+	}
+	for _, p := range screens {
+		p.ask(`{"action":"ping","id":2}`, `{"id":2,"ok":true,"action":"pong"}`)
+	}
+	t.Logf("%d writes of 60 kB to each of %d in %v; the slowest took %v", 2*writes, len(screens), time.Since(start), slowest)
 }
 
-// One that is too slow, and reads on in the end, is told why.
-func TestATooSlowClientIsTold(t *testing.T) {
+// One that reads too slowly for a topic is told how much it has missed.
+func TestASlowClientIsToldWhatItMissed(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	slow := w.dial(t)
 	slow.ask(`{"action":"subscribe","topic":"t","id":1}`, `{"id":1,"ok":true,"revision":0}`)
-	value := []byte(quote(strings.Repeat("x", 60_000)))
-	for range 400 { // more than the kernel and the session hold
-		if err := w.keyspace.Publish(t.Context(), "t", value); err != nil {
+	const all = 400 // more than the kernel and the session hold
+	padding := strings.Repeat("x", 60_000)
+	publish := func(n int) {
+		t.Helper()
+		if err := w.keyspace.Publish(t.Context(), "t", fmt.Appendf(nil, `{"n":%d,"x":"%s"}`, n, padding)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	slow.wantClose(4008)
-	if e := w.log.await(t, "session closed", 1)[0]; e["code"] != 4008.0 {
-		t.Errorf("logged %v, want code 4008", e)
+	published := 0
+	for published < all {
+		publish(published)
+		published++
+	}
+	received := make(chan string)
+	go func() {
+		defer close(received)
+		for {
+			_, m, err := slow.ReadMessage()
+			if err != nil {
+				return // closed by the test, below
+			}
+			received <- string(m)
+		}
+	}()
+	next, missed := 0, 0
+	more := time.NewTicker(10 * time.Millisecond)
+	defer more.Stop()
+	for late := time.After(patience); next < all; {
+		select {
+		case <-late:
+			t.Fatalf("after %v the client is at message %d of %d", patience, next, published)
+		case <-more.C: // until there is room for one, before which it hears of the gap
+			publish(published)
+			published++
+		case text := <-received:
+			var m struct {
+				Missed int
+				Value  struct{ N int }
+			}
+			if err := json.Unmarshal([]byte(text), &m); err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case m.Missed > 0:
+				missed += m.Missed
+				next += m.Missed
+			case m.Value.N != next:
+				t.Fatalf("message %d came, want %d or to hear of a gap", m.Value.N, next)
+			default:
+				next++
+			}
+		}
+	}
+	if missed == 0 || missed >= next {
+		t.Errorf("missed %d of %d", missed, next)
+	}
+	if err := slow.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(1000, "")); err != nil {
+		t.Fatal(err)
+	}
+	for range received { // what is still on its way
+	}
+	e := w.log.await(t, "session closed", 1)[0]
+	if all := int(e["delivered"].(float64) + e["dropped"].(float64)); e["code"] != 1000.0 || all != published {
+		t.Errorf("logged %v, want all %d", e, published)
 	}
 }
 

@@ -1,0 +1,173 @@
+package transport_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A child is a server in a process of its own.
+type child struct {
+	process *exec.Cmd
+	stdin   io.WriteCloser
+	stdout  *bufio.Reader
+	address string
+	end     os.Signal // what ends it, where the end of its input does not
+}
+
+// startChild starts one of servers. It ends with the benchmark.
+func startChild(b *testing.B, name string) *child {
+	b.Helper()
+	c := &child{process: exec.Command(os.Args[0])}
+	c.process.Env = append(os.Environ(), serverVariable+"="+name)
+	c.start(b)
+	line, err := c.stdout.ReadString('\n')
+	if err != nil {
+		b.Fatalf("the server %s: %v", name, err)
+	}
+	c.address = strings.TrimSpace(line)
+	return c
+}
+
+// startRedis returns nil where there is no Redis.
+func startRedis(b *testing.B) *child {
+	b.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		b.Log("there is no redis-server to compare with")
+		return nil
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	address := l.Addr().(*net.TCPAddr)
+	if err := l.Close(); err != nil {
+		b.Fatal(err)
+	}
+	c := &child{
+		process: exec.Command(path, "--bind", "127.0.0.1", "--port", strconv.Itoa(address.Port),
+			"--save", "", "--appendonly", "no", "--daemonize", "no", "--dir", b.TempDir()),
+		address: address.String(),
+		end:     syscall.SIGTERM,
+	}
+	c.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	c.start(b)
+	for {
+		line, err := c.stdout.ReadString('\n')
+		if err != nil {
+			b.Fatalf("redis-server: %v", err)
+		}
+		if strings.Contains(line, "Ready to accept connections") {
+			return c
+		}
+	}
+}
+
+func (c *child) start(b *testing.B) {
+	b.Helper()
+	var err error
+	if c.stdin, err = c.process.StdinPipe(); err != nil {
+		b.Fatal(err)
+	}
+	out, err := c.process.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	c.stdout = bufio.NewReader(out)
+	c.process.Stderr = os.Stderr
+	if err := c.process.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		_ = c.stdin.Close() // ours end by that
+		if c.end != nil {
+			_ = c.process.Process.Signal(c.end)
+		}
+		killer := time.AfterFunc(patience, func() { _ = c.process.Process.Kill() })
+		_, _ = io.Copy(io.Discard, c.stdout)
+		if err := c.process.Wait(); err != nil {
+			b.Errorf("%s: %v", c.process, err)
+		}
+		killer.Stop()
+	})
+}
+
+// ask has the server obey a command.
+func (c *child) ask(b *testing.B, command string) (answer float64) {
+	b.Helper()
+	if _, err := fmt.Fprintln(c.stdin, command); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := fmt.Fscanln(c.stdout, &answer); err != nil {
+		b.Fatal(err)
+	}
+	return answer
+}
+
+// cpu is the time that all threads of the process took, in the system too. It
+// goes by ticks of 10 ms.
+func (c *child) cpu(b *testing.B) time.Duration {
+	b.Helper()
+	text := c.proc(b, "stat")
+	// The name of the program, in parentheses, may have anything in it. What
+	// follows it begins with the third field; utime and stime are the 14th
+	// and the 15th (proc_pid_stat(5)).
+	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
+	ticks := 0
+	for _, f := range fields[14-3 : 16-3] {
+		n, err := strconv.Atoi(string(f))
+		if err != nil {
+			b.Fatal(err)
+		}
+		ticks += n
+	}
+	const tick = 10 * time.Millisecond // USER_HZ is 100 wherever Go runs
+	return time.Duration(ticks) * tick
+}
+
+// resident is how many bytes of memory the process has.
+func (c *child) resident(b *testing.B) int {
+	b.Helper()
+	for line := range strings.Lines(string(c.proc(b, "status"))) {
+		var kB int
+		if n, _ := fmt.Sscanf(line, "VmRSS: %d kB", &kB); n == 1 {
+			return kB << 10
+		}
+	}
+	b.Fatal("no VmRSS")
+	return 0
+}
+
+func (c *child) proc(b *testing.B, file string) []byte {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", c.process.Process.Pid, file))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return text
+}
+
+// rest waits until the server has nothing to do, for what clients leave behind
+// is not to be measured with what comes next.
+func (c *child) rest(b *testing.B) {
+	b.Helper()
+	const still = 60 * time.Millisecond
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		before := c.cpu(b)
+		time.Sleep(still)
+		if c.cpu(b) == before {
+			return
+		}
+	}
+	b.Fatal("the server does not come to rest")
+}

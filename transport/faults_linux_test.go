@@ -1,0 +1,274 @@
+package transport_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"rtdb/transport"
+)
+
+// The role of a client that reads until it is told to end. It is one of the
+// servers for the process's sake: what it listens on nobody calls.
+func init() { servers["reader"] = serveReader }
+
+const readerTarget = "RTDB_READER_TARGET"
+
+func serveReader(net.Listener) error {
+	c, _, err := websocket.DefaultDialer.Dial(os.Getenv(readerTarget), nil)
+	if err != nil {
+		return err
+	}
+	if err := c.WriteMessage(websocket.TextMessage, []byte(`{"action":"subscribe","pattern":"#"}`)); err != nil {
+		return err
+	}
+	if err := c.WriteMessage(websocket.TextMessage, []byte(`{"action":"set","key":"ready","value":1}`)); err != nil {
+		return err
+	}
+	for {
+		if _, _, err := c.ReadMessage(); err != nil {
+			return err
+		}
+	}
+}
+
+// A client's process that is stopped is one that takes nothing: it is closed
+// 10 s after the kernel's room for it is full, and the others go on.
+func TestAStoppedProcessIsClosed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 10 s")
+	}
+	t.Parallel()
+	w := newWire(t, transport.Options{FlushInterval: transport.DefaultFlushInterval})
+	screen := w.dial(t)
+	screen.ask(`{"action":"subscribe","keys":["k","ready"],"id":1}`, `{"id":1,"ok":true,"revision":0}`)
+	client := exec.Command(os.Args[0])
+	client.Env = append(os.Environ(), serverVariable+"=reader", readerTarget+"=ws://"+w.addr+"/ws")
+	client.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if _, err := client.StdinPipe(); err != nil { // at whose end it ends
+		t.Fatal(err)
+	}
+	if err := client.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = client.Process.Kill()
+		_ = client.Wait()
+	}()
+	screen.want(`{"key":"ready","value":1}`)
+	if err := client.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	value := quote(strings.Repeat("x", 60_000))
+	start := time.Now()
+	for len(w.log.lines(t, "session closed")) == 0 {
+		if time.Since(start) > patience {
+			t.Fatal("it is still there")
+		}
+		if _, err := w.keyspace.Set(t.Context(), "k", []byte(value)); err != nil {
+			t.Fatal(err)
+		}
+		screen.want(`{"key":"k","value":` + value + `}`)
+	}
+	e := w.log.lines(t, "session closed")[0]
+	if took := time.Since(start); e["code"] != 4008.0 || took < transport.StallTimeout {
+		t.Errorf("logged %v after %v, want 4008 after %v", e, took, transport.StallTimeout)
+	}
+}
+
+// slowReader takes step bytes every pause, and no more than it is given.
+type slowReader struct {
+	net.Conn
+	step  int
+	pause time.Duration
+}
+
+func (r slowReader) Read(p []byte) (int, error) {
+	time.Sleep(r.pause)
+	return r.Conn.Read(p[:min(len(p), r.step)])
+}
+
+// A client on a slow link stays, gets the newest of each key, and ends at the
+// current state. What it gets is not old: the system keeps little for it.
+func TestAClientOnASlowLinkGetsTheNewest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	t.Parallel()
+	w := newWire(t, transport.Options{FlushInterval: transport.DefaultFlushInterval})
+	dialer := websocket.Dialer{NetDial: func(network, address string) (net.Conn, error) {
+		c, err := net.Dial(network, address)
+		if err != nil {
+			return nil, err
+		}
+		_ = c.(*net.TCPConn).SetReadBuffer(16 << 10)
+		return slowReader{c, 8 << 10, 20 * time.Millisecond}, nil // 400 KB/s
+	}}
+	c, _, err := dialer.Dial("ws://"+w.addr+"/ws", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow := &peer{c, t}
+	defer func() { _ = c.Close() }()
+	slow.ask(`{"action":"subscribe","pattern":"#","id":1}`, `{"id":1,"ok":true,"revision":0}`)
+
+	const keys, padding = 20, 1000
+	start := time.Now()
+	written := make(chan int64, 1)
+	go func() {
+		n := int64(0)
+		for time.Since(start) < 3*time.Second {
+			n++
+			value := fmt.Appendf(nil, `{"n":%d,"at":%d,"x":"%s"}`, n, time.Since(start), strings.Repeat("x", padding))
+			if _, err := w.keyspace.Set(t.Context(), fmt.Sprint("k", n%keys), value); err != nil {
+				t.Error(err)
+				break
+			}
+			if n%4 == 0 { // some 5 MB a second
+				time.Sleep(time.Millisecond)
+			}
+		}
+		written <- n
+	}()
+	last := make(map[string]int64)
+	got, total := 0, int64(-1)
+	var oldest time.Duration
+	current := func() bool {
+		for i := range int64(keys) {
+			if n := total - i; last[fmt.Sprint("k", n%keys)] != n {
+				return false
+			}
+		}
+		return true
+	}
+	for total < 0 || !current() {
+		var m struct {
+			Key   string
+			Value struct{ N, At int64 }
+		}
+		if err := json.Unmarshal([]byte(slow.receive()), &m); err != nil {
+			t.Fatal(err)
+		}
+		if m.Value.N <= last[m.Key] {
+			t.Fatalf("%s goes from %d to %d", m.Key, last[m.Key], m.Value.N)
+		}
+		last[m.Key] = m.Value.N
+		got++
+		oldest = max(oldest, time.Since(start)-time.Duration(m.Value.At))
+		select {
+		case total = <-written:
+		default:
+		}
+	}
+	if int64(got) > total*3/4 {
+		t.Errorf("%d of %d updates came: the client was not slow", got, total)
+	}
+	if len(w.log.lines(t, "session closed")) != 0 {
+		t.Error("the client was closed")
+	}
+	t.Logf("%d of %d updates came, the oldest after %v", got, total, oldest)
+}
+
+// What a client leaves behind in the middle of a frame is nothing.
+func TestAClientThatClosesInTheMiddleOfAFrame(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	other := w.dial(t)
+	other.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0}`)
+	frame := append([]byte{0x81, 0x80 | 40, 0, 0, 0, 0}, `{"action":"set","key":"k","value":"whole"}`...)
+	for cut := 1; cut < len(frame)-2; cut += 5 {
+		c := handshake(t, w.addr)
+		if _, err := c.Write(frame[:cut]); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.log.await(t, "session closed", (len(frame)-3+4)/5)
+	w.want(t, "GET", "/data/k", "", http.StatusNotFound, "not_found")
+	other.ask(`{"action":"ping","id":2}`, `{"id":2,"ok":true,"action":"pong"}`)
+}
+
+// handshake opens a WebSocket, and leaves its frames to the caller.
+func handshake(t testing.TB, address string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.WriteString(c, "GET /ws HTTP/1.1\r\nHost: "+address+"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("handshake: %v %v", answer, err)
+	}
+	return c
+}
+
+// Many clients that come within a second and leave at once take everything with
+// them: goroutines, descriptors, and what the keys know of them.
+func TestManyClientsLeaveAtOnce(t *testing.T) {
+	w := newWire(t, transport.Options{FlushInterval: transport.DefaultFlushInterval})
+	many := 2000
+	if testing.Short() {
+		many = 200
+	}
+	open := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	goroutines, files := runtime.NumGoroutine(), open()
+	subscribe := append([]byte{0x81, 0x80 | 36, 0, 0, 0, 0}, `{"action":"subscribe","pattern":"#"}`...)
+	clients := make([]net.Conn, many)
+	for i := range clients {
+		clients[i] = handshake(t, w.addr)
+		if _, err := clients[i].Write(subscribe); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var writing atomic.Bool
+	writing.Store(true)
+	done := make(chan error, 1)
+	go func() { // they leave while they are being written to
+		var err error
+		for n := 0; writing.Load() && err == nil; n++ {
+			_, err = w.keyspace.Set(t.Context(), "k", fmt.Append(nil, n))
+		}
+		done <- err
+	}()
+	for _, c := range clients {
+		_ = c.(*net.TCPConn).SetLinger(0) // no farewell: a reset
+		_ = c.Close()
+	}
+	w.log.await(t, "session closed", many)
+	writing.Store(false)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	var g, f int
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if g, f = runtime.NumGoroutine(), open(); g <= goroutines && f <= files {
+			return
+		}
+	}
+	t.Errorf("%d goroutines and %d descriptors, before the %d clients %d and %d", g, f, many, goroutines, files)
+}

@@ -1,0 +1,56 @@
+package transport_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+)
+
+// The memory of the process for each WebSocket that has one subscription and
+// nothing to do: as the system counts it, with what the collector has not got
+// to yet, and then after a collection.
+func BenchmarkIdleConnection(b *testing.B) {
+	n, wait := 10_000, 3*time.Second
+	if testing.Short() {
+		n, wait = 500, 100*time.Millisecond
+	}
+	for b.Loop() {
+		server := startChild(b, "rtdb")
+		server.rest(b)
+		before := server.resident(b)
+		sockets := make([]*socket, n)
+		const dialers = 4
+		var dialing sync.WaitGroup
+		for first := range dialers {
+			dialing.Go(func() {
+				for i := first; i < n; i += dialers {
+					s, err := dialSocket(server.address)
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					sockets[i] = s
+					if err := (webSocketSpeaker{}).listen(s, 1); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		}
+		dialing.Wait()
+		if !b.Failed() {
+			time.Sleep(wait)
+			b.ReportMetric(float64(server.resident(b)-before)/float64(n), "B/conn")
+			server.ask(b, "collect")
+			b.ReportMetric(float64(server.resident(b)-before)/float64(n), "B/conn-collected")
+		}
+		for _, s := range sockets {
+			if s != nil {
+				if err := s.close(); err != nil {
+					b.Error(err)
+				}
+			}
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+}

@@ -1,0 +1,227 @@
+package transport_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// A load is the clients of one server: publishers, and subscribers who all hear
+// each write. It shares the machine with the server, so it is one loop over
+// epoll(7) that counts bytes and looks at none: the less it takes, the more is left
+// for the server.
+type load struct {
+	poller      *poller
+	timer       *socket // nil where there is none
+	buffer      [64 << 10]byte
+	subscribers []*subscriber
+	publishers  []*publisher
+	turn        int // the publisher who writes next
+	unit        int // bytes of an update
+
+	latency func(time.Duration) // where set, told of each update but a few
+
+	sent  int
+	least int   // updates that all subscribers have
+	at    []int // at[n%len(at)] subscribers have n updates
+}
+
+type subscriber struct {
+	*socket
+	bytes int
+}
+
+// A publisher has its requests, of one length, one after the other.
+type publisher struct {
+	*socket
+	requests []byte
+	unit     int
+	next     int // where the next one begins
+}
+
+// A shape is how many of what a load has, and how fast they are.
+type shape struct {
+	keys, subscribers, publishers int
+
+	window int // writes that the slowest subscriber may be behind
+	rate   int // writes a second, evenly; 0 is as fast as the window allows
+}
+
+// mostWindow is how many requests a publisher can have written ahead.
+const mostWindow = 512
+
+func newLoad(address string, say speaker, s shape) (l *load, err error) {
+	l = &load{unit: len(say.update(0)), at: make([]int, mostWindow+1)}
+	if l.poller, err = newPoller(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.close())
+		}
+	}()
+	for range s.subscribers {
+		k, err := dialSocket(address)
+		if err != nil {
+			return l, err
+		}
+		l.subscribers = append(l.subscribers, &subscriber{socket: k})
+		if err := say.listen(k, s.keys); err != nil {
+			return l, err
+		}
+		if err := l.poller.add(k, len(l.subscribers)-1); err != nil {
+			return l, err
+		}
+	}
+	l.at[0] = len(l.subscribers)
+	for i := range s.publishers {
+		k, err := dialSocket(address)
+		if err != nil {
+			return l, err
+		}
+		p := &publisher{socket: k, unit: len(say.write(0))}
+		for n := 0; len(p.requests) < mostWindow*p.unit; n++ {
+			p.requests = append(p.requests, say.write((i+n*s.publishers)%s.keys)...)
+		}
+		l.publishers = append(l.publishers, p)
+		if err := say.publish(k); err != nil {
+			return l, err
+		}
+	}
+	return l, nil
+}
+
+func (l *load) close() (err error) {
+	for _, s := range l.subscribers {
+		err = errors.Join(err, s.close())
+	}
+	for _, p := range l.publishers {
+		err = errors.Join(err, p.close())
+	}
+	return errors.Join(err, l.poller.close())
+}
+
+// run writes for a time, and returns when all have heard it all.
+func (l *load) run(d time.Duration, s shape) (writes int, err error) {
+	if s.rate > 0 {
+		if err := l.startTimer(time.Second / time.Duration(s.rate)); err != nil {
+			return 0, err
+		}
+		defer func() { err = errors.Join(err, l.timer.close()) }()
+	}
+	before, due := l.sent, l.sent
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		upTo := l.least + s.window
+		if s.rate > 0 {
+			upTo = min(upTo, due)
+		}
+		if err := l.publish(upTo - l.sent); err != nil {
+			return 0, err
+		}
+		ticks, err := l.hear()
+		if err != nil {
+			return 0, err
+		}
+		due += ticks
+	}
+	for l.least < l.sent {
+		if _, err := l.hear(); err != nil {
+			return 0, err
+		}
+	}
+	for i, s := range l.subscribers {
+		if s.bytes != l.sent*l.unit {
+			return 0, fmt.Errorf("subscriber %d heard %d bytes, and %d writes of %d are sent", i, s.bytes, l.sent, l.unit)
+		}
+	}
+	return l.sent - before, nil
+}
+
+// publish writes n requests, the publishers in turn.
+func (l *load) publish(n int) error {
+	l.sent += max(n, 0)
+	for n > 0 {
+		share := (n + len(l.publishers) - 1) / len(l.publishers)
+		p := l.publishers[l.turn%len(l.publishers)]
+		l.turn++
+		size := min(share*p.unit, len(p.requests)-p.next)
+		if l.latency != nil {
+			stamp(p.requests[p.next:p.next+size], p.unit)
+		}
+		if err := p.send(p.requests[p.next : p.next+size]); err != nil {
+			return err
+		}
+		p.next = (p.next + size) % len(p.requests)
+		n -= size / p.unit
+	}
+	return nil
+}
+
+// hear waits until there is something to read, or the timer has gone off, and
+// returns how often it has.
+func (l *load) hear() (ticks int, err error) {
+	events, err := l.poller.wait()
+	if err != nil {
+		return 0, fmt.Errorf("%w: %d writes are sent, %d have come to all", err, l.sent, l.least)
+	}
+	for _, e := range events {
+		if e.Fd == timerNumber {
+			if _, err := l.timer.read(l.buffer[:8]); err != nil {
+				return ticks, err
+			}
+			ticks += int(binary.NativeEndian.Uint64(l.buffer[:]))
+			continue
+		}
+		if err := l.read(l.subscribers[e.Fd]); err != nil {
+			return ticks, err
+		}
+	}
+	for l.least < l.sent && l.at[l.least%len(l.at)] == 0 {
+		l.least++
+	}
+	return ticks, nil
+}
+
+func (l *load) read(s *subscriber) error {
+	n, err := s.read(l.buffer[:])
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return fmt.Errorf("the server has closed a connection")
+	}
+	if l.latency != nil {
+		l.readStamps(l.buffer[:n], s.bytes%l.unit)
+	}
+	before := s.bytes / l.unit
+	s.bytes += n
+	after := s.bytes / l.unit
+	if after > l.sent {
+		return fmt.Errorf("a subscriber has heard %d updates, and %d writes are sent", after, l.sent)
+	}
+	l.at[before%len(l.at)]--
+	l.at[after%len(l.at)]++
+	return nil
+}
+
+const timerNumber = -1 // the poller's
+
+// startTimer sets a timer that goes off at each interval (timerfd_create(2)),
+// for epoll counts in milliseconds.
+func (l *load) startTimer(interval time.Duration) error {
+	const monotonic = 1
+	fd, _, errno := syscall.Syscall(syscall.SYS_TIMERFD_CREATE, monotonic, syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
+	if errno != 0 {
+		return errno
+	}
+	l.timer = &socket{fd: int(fd)}
+	each := syscall.NsecToTimespec(interval.Nanoseconds())
+	spec := [2]syscall.Timespec{each, each}
+	if _, _, errno := syscall.Syscall6(syscall.SYS_TIMERFD_SETTIME, fd, 0, uintptr(unsafe.Pointer(&spec)), 0, 0, 0); errno != 0 {
+		return errors.Join(errno, l.timer.close())
+	}
+	return l.poller.add(l.timer, timerNumber)
+}

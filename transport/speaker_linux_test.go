@@ -1,0 +1,118 @@
+package transport_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"strings"
+)
+
+// A speaker knows what a client of some kind of server says and hears. All
+// updates are of one length, and so are all requests to write.
+type speaker interface {
+	listen(s *socket, keys int) error // to so many keys, from key 0 on
+	publish(s *socket) error          // makes ready to write, without replies
+	write(key int) []byte             // a request, with a value of 64 bytes
+	update(key int) []byte            // what is heard of it
+}
+
+// sampleValue is a value of 64 bytes, quotes included.
+var sampleValue = []byte(`"` + strings.Repeat("x", 62) + `"`)
+
+func keyName(i int) string { return fmt.Sprintf("k%04d", i) }
+
+func keyNames(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = keyName(i)
+	}
+	return names
+}
+
+// webSocketSpeaker speaks as PROTOCOL.md has it.
+type webSocketSpeaker struct{}
+
+func (webSocketSpeaker) listen(s *socket, keys int) error {
+	if err := s.shakeHands("/ws"); err != nil {
+		return err
+	}
+	request := `{"id":1,"action":"subscribe","keys":["` + strings.Join(keyNames(keys), `","`) + `"]}`
+	if err := s.send(clientFrame([]byte(request))); err != nil {
+		return err
+	}
+	reply, err := s.receiveFrame()
+	if err == nil && !bytes.HasPrefix(reply, []byte(`{"id":1,"ok":true,`)) {
+		err = fmt.Errorf("the reply to subscribe is %s", reply)
+	}
+	return err
+}
+
+func (webSocketSpeaker) publish(s *socket) error { return s.shakeHands("/ws") }
+
+func (webSocketSpeaker) write(key int) []byte {
+	return clientFrame(fmt.Appendf(nil, `{"action":"set","key":%q,"value":%s}`, keyName(key), sampleValue))
+}
+
+func (webSocketSpeaker) update(key int) []byte {
+	return serverFrame(fmt.Appendf(nil, `{"key":%q,"value":%s}`, keyName(key), sampleValue))
+}
+
+// bareSpeaker speaks to the bare server, which has no subscriptions.
+type bareSpeaker struct{ webSocketSpeaker }
+
+func (bareSpeaker) listen(s *socket, _ int) error { return s.shakeHands("/listen") }
+func (bareSpeaker) publish(s *socket) error       { return s.shakeHands("/publish") }
+
+// redisSpeaker speaks RESP to Redis: a key is a channel.
+type redisSpeaker struct{}
+
+func (redisSpeaker) listen(s *socket, keys int) error {
+	if err := s.send(redisCommand(append([]string{"SUBSCRIBE"}, keyNames(keys)...)...)); err != nil {
+		return err
+	}
+	answer := 0
+	for i, name := range keyNames(keys) {
+		answer += len(fmt.Sprintf("*3\r\n$9\r\nsubscribe\r\n$%d\r\n%s\r\n:%d\r\n", len(name), name, i+1))
+	}
+	_, err := s.receive(answer)
+	return err
+}
+
+func (redisSpeaker) publish(s *socket) error {
+	return s.send(redisCommand("CLIENT", "REPLY", "OFF"))
+}
+
+func (redisSpeaker) write(key int) []byte {
+	return redisCommand("PUBLISH", keyName(key), string(sampleValue))
+}
+
+func (redisSpeaker) update(key int) []byte {
+	return redisCommand("message", keyName(key), string(sampleValue))
+}
+
+func redisCommand(words ...string) []byte {
+	text := fmt.Appendf(nil, "*%d\r\n", len(words))
+	for _, w := range words {
+		text = fmt.Appendf(text, "$%d\r\n%s\r\n", len(w), w)
+	}
+	return text
+}
+
+// serverFrame is a text message of a server's (RFC 6455, section 5.2).
+func serverFrame(payload []byte) []byte {
+	header := []byte{0x81}
+	if n := len(payload); n <= 125 {
+		header = append(header, byte(n))
+	} else {
+		header = binary.BigEndian.AppendUint16(append(header, 126), uint16(n))
+	}
+	return append(header, payload...)
+}
+
+// clientFrame is masked by zeros, so that it is the same each time.
+func clientFrame(payload []byte) []byte {
+	f := serverFrame(payload)
+	header := len(f) - len(payload)
+	f[1] |= 0x80
+	return append(append(append([]byte(nil), f[:header]...), 0, 0, 0, 0), payload...)
+}
