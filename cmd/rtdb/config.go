@@ -19,6 +19,7 @@ type commandLine struct {
 
 	Serve   struct{}      `cmd:"" default:"1" help:"Serve over HTTP and WebSocket: what rtdb does without a command."`
 	Health  healthCommand `cmd:"" help:"Ask a server whether it is alive: exit 0 if it is, else 1."`
+	Bench   benchCommand  `cmd:"" help:"Load a server and say what the machine can take: exit 0 if nothing was lost, else 1."`
 	Version struct{}      `cmd:"" help:"Print the version."`
 }
 
@@ -29,6 +30,7 @@ type config struct {
 	LogLevel      string        `default:"info" enum:"trace,debug,info,warn,error" env:"LOG_LEVEL" help:"Lowest level to log: trace, debug, info, warn or error."`
 	LogFormat     string        `default:"auto" enum:"auto,json,console" env:"LOG_FORMAT" help:"json, console, or auto: console on a terminal, else json."`
 	MaxValueBytes int           `default:"65536" env:"MAX_VALUE_BYTES" help:"Longest value, in bytes."`
+	FlushInterval time.Duration `default:"2ms" env:"FLUSH_INTERVAL" help:"Shortest time between two writes of updates to a WebSocket, and so the longest that one is held back. 0 holds none back."`
 	ShutdownGrace time.Duration `default:"15s" env:"SHUTDOWN_GRACE" help:"Longest time that a shutdown may take."`
 }
 
@@ -42,6 +44,8 @@ func (c *config) Validate() error {
 		return fmt.Errorf("--host ($HOST): expected a name or an address but got %q", c.Host)
 	case c.MaxValueBytes < 1 || c.MaxValueBytes > longest:
 		return fmt.Errorf("--max-value-bytes ($MAX_VALUE_BYTES): expected 1 to %d but got %d", longest, c.MaxValueBytes)
+	case c.FlushInterval < 0 || c.FlushInterval > time.Second:
+		return fmt.Errorf("--flush-interval ($FLUSH_INTERVAL): expected 0s to 1s but got %v", c.FlushInterval)
 	case c.ShutdownGrace < 0:
 		return fmt.Errorf("--shutdown-grace ($SHUTDOWN_GRACE): expected no less than 0s but got %v", c.ShutdownGrace)
 	}

@@ -4,6 +4,7 @@
 //
 //	rtdb            serve; see rtdb --help for the settings
 //	rtdb health     ask a server whether it is alive
+//	rtdb bench      load a server, and say what the machine can take
 //	rtdb version    print the version
 //
 // Each setting is a flag, or else an environment variable, or else has a

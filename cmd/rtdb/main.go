@@ -40,6 +40,8 @@ func run(args []string, stdout io.Writer, stderr *os.File) int {
 		return exitOK
 	case "health":
 		err = line.Health.run(line.config)
+	case "bench":
+		err = line.Bench.run(stdout, stderr)
 	default:
 		err = serve(line.config, stderr)
 	}

@@ -40,7 +40,9 @@ func serve(c config, stderr *os.File) error {
 	if err != nil {
 		return err
 	}
-	server := transport.NewServer(ks, transport.Options{Logger: log, MaxValueBytes: c.MaxValueBytes})
+	server := transport.NewServer(ks, transport.Options{
+		Logger: log, MaxValueBytes: c.MaxValueBytes, FlushInterval: c.FlushInterval,
+	})
 	logStarted(log, c, listeners)
 
 	failed := make(chan error, len(listeners))
