@@ -5,12 +5,7 @@ import "sync"
 // An ahead holds what was read ahead of the reader.
 type ahead struct {
 	bytes [16 << 10]byte
-	once  readOnce
 }
 
 // aheads is for all connections: one has an ahead only until it is read.
-var aheads = sync.Pool{New: func() any {
-	a := new(ahead)
-	a.once.init(a)
-	return a
-}}
+var aheads = sync.Pool{New: func() any { return new(ahead) }}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -52,6 +51,14 @@ const (
 // order, refuses data after a close frame, and sees that a client that takes
 // nothing is not waited for.
 type conn struct {
+	// First what each write looks at, in one line of the cache.
+	writing  sync.Mutex // held for whole frames, but where torn is set
+	fd       descriptor
+	done     error         // why nothing more is written
+	written  atomic.Uint64 // bytes
+	controls atomic.Bool   // ping or pong has something: a look at it is cheaper than at mu
+	torn     bool          // a frame is written in part: what comes next is its rest
+
 	net.Conn
 	early   []byte           // read from the connection and not yet by the reader, whose own it is
 	ahead   *ahead           // has early; nil where that is what net/http had read
@@ -61,22 +68,20 @@ type conn struct {
 	linger  atomic.Bool      // the client is sending what is too big
 	closing atomic.Bool      // the session is closing the WebSocket
 	echoing atomic.Bool      // the library is, for the client did or broke the rules
-	written atomic.Uint64    // bytes
 	reader  *bufio.Reader    // the library's, over this
-	raw     syscall.RawConn  // to write without waiting; nil where the connection has no such thing
 	reading atomic.Int64     // since when a read waits, in nanoseconds from 1970; 0 while none does
-
-	controls atomic.Bool // ping or pong has something: a look at it is cheaper than at mu
 
 	mu         sync.Mutex
 	ping, pong []byte // frames that go out with the session's next write
 	closeSent  bool   // the time to read is then the close frame's
 
 	kept *frames // what tryMessages has left; the session's actor's own
+}
 
-	writing sync.Mutex // held for whole frames, but where torn is set
-	torn    bool       // a frame is written in part: what comes next is its rest
-	done    error      // why nothing more is written
+// Close ends the connection, and what waits for the client.
+func (c *conn) Close() error {
+	c.fd.shut()
+	return c.Conn.Close()
 }
 
 // Read returns first what has been read already.
@@ -92,7 +97,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	c.session.Uncork() // there is no request left to wait for with the answers
 	c.reading.Store(time.Now().UnixNano())
 	defer c.reading.Store(0)
-	if !c.flood || c.raw == nil {
+	if !c.flood {
 		n, err := c.Conn.Read(p)
 		c.flood = n == len(p)
 		return n, err
@@ -109,8 +114,8 @@ func (c *conn) Read(p []byte) (int, error) {
 // false where nothing is there yet: nobody waits with so large a buffer in hand.
 func (c *conn) readAhead(p []byte) (n int, ok bool) {
 	c.ahead = aheads.Get().(*ahead)
-	n = c.ahead.tryRead(c.raw)
-	if n <= 0 { // also at the end, and after an error: the next read says which
+	n = c.fd.tryRead(c.ahead.bytes[:])
+	if n <= 0 {
 		aheads.Put(c.ahead)
 		c.ahead = nil
 		return 0, false
@@ -291,17 +296,17 @@ func (c *conn) tryMessages(messages []session.Message) (done bool, err error) {
 		f.free()
 		return true, c.done
 	}
-	n, err := f.tryWrite(c.raw)
-	c.written.Add(uint64(n))
-	if err != nil {
-		c.done = err
-	} else if f.taken < len(f.bytes) {
-		c.torn = f.taken > 0
-		c.kept = f
-		return false, nil
+	if len(f.bytes) > 0 {
+		if f.taken, c.done = c.fd.tryWrite(f.bytes); c.done == nil && f.taken < len(f.bytes) {
+			c.written.Add(uint64(f.taken))
+			c.torn = f.taken > 0
+			c.kept = f
+			return false, nil
+		}
+		c.written.Add(uint64(f.taken))
 	}
 	f.free()
-	return true, err
+	return true, c.done
 }
 
 // writeLocked writes p, for as long as the client takes a byte now and then.
@@ -325,9 +330,6 @@ func (c *conn) writeLocked(p []byte) error {
 		case err != nil && !late:
 			c.done = err
 		}
-	}
-	if c.raw != nil && c.done == nil {
-		c.done = c.SetWriteDeadline(time.Time{}) // one that is over would fail tryMessages
 	}
 	return c.done
 }
@@ -374,7 +376,8 @@ func (u *upgrader) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	u.conn = &conn{Conn: netConn, raw: rawConn(netConn)}
+	u.conn = &conn{Conn: netConn}
+	u.conn.fd.init(netConn)
 	if n := buffers.Reader.Buffered(); n > 0 {
 		early, err := buffers.Reader.Peek(n)
 		if err != nil {

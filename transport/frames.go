@@ -11,17 +11,11 @@ import (
 type frames struct {
 	bytes []byte
 	taken int // of bytes: how many have been written
-
-	once writeOnce
 }
 
 // framesPool is for all connections: one has frames only while it writes. Those
 // that a long message made longer than maxKeptBuffer are not kept.
-var framesPool = sync.Pool{New: func() any {
-	f := new(frames)
-	f.once.init(f)
-	return f
-}}
+var framesPool = sync.Pool{New: func() any { return new(frames) }}
 
 const maxKeptBuffer = 64 << 10
 

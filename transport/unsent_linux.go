@@ -10,10 +10,8 @@ const maxUnsent = 32 << 10
 // limitUnsent has writes taken only while less than maxUnsent has not been sent
 // (TCP_NOTSENT_LOWAT, Linux 3.12). What has been sent and not been acknowledged
 // does not count, so a long way costs no throughput.
-func limitUnsent(c syscall.RawConn) {
+func limitUnsent(fd int) {
 	const notSentLowAt = 25
-	_ = c.Control(func(fd uintptr) {
-		// Where it fails there is more between us and the client, that is all.
-		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, notSentLowAt, maxUnsent)
-	})
+	// Where it fails there is more between us and the client, that is all.
+	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, notSentLowAt, maxUnsent)
 }

@@ -2,7 +2,5 @@
 
 package transport
 
-import "syscall"
-
 // limitUnsent does nothing where the system has no such limit.
-func limitUnsent(syscall.RawConn) {}
+func limitUnsent(int) {}

@@ -66,7 +66,7 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) error {
 	o := session.Options{
 		Versions: strings.EqualFold(ws.Subprotocol(), versionedProtocol), // as the library matches it
 	}
-	if c.conn.raw != nil {
+	if c.conn.fd.usable() {
 		o.Pool = &s.pump
 	}
 	c.guest = s.newGuest(socketRoute, r.RemoteAddr, c, o)
