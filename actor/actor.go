@@ -106,7 +106,7 @@ func (a *Actor[M]) Init(handle func(batch []M), o Options[M]) {
 	}
 	a.handle, a.onPanic, a.capacity = handle, o.OnPanic, int32(o.Capacity)
 	if o.Pool != nil {
-		a.over = &overflow[M]{pool: o.Pool, seat: seat{run: a.turn}}
+		a.over = &overflow[M]{pool: o.Pool, seat: seat{actor: a}}
 	}
 }
 
@@ -159,8 +159,7 @@ func (a *Actor[M]) TryRun(m M) error {
 	}
 	a.queue = append(a.queue, m)
 	a.state = running
-	a.mu.Unlock()
-	a.runOnce()
+	a.runOnceLocked()
 	return nil
 }
 
@@ -263,18 +262,19 @@ func (a *Actor[M]) turn() {
 		return
 	}
 	a.state = running
-	a.mu.Unlock()
-	a.runOnce()
+	a.runOnceLocked()
 }
 
-// runOnce handles the batch that waits, and leaves what comes meanwhile to the
-// pool, or to a goroutine of the actor's own.
-func (a *Actor[M]) runOnce() {
-	var batch []M
-	handled := true
+// runOnceLocked handles the batch that waits, and leaves what comes meanwhile to
+// the pool, or to a goroutine of the actor's own. It unlocks mu.
+func (a *Actor[M]) runOnceLocked() {
+	batch := a.queue
+	a.queue = nil
+	a.admitLocked()
+	a.mu.Unlock()
+
+	handled := false
 	defer a.recovered(&handled, &batch)
-	batch = a.next(nil)
-	handled = false
 	a.handle(batch)
 	handled = true
 	clear(batch)

@@ -43,8 +43,8 @@ type Pool struct {
 
 // A seat is an actor's place in its pool.
 type seat struct {
-	run func()
-	ran uint64 // the last round that it ran in; guarded by the pool's mu
+	actor interface{ turn() } // no func, for that would be one more thing to load from afar
+	ran   uint64              // the last round that it ran in; guarded by the pool's mu
 }
 
 // A line is of actors that wait, the first at head.
@@ -159,7 +159,7 @@ func (p *Pool) work() {
 		for ran = 0; ran < n; {
 			s := turn[ran]
 			ran++
-			s.run()
+			s.actor.turn()
 		}
 		runtime.Gosched() // others first: what they do is more mail for the next
 	}

@@ -77,6 +77,8 @@ type outbox struct {
 	corked bool // answers do not wake it
 	owed   bool // an answer waits that has not
 	wanted bool // somebody waits for room
+
+	room chan struct{} // gets a token when there may be some; nil until somebody has waited
 }
 
 // addLocked puts a message at the end, or in the place of an older update of
@@ -310,15 +312,21 @@ func (b *outbox) behindLocked() bool {
 	return b.updates > behindUpdates || b.told > behindBytes
 }
 
-// throttled reports whether so much waits that what the client asks for must
-// wait: more than limit of what it asked for, and more than of what it is told;
+// throttled returns nil, or where so much waits that what the client asks for must
+// wait what to wait for. That is more than limit of what it asked for, and more than of what it is told;
 // the second lets it have its answers also where updates come as fast as it
 // reads. Or more than limit of updates that stand before an answer, which
-// no newer ones may take the place of: every answer makes more of those. If so
-// the next load says that somebody waits.
-func (b *outbox) throttled(limit int64) bool {
+// no newer ones may take the place of: every answer makes more of those. The
+// next load then says that somebody waits.
+func (b *outbox) throttled(limit int64) (room <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.wanted = b.asked > limit && b.asked > b.told || b.frozen > limit
-	return b.wanted
+	if !b.wanted {
+		return nil
+	}
+	if b.room == nil {
+		b.room = make(chan struct{}, 1)
+	}
+	return b.room
 }

@@ -69,7 +69,7 @@ func (s *Session) queue(m *Message) {
 // one that is not dropped it says how many were.
 func (s *Session) skipLocked(m *Message) (dropped bool) {
 	b := &s.box
-	if b.dropLocked(m, s.maxPending) {
+	if b.dropLocked(m, int64(s.options.MaxPendingBytes)) {
 		return true
 	}
 	topic := m.update.Topic
@@ -105,12 +105,16 @@ func (s *Session) Reply(text []byte) error {
 // waitForRoom waits while the client lets too much wait that it asked for, and
 // returns an error when the session has ended.
 func (s *Session) waitForRoom() error {
-	for s.box.throttled(s.maxPending / 2) {
+	for {
+		room := s.box.throttled(int64(s.options.MaxPendingBytes) / 2)
+		if room == nil {
+			break
+		}
 		if s.phase.Load() != open {
 			return s.Cause()
 		}
 		s.wakeActor() // it may not have been told of what it is to send
-		<-s.drained
+		<-room
 	}
 	if s.phase.Load() != open {
 		return s.Cause()
@@ -120,8 +124,11 @@ func (s *Session) waitForRoom() error {
 
 // wakeReader lets one who waits for room look again.
 func (s *Session) wakeReader() {
+	s.box.mu.Lock()
+	room := s.box.room
+	s.box.mu.Unlock()
 	select {
-	case s.drained <- struct{}{}:
+	case room <- struct{}{}:
 	default:
 	}
 }

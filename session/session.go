@@ -87,15 +87,13 @@ const (
 // Deliver, Flush, Close, Abort, Ended and Cause may be called from any
 // goroutine; the other methods are for one, the client's reader.
 type Session struct {
-	keyspace   *keyspace.Keyspace
-	conn       Conn
-	options    Options
-	maxPending int64
-	out        actor.Actor[signal]
-	box        outbox
-	drained    chan struct{} // gets a token when less waits, or all ended
-	phase      atomic.Int32
-	ending     atomic.Bool // Close or Abort was called: the Conn is to be closed
+	keyspace *keyspace.Keyspace
+	conn     Conn
+	options  Options
+	out      actor.Actor[signal]
+	box      outbox
+	phase    atomic.Int32
+	ending   atomic.Bool // Close or Abort was called: the Conn is to be closed
 
 	mu    sync.Mutex
 	cause error // of the end; the first counts
@@ -112,7 +110,7 @@ type Session struct {
 	reported time.Time
 
 	// The reader's own.
-	keys, topics, patterns map[string]struct{}
+	keys, topics, patterns nameSet
 	wills                  map[willName]Will
 }
 
@@ -123,11 +121,9 @@ func New(ks *keyspace.Keyspace, conn Conn, o Options) *Session {
 		o.MaxPendingBytes = DefaultMaxPendingBytes
 	}
 	s := &Session{
-		keyspace:   ks,
-		conn:       conn,
-		options:    o,
-		maxPending: int64(o.MaxPendingBytes),
-		drained:    make(chan struct{}, 1),
+		keyspace: ks,
+		conn:     conn,
+		options:  o,
 	}
 	s.out.Init(s.handle, actor.Options[signal]{
 		Capacity: 4,
@@ -211,13 +207,13 @@ func (s *Session) giveCause(cause error) {
 func (s *Session) End(ctx context.Context) (Stats, error) {
 	err := s.out.Shutdown(ctx)
 	s.stopLagTimer()
-	for key := range s.keys {
+	for key := range s.keys.all() {
 		err = errors.Join(err, s.keyspace.Unsubscribe(ctx, key, s))
 	}
-	for topic := range s.topics {
+	for topic := range s.topics.all() {
 		err = errors.Join(err, s.keyspace.UnsubscribeTopic(ctx, topic, s))
 	}
-	for pattern := range s.patterns {
+	for pattern := range s.patterns.all() {
 		err = errors.Join(err, s.keyspace.UnsubscribePattern(pattern, s))
 	}
 	err = errors.Join(err, s.carryOut())

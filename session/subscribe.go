@@ -112,11 +112,11 @@ func (a *subscribing) run(ctx context.Context) error {
 
 // one subscribes to one name. It is noted first: where the context ends it may
 // yet be done.
-func (a *subscribing) one(known *map[string]struct{}, fresh *[]string, name string, subscribe func() error) error {
+func (a *subscribing) one(known *nameSet, fresh *[]string, name string, subscribe func() error) error {
 	if err := a.session.waitForRoom(); err != nil {
 		return err
 	}
-	if note(known, name) {
+	if known.add(name) {
 		*fresh = append(*fresh, name)
 	}
 	return subscribe()
@@ -149,8 +149,8 @@ func distinct(names []string) []string {
 	if len(names) < 2 {
 		return names
 	}
-	var seen map[string]struct{}
-	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !note(&seen, name) })
+	var seen nameSet
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !seen.add(name) })
 }
 
 func matchesAny(patterns []string, name string) bool {
@@ -181,35 +181,25 @@ func (n *Names) check() error {
 // these names is queued after it has returned nil.
 func (s *Session) Unsubscribe(ctx context.Context, names Names) error {
 	var errs []error
-	forget := func(known map[string]struct{}, names []string, one func(string) error) {
+	forget := func(known *nameSet, names []string, one func(string) error) {
 		for _, name := range names {
 			err := one(name)
 			if err == nil {
-				delete(known, name)
+				known.remove(name)
 			}
 			errs = append(errs, err)
 		}
 	}
-	forget(s.keys, names.Keys, func(key string) error { return s.keyspace.Unsubscribe(ctx, key, s) })
-	forget(s.topics, names.Topics, func(topic string) error {
+	forget(&s.keys, names.Keys, func(key string) error { return s.keyspace.Unsubscribe(ctx, key, s) })
+	forget(&s.topics, names.Topics, func(topic string) error {
 		err := s.keyspace.UnsubscribeTopic(ctx, topic, s)
 		s.box.mu.Lock()
 		defer s.box.mu.Unlock()
 		_ = s.box.takeMissedLocked(topic) // of that it is not to hear any more either
 		return err
 	})
-	forget(s.patterns, names.Patterns, func(pattern string) error { return s.keyspace.UnsubscribePattern(pattern, s) })
+	forget(&s.patterns, names.Patterns, func(pattern string) error { return s.keyspace.UnsubscribePattern(pattern, s) })
 	return errors.Join(errs...)
-}
-
-// note reports whether the name was not known before.
-func note(names *map[string]struct{}, name string) bool {
-	if *names == nil {
-		*names = make(map[string]struct{}, 1)
-	}
-	before := len(*names)
-	(*names)[name] = struct{}{}
-	return len(*names) > before
 }
 
 // Get replies with what answer makes of what the key holds: an entry whose
@@ -237,14 +227,14 @@ func (s *Session) Get(ctx context.Context, key string, answer func(keyspace.Entr
 
 // told reports whether the client is told of the key's writes.
 func (s *Session) told(key string) bool {
-	if _, ok := s.keys[key]; ok {
+	if s.keys.has(key) {
 		return true
 	}
 	const many = 16
-	if len(s.patterns) > many { // to look would cost more than to ask the key's actor
+	if s.patterns.len() > many { // to look would cost more than to ask the key's actor
 		return true
 	}
-	for pattern := range s.patterns {
+	for pattern := range s.patterns.all() {
 		if keyspace.Matches(pattern, key) {
 			return true
 		}

@@ -39,6 +39,9 @@ const (
 	// writes: a header of 2 bytes and a payload of 125 (RFC 6455, 5.5).
 	maxControlFrame = 2 + 125
 
+	// readBuffer is the reader's. What it is too small for is read ahead.
+	readBuffer = 256
+
 	// stallStep is how exactly stallTimeout is kept: a write that is cut short
 	// says how much was taken, and not when.
 	stallStep = stallTimeout / 5
@@ -354,7 +357,7 @@ func (c *conn) busy() bool {
 // It gives it a conn, and keeps the library's own error pages from the client.
 type upgrader struct {
 	http.ResponseWriter
-	conn   *conn // after the hijack
+	conn   *conn // set up by Hijack
 	status int   // of the library's refusal
 }
 
@@ -376,7 +379,7 @@ func (u *upgrader) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	u.conn = &conn{Conn: netConn}
+	u.conn.Conn = netConn
 	u.conn.fd.init(netConn)
 	if n := buffers.Reader.Buffered(); n > 0 {
 		early, err := buffers.Reader.Peek(n)
@@ -385,6 +388,6 @@ func (u *upgrader) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		}
 		u.conn.early = append(u.conn.early, early...)
 	}
-	u.conn.reader = bufio.NewReaderSize(u.conn, 512)
+	u.conn.reader = bufio.NewReaderSize(u.conn, readBuffer)
 	return u.conn, bufio.NewReadWriter(u.conn.reader, bufio.NewWriterSize(u.conn, maxControlFrame)), nil
 }

@@ -3,7 +3,6 @@
 package transport
 
 import (
-	"errors"
 	"net"
 	"syscall"
 )
@@ -22,16 +21,17 @@ func descriptorOf(c *net.TCPConn) (fd int, ok bool) {
 	return fd, true
 }
 
-// writeOnce is one write(2).
+// writeOnce is one write(2) of what is not empty.
 func writeOnce(fd int, p []byte) (n int, err error) {
 	for {
-		n, err = syscall.Write(fd, p)
-		switch {
-		case err == nil:
+		n, err = write(fd, p)
+		switch err {
+		case nil:
 			return n, nil
-		case errors.Is(err, syscall.EAGAIN):
+		case syscall.EAGAIN:
 			return 0, nil
-		case !errors.Is(err, syscall.EINTR):
+		case syscall.EINTR:
+		default:
 			return 0, err
 		}
 	}

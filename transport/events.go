@@ -77,7 +77,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) error {
 	if err := e.control.SetReadDeadline(time.Time{}); err != nil { // it was the request's
 		return fmt.Errorf("transport: a stream's connection takes no deadline: %w", err)
 	}
-	e.guest = s.newGuest(eventsRoute, r.RemoteAddr, e, session.Options{Revisions: true})
+	e.open(s, eventsRoute, r.RemoteAddr, e, session.Options{Revisions: true})
 	e.serve(ctx, r, names, start)
 	return nil
 }

@@ -99,8 +99,8 @@ func (s *Server) ServeLibrary(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ws.SetReadLimit(-1)
-	c := &client{conn: &conn{}, ws: ws}
-	c.guest = s.newGuest(socketRoute, r.RemoteAddr, libraryConn{ws}, session.Options{})
+	c := &client{ws: ws}
+	c.open(s, socketRoute, r.RemoteAddr, libraryConn{ws}, session.Options{})
 	c.conn.session = c.session
 	for err == nil {
 		var message io.Reader

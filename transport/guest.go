@@ -18,35 +18,35 @@ type guest struct {
 	id      string
 	remote  string
 	opened  time.Time
-	named   func(*zerolog.Event) *zerolog.Event // adds what names the session
 	session *session.Session
 }
 
-// newGuest opens a session whose way to the client is conn.
-func (s *Server) newGuest(route, remote string, conn session.Conn, o session.Options) guest {
-	g := guest{
+// open opens the session, whose way to the client is conn.
+func (g *guest) open(s *Server, route, remote string, conn session.Conn, o session.Options) {
+	*g = guest{
 		server: s,
 		route:  route,
 		id:     fmt.Sprintf("%016x", rand.Uint64()),
 		remote: remote,
 		opened: time.Now(),
 	}
-	id := g.id
-	// A logger with these fields would be half a kilobyte for each.
-	named := func(e *zerolog.Event) *zerolog.Event {
-		return e.Str("session", id).Str("remote", remote).Str("route", route)
-	}
-	g.named = named
-	log := &s.log
-	o.OnLag = func(l session.Lag) {
-		named(log.Warn()).Int("pending_keys", l.PendingKeys).Int64("pending_bytes", l.PendingBytes).
-			Float64("lag_ms", milliseconds(l.Behind)).Msg("session lagging")
-	}
-	o.OnPanic = func(value any, stack []byte) {
-		named(log.Error()).Str("error", fmt.Sprint(value)).Bytes("stack", stack).Msg("actor panicked")
-	}
+	o.OnLag, o.OnPanic = g.logLag, g.logPanic
 	g.session = session.New(s.keyspace, conn, o)
-	return g
+}
+
+// named adds what names the session. A logger with these fields would be half a
+// kilobyte for each.
+func (g *guest) named(e *zerolog.Event) *zerolog.Event {
+	return e.Str("session", g.id).Str("remote", g.remote).Str("route", g.route)
+}
+
+func (g *guest) logLag(l session.Lag) {
+	g.named(g.server.log.Warn()).Int("pending_keys", l.PendingKeys).Int64("pending_bytes", l.PendingBytes).
+		Float64("lag_ms", milliseconds(l.Behind)).Msg("session lagging")
+}
+
+func (g *guest) logPanic(value any, stack []byte) {
+	g.named(g.server.log.Error()).Str("error", fmt.Sprint(value)).Bytes("stack", stack).Msg("actor panicked")
 }
 
 func (g *guest) of() string { return g.route }

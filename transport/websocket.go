@@ -30,8 +30,8 @@ const (
 
 // A client is one WebSocket: its reader, and the way its session takes to it.
 type client struct {
+	conn conn // first, for each write begins there
 	guest
-	conn     *conn
 	ws       *websocket.Conn
 	received uint64 // messages; the reader's own
 
@@ -55,21 +55,22 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) error {
 	if !s.begin(&s.sockets) {
 		return errDraining
 	}
-	up := &upgrader{ResponseWriter: w}
+	c := new(client)
+	up := &upgrader{ResponseWriter: w, conn: &c.conn}
 	ws, err := websocket.Accept(up, r, &websocket.AcceptOptions{Subprotocols: []string{versionedProtocol}})
 	if err != nil {
 		s.sockets.Done()
 		return upgradeRefused(up, err)
 	}
 	ws.SetReadLimit(-1) // readMessage has the limit, and answers first
-	c := &client{conn: up.conn, ws: ws}
+	c.ws = ws
 	o := session.Options{
 		Versions: strings.EqualFold(ws.Subprotocol(), versionedProtocol), // as the library matches it
 	}
 	if c.conn.fd.usable() {
 		o.Pool = &s.pump
 	}
-	c.guest = s.newGuest(socketRoute, r.RemoteAddr, c, o)
+	c.open(s, socketRoute, r.RemoteAddr, c, o)
 	c.conn.session = c.session
 	go c.serve()
 	return nil
