@@ -33,15 +33,20 @@
 // x-bare; two cores of an AMD EPYC; the figures of now are in the README):
 //
 //   - Sessions share a pool of GOMAXPROCS goroutines ([actor.Pool]), each of
-//     which writes without waiting, through the connection's SyscallConn. What
-//     the system does not take at once goes to a goroutine of the session's own.
+//     which writes without waiting. What the system does not take at once goes
+//     to a goroutine of the session's own.
 //     In rounds of 2 ms at least: 1000 keys to 50 sockets go from 2.0 to 0.28 µs
 //     a delivery, 7 to 1.2 times Redis, with the outbox that hands over what waits
 //     without copying it.
 //   - Between turns of eight sessions the pool's goroutines let others run: they
 //     make what the next turns write. 1 key to 1000 sockets, one write in
 //     flight: 1.35 to 1.23 times a bare loop; eight: 0.31 to 0.26.
-//   - A client that fills the reader's 512 bytes is read 16 KiB at a time: 0.28
+//   - Each write is to the descriptor itself, under a lock of conn's, and not by
+//     a RawConn, which has three more structs to load, each with a lock: 1.42 to
+//     1.27 times the bare loop. It is a system call that the scheduler is not
+//     told of, for it watches those, and a session is little to load: 1.32 to
+//     1.22.
+//   - A client that fills the reader's buffer is read 16 KiB at a time: 0.28
 //     to 0.21 µs with 4 such publishers and 50 subscribers.
 //   - Answers do not wait for a round: the reader writes them when it has no more
 //     requests in hand ([session.Session.Uncork]). 50 clients that wait for each
@@ -50,18 +55,25 @@
 //     (TCP_NOTSENT_LOWAT). What a client that takes 85 KB/s got while 3 MB/s were
 //     written was 1.6 s old at most; 2.6 s with 128 KiB; without it 45 s, and its
 //     pong came too late.
-//   - 512 bytes to read and 127 to write, not net/http's 4 KB each, no second
+//   - 256 bytes to read and 127 to write, not net/http's 4 KB each, no second
 //     goroutine, and a reader's stack of 4 KB: requests are pooled, and what a
 //     subscribe calls runs on a goroutine that goes away. 10,000 idle clients:
-//     19.9 to 13.5 KB each, 15.7 to 11.0 KB once the garbage of their handshakes
-//     has been collected. Of that the stack is 4 KB, and what the library and
-//     net keep some 2.5 KB.
+//     19.9 to 13.4 KB each, 15.7 to 10.3 KB once the garbage of their handshakes
+//     has been collected. Of that the stack is 4 KB, what the library and net
+//     keep some 2.5 KB; of the garbage 8 KB are net/http's buffers.
 //
 // Left out: frames that are encoded once, header and all. The header of a
 // frame is 2 to 10 bytes that come from the length alone, and the payload,
 // which is encoded once, is copied in any case into what one write takes.
-// The rest of a lone delivery is the kernel's: 77% of the CPU of 1 key to 1000
-// sockets (perf), of the others the largest, the poller's state, 2%.
+// Nothing came of one goroutine for the pool in place of one for each processor
+// (1.43 to 1.53 times the bare loop), of turns of two or four sessions, or of a
+// pool that waits while a key tells its subscribers (window 8: 1.53 to 1.38
+// times Redis, but 1.18 to 1.28 where one write is in flight).
+//
+// The rest of a lone delivery is the kernel's: 88% of the CPU of 1 key to 1000
+// sockets (perf). With eight writes in flight Redis, which reads all eight
+// before it writes, needs one system call for a subscriber where we need some
+// 1.5: the first in a round have their update before the others are read.
 //
 // # Server-sent events
 //

@@ -248,7 +248,7 @@ func TestTheLog(t *testing.T) {
 		}
 	}
 	want(p.started, map[string]any{
-		"addr": nil, "version": nil, "max_value_bytes": 65536.0, "max_pending_bytes": 1048576.0, "shutdown_grace_ms": 15000.0,
+		"addr": nil, "version": nil, "max_value_bytes": 65536.0, "max_pending_bytes": 1048576.0, "flush_interval_ms": 2.0, "shutdown_grace_ms": 15000.0,
 	})
 	opened, closed := byMessage["session opened"][0], byMessage["session closed"][0]
 	want(opened, map[string]any{"session": nil, "remote": c.LocalAddr().String()})

@@ -116,6 +116,7 @@ func logStarted(log zerolog.Logger, c config, listeners []net.Listener) {
 		Str("version", versionText()).
 		Int("max_value_bytes", c.MaxValueBytes).
 		Int("max_pending_bytes", session.DefaultMaxPendingBytes).
+		Float64("flush_interval_ms", float64(c.FlushInterval.Microseconds())/1000).
 		Float64("shutdown_grace_ms", float64(c.ShutdownGrace.Milliseconds())).
 		Msg("server started")
 }
