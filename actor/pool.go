@@ -44,7 +44,10 @@ type Pool struct {
 // A seat is an actor's place in its pool.
 type seat struct {
 	actor interface{ turn() } // no func, for that would be one more thing to load from afar
-	ran   uint64              // the last round that it ran in; guarded by the pool's mu
+
+	// Guarded by the pool's mu.
+	ran   uint64 // the last round that it ran in
+	waits bool   // it is in a line
 }
 
 // A line is of actors that wait, the first at head.
@@ -79,6 +82,10 @@ func (l *line) take(turn []*seat) int {
 func (p *Pool) schedule(s *seat) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if s.waits { // its mail of before somebody else has handled (TryRun)
+		return
+	}
+	s.waits = true
 	if p.round == 0 {
 		p.beginLocked()
 	}
@@ -173,7 +180,7 @@ func (p *Pool) take(turn *[turnLength]*seat) int {
 	n := p.fresh.take(turn[:])
 	n += p.ready.take(turn[n:])
 	for _, s := range turn[:n] {
-		s.ran = p.round
+		s.ran, s.waits = p.round, false
 	}
 	if n == 0 {
 		p.working--

@@ -19,7 +19,8 @@
 // # Slow clients
 //
 // Up to 256 updates and 64 KiB wait one by one. Of a client that has fallen
-// behind that, an update of a key takes the place of the one that waits, so what
+// behind that, the newest update of each key takes the place of the first that
+// waits, until it has caught up, so what
 // waits is bounded by the keys, and the client ends at the current state. No
 // update goes over an answer that stands before it. Options.OnLag is told of a
 // client that stays behind.

@@ -11,7 +11,7 @@ const lagDelay = 250 * time.Millisecond
 
 // A Lag says how far behind a client is.
 type Lag struct {
-	PendingKeys  int           // keys and topics of which an update waits
+	PendingKeys  int           // keys and topics of which an update waits; of very many about
 	PendingBytes int64         // of updates and replies
 	Behind       time.Duration // since the first that waits was written
 }
@@ -44,18 +44,29 @@ func (s *Session) reportLag() {
 		s.box.mu.Unlock()
 		return
 	}
-	lag := Lag{PendingBytes: s.box.asked + s.box.told, Behind: age}
-	names := make(map[string]struct{})
-	for _, m := range s.box.items[s.box.head:] {
-		if m.update != nil {
-			names[m.update.Key+m.update.Topic] = struct{}{} // a key and a topic of one name are rare
-		}
-	}
-	lag.PendingKeys = len(names)
+	lag := Lag{PendingBytes: s.box.asked + s.box.told, Behind: age, PendingKeys: s.box.namesLocked()}
 	s.reported = time.Now()
 	s.watchLagLocked()
 	s.box.mu.Unlock()
 	s.options.OnLag(lag)
+}
+
+// manyNames is how many updates are looked at one by one, for keys wait meanwhile
+// that have more. What waits of one that is behind is of different keys, most of it.
+const manyNames = 4096
+
+// namesLocked counts the keys and topics of which an update waits.
+func (b *outbox) namesLocked() int {
+	if b.updates > manyNames {
+		return b.updates
+	}
+	names := make(map[string]struct{})
+	for i := b.head; i < len(b.items); i++ {
+		if u := b.items[i].update; u != nil {
+			names[u.Key+u.Topic] = struct{}{} // a key and a topic of one name are rare
+		}
+	}
+	return len(names)
 }
 
 func (s *Session) stopLagTimer() {

@@ -32,8 +32,8 @@ var epoch = time.Now()
 // conflates reports whether the message may give way to a newer one.
 func (m *Message) conflates() bool { return m.update != nil && m.update.Topic == "" }
 
-// A client has fallen behind when more than this waits for it at once. Then of
-// each key only the newest update is kept.
+// A client has fallen behind when more than this waits for it at once. From then
+// on, until nothing waits any more, only the newest update of each key is kept.
 const (
 	behindUpdates = 256
 	behindBytes   = 64 << 10
@@ -60,8 +60,8 @@ type outbox struct {
 	frozen  int64     // bytes, of told those before marked, which do not either
 	marked  uint64    // the number behind the last answer: no update goes before it
 
-	// places are the numbers of the keys' updates from marked on. It is
-	// nil while the client keeps up.
+	// places are the numbers of the keys' updates from marked on, one for
+	// each key. It is nil while the client keeps up.
 	places map[string]uint64
 
 	// missed are the messages of each topic that were dropped since its
@@ -85,7 +85,7 @@ type outbox struct {
 // its key.
 func (b *outbox) addLocked(m *Message) {
 	size := int64(len(m.Text))
-	if m.conflates() && b.behindLocked() && b.mergeLocked(m) {
+	if m.conflates() && (b.places != nil || b.behindLocked()) && b.mergeLocked(m) {
 		return
 	}
 	number := b.appendLocked(m)
@@ -102,11 +102,7 @@ func (b *outbox) addLocked(m *Message) {
 		b.frozen = b.told
 		clear(b.places)
 	}
-	if m.asked {
-		b.asked += size
-	} else {
-		b.told += size
-	}
+	b.countLocked(m, size)
 }
 
 // wakeLocked reports whether the actor must be woken.
@@ -121,27 +117,54 @@ func (b *outbox) wakeLocked() (wake bool) {
 // than the one that comes. And so does its time, which is the client's lag.
 func (b *outbox) mergeLocked(m *Message) bool {
 	if b.places == nil {
-		b.places = make(map[string]uint64)
-		for i := max(b.marked, b.base+uint64(b.head)); i < b.base+uint64(len(b.items)); i++ {
-			if old := &b.items[i-b.base]; old.conflates() {
-				b.places[old.update.Key] = i
-			}
-		}
+		b.placeAllLocked()
 	}
 	number, ok := b.places[m.update.Key]
-	if !ok {
-		return false
+	if ok {
+		b.replaceLocked(&b.items[number-b.base], m)
 	}
-	old := &b.items[number-b.base]
+	return ok
+}
+
+// placeAllLocked begins to conflate: of what waits one by one it keeps the newest
+// of each key, at the place of the first.
+func (b *outbox) placeAllLocked() {
+	b.places = make(map[string]uint64)
+	first := int(max(b.marked, b.base+uint64(b.head)) - b.base)
+	kept := first
+	for i := first; i < len(b.items); i++ {
+		m := &b.items[i]
+		if m.conflates() {
+			if number, ok := b.places[m.update.Key]; ok {
+				b.replaceLocked(&b.items[number-b.base], m)
+				b.updates--
+				b.countLocked(m, -int64(len(m.Text)))
+				continue
+			}
+			b.places[m.update.Key] = b.base + uint64(kept)
+		}
+		b.items[kept] = *m
+		kept++
+	}
+	clear(b.items[kept:])
+	b.items = b.items[:kept]
+}
+
+// replaceLocked puts a newer update in the place of one that waits.
+func (b *outbox) replaceLocked(old, m *Message) {
 	grown := int64(len(m.Text) - len(old.Text))
-	if old.asked {
-		b.asked += grown
-	} else {
-		b.told += grown
-	}
+	b.countLocked(old, grown)
 	old.Text, old.update = m.Text, m.update
 	b.merged++
-	return true
+}
+
+// countLocked adds bytes to those that wait of the message's kind.
+func (b *outbox) countLocked(m *Message, bytes int64) {
+	if m.asked {
+		b.asked += bytes
+	} else {
+		b.told += bytes
+	}
 }
 
 // dropLocked reports whether a message of a topic is one too many, and notes it

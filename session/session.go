@@ -93,7 +93,8 @@ type Session struct {
 	out      actor.Actor[signal]
 	box      outbox
 	phase    atomic.Int32
-	ending   atomic.Bool // Close or Abort was called: the Conn is to be closed
+	closing  sync.WaitGroup // what closes conn after a panic
+	ending   atomic.Bool    // Close or Abort was called: the Conn is to be closed
 
 	mu    sync.Mutex
 	cause error // of the end; the first counts
@@ -133,7 +134,7 @@ func New(ks *keyspace.Keyspace, conn Conn, o Options) *Session {
 				o.OnPanic(p.Value, p.Stack)
 			}
 			s.Abort(ErrInternal)
-			s.conn.Close(s.Cause())
+			s.closing.Go(func() { s.conn.Close(s.Cause()) }) // the pool does not wait
 		},
 	})
 	return s
@@ -206,6 +207,7 @@ func (s *Session) giveCause(cause error) {
 // session may still be subscribed. It may be called again.
 func (s *Session) End(ctx context.Context) (Stats, error) {
 	err := s.out.Shutdown(ctx)
+	s.closing.Wait() // its time is bounded
 	s.stopLagTimer()
 	for key := range s.keys.all() {
 		err = errors.Join(err, s.keyspace.Unsubscribe(ctx, key, s))

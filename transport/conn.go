@@ -35,6 +35,10 @@ const (
 	// closed before that would take the answer away (RFC 9112, section 9.6).
 	lingerTimeout = 5 * time.Second
 
+	// settleTimeout is how long what a client is owed may take that closes. The
+	// library gives its own close frame 5 s, all in all.
+	settleTimeout = 4 * time.Second
+
 	// maxControlFrame is the length of the longest frame that the library
 	// writes: a header of 2 bytes and a payload of 125 (RFC 6455, 5.5).
 	maxControlFrame = 2 + 125
@@ -105,7 +109,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		c.flood = n == len(p)
 		return n, err
 	}
-	c.flood = false
+	c.flood = false // the next one goes by the connection, which knows of deadlines
 	if n, ok := c.readAhead(p); ok {
 		return n, nil
 	}
@@ -123,13 +127,17 @@ func (c *conn) readAhead(p []byte) (n int, ok bool) {
 		c.ahead = nil
 		return 0, false
 	}
-	c.flood = n > len(p)
 	c.early = c.ahead.bytes[:n]
 	return c.readEarly(p), true
 }
 
-// empty reports whether nothing of what was read is left for the reader.
-func (c *conn) empty() bool { return len(c.early) == 0 && c.reader != nil && c.reader.Buffered() == 0 }
+// empty reports whether nothing of what was read is left for the reader. Once the
+// session closes the WebSocket it reads too, and then nobody asks any more.
+func (c *conn) empty() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.closing.Load() && len(c.early) == 0 && c.reader != nil && c.reader.Buffered() == 0
+}
 
 func (c *conn) readEarly(p []byte) int {
 	n := copy(p, c.early)
@@ -209,7 +217,9 @@ func (c *conn) mayEcho() bool {
 }
 
 func (c *conn) mayClose() bool {
+	c.mu.Lock()
 	c.closing.Store(true)
+	c.mu.Unlock()
 	return !c.echoing.Load()
 }
 
@@ -242,7 +252,7 @@ func (c *conn) takeControl(frames []byte) []byte {
 // what the client is still owed.
 func (c *conn) writeClose(p []byte) error {
 	if c.mayEcho() {
-		ctx, cancel := context.WithTimeout(context.Background(), lingerTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
 		_ = c.session.Settle(ctx) // what then still waits has lost its chance
 		cancel()
 	}

@@ -2,6 +2,8 @@ package transport_test
 
 import (
 	"bufio"
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +13,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -18,6 +21,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"rtdb/keyspace"
 	"rtdb/transport"
 )
 
@@ -271,4 +275,89 @@ func TestManyClientsLeaveAtOnce(t *testing.T) {
 		}
 	}
 	t.Errorf("%d goroutines and %d descriptors, before the %d clients %d and %d", g, f, many, goroutines, files)
+}
+
+// flood writes a frame again and again, until the connection is no good or stop
+// is closed.
+func flood(c net.Conn, frame []byte, stop <-chan struct{}) {
+	block := bytes.Repeat(frame, (64<<10)/len(frame))
+	for {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		if _, err := c.Write(block); err != nil {
+			return
+		}
+	}
+}
+
+// A message has its time also where it comes without a pause: here of empty
+// frames, and without an end.
+func TestAMessageThatNeverEnds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 10 s")
+	}
+	t.Parallel()
+	w := newWire(t, transport.Options{})
+	c := handshake(t, w.addr)
+	if _, err := c.Write([]byte{0x01, 0x81, 0, 0, 0, 0, '{'}); err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	late := time.AfterFunc(patience, func() { close(stop) })
+	defer late.Stop()
+	flood(c, []byte{0x00, 0x80, 0, 0, 0, 0}, stop)
+	_ = c.Close()
+	if e := w.log.await(t, "session closed", 1)[0]; e["code"] != 1008.0 {
+		t.Errorf("logged %v, want 1008", e)
+	}
+}
+
+// A client that goes on sending does not hold a shutdown for longer than the
+// time that its close frame has.
+func TestShutdownUnderAFlood(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	c := handshake(t, w.addr)
+	defer c.Close()
+	stop := make(chan struct{})
+	var flooding sync.WaitGroup
+	flooding.Go(func() {
+		request := `{"action":"publish","topic":"t","value":1}`
+		flood(c, append([]byte{0x81, 0x80 | byte(len(request)), 0, 0, 0, 0}, request...), stop)
+	})
+	defer flooding.Wait()
+	defer close(stop)
+	w.log.await(t, "session opened", 1)
+	start := time.Now()
+	if err := w.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(start); took > 4*time.Second {
+		t.Errorf("Shutdown took %v, want about %v", took, transport.CloseTimeout)
+	}
+}
+
+// Sessions that are cut off while a request of theirs waits for the store: the
+// reader and the close are not in each other's way (for the race detector).
+func TestSessionsCutOffInARequest(t *testing.T) {
+	for range 5 {
+		w := newWire(t, transport.Options{})
+		gate := make(chan struct{})
+		w.store.hold(func(keyspace.Write) { <-gate })
+		request := `{"action":"set","key":"k","value":1,"id":1}`
+		for range 40 {
+			c := handshake(t, w.addr)
+			defer c.Close()
+			if _, err := c.Write(append([]byte{0x81, 0x80 | byte(len(request)), 0, 0, 0, 0}, request...)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.log.await(t, "session opened", 40)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		_ = w.Shutdown(ctx) // out of time, on purpose
+		cancel()
+		close(gate)
+	}
 }
