@@ -29,6 +29,15 @@ type Options struct {
 	// start at the clock's microseconds. Shutdown closes it.
 	Store Store
 
+	// MaxKeys is how many keys may have a value. A write that would make one
+	// more returns ErrTooManyKeys. 0 is no limit.
+	MaxKeys int
+
+	// Full says that there is no room for more keys, whatever their number: a
+	// write that would make one returns ErrFull. It is called by the keys'
+	// actors and must return at once. nil: there always is.
+	Full func() bool
+
 	// OnPanic is told of each panic of an actor. Where it is nil nobody is.
 	OnPanic func(Panic)
 }
@@ -51,6 +60,7 @@ type Keyspace struct {
 
 	index      index      // of the keys that have a value
 	patterns   patterns   // of subscribers
+	room       room       // for those
 	tombstones tombstones // of deleted keys
 	expiries   expiries
 	progress   progress // of writes
@@ -62,7 +72,7 @@ type Keyspace struct {
 
 // Open returns a keyspace with the state that its store holds.
 func Open(o Options) (*Keyspace, error) {
-	ks := &Keyspace{store: o.Store, onPanic: o.OnPanic}
+	ks := &Keyspace{store: o.Store, onPanic: o.OnPanic, room: room{max: int64(o.MaxKeys), full: o.Full}}
 	if ks.store == nil {
 		ks.store = newClockMemory()
 	}
@@ -81,7 +91,7 @@ func Open(o Options) (*Keyspace, error) {
 		if err != nil {
 			return err
 		}
-		k.advance(&w)
+		k.advance(&w, nil)
 		ks.expiries.set(k, w.Expires)
 		return nil
 	})

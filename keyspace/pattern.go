@@ -94,3 +94,36 @@ func checkLevel(level string) error {
 	}
 	return nil
 }
+
+// Covers reports whether a valid pattern matches every name that another does.
+func Covers(pattern, other string) bool {
+	if other == "#" {
+		other = "+/#" // every name has a level
+	}
+	for {
+		want, morePattern, patternGoesOn := strings.Cut(pattern, "/")
+		if want == "#" {
+			return true
+		}
+		level, moreOther, otherGoesOn := strings.Cut(other, "/")
+		if level == "#" || want != "+" && want != level {
+			return false
+		}
+		switch {
+		case !patternGoesOn:
+			return !otherGoesOn
+		case !otherGoesOn:
+			return morePattern == "#"
+		}
+		pattern, other = morePattern, moreOther
+	}
+}
+
+// CoversPrefix reports whether a valid pattern matches every name that begins
+// with a prefix. An empty one is that of all names.
+func CoversPrefix(pattern, prefix string) bool {
+	rest := prefix[strings.LastIndexByte(prefix, '/')+1:]
+	whole := strings.TrimSuffix(prefix, rest)
+	// Of a level that is begun there may be any rest, and more levels.
+	return Covers(pattern, whole+"+/#")
+}

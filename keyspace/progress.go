@@ -26,6 +26,7 @@ type run struct {
 	failed  error     // the commit
 	told    int       // how many of the writes the subscribers were told
 
+	placed     bool // it has a place in the room that no key has yet
 	begun      bool // it is in the list
 	bound      uint64
 	prev, next *run

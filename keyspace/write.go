@@ -39,7 +39,7 @@ func (k *key) write(requests []*request) {
 	}
 	k.keyspace.progress.take(r.writes[len(r.writes)-1].Version)
 	for i := range r.writes {
-		k.advance(&r.writes[i])
+		k.advance(&r.writes[i], r)
 	}
 	k.keyspace.expiries.set(k, r.expires)
 	k.answer(r, requests)
@@ -51,6 +51,9 @@ func (k *key) write(requests []*request) {
 
 // finish ends a run, also where it panicked, and gives it back.
 func (k *key) finish(r *run) {
+	if r.placed { // and it was not made
+		k.keyspace.room.taken.Add(-1)
+	}
 	if r.begun {
 		last := uint64(0)
 		if n := len(r.writes); n > 0 && r.failed == nil {
@@ -102,6 +105,8 @@ func (k *key) apply(r *run, q *request, value []byte) []byte {
 		return value
 	case q.op != opWrite:
 		value, r.expires = nil, time.Time{}
+	case value == nil && !k.place(r, q):
+		return nil
 	case c.Merge == nil:
 		value, r.expires = c.Value, time.Time{}
 	default:
@@ -119,6 +124,16 @@ func (k *key) apply(r *run, q *request, value []byte) []byte {
 	w := &r.writes[len(r.writes)-1]
 	w.Key, w.Value, w.Expires = k.name, value, r.expires
 	return value
+}
+
+// place takes a place for a key that a request makes, or makes that the outcome.
+func (k *key) place(r *run, q *request) bool {
+	if r.placed || k.load().value != nil { // it is deleted and made again in one run
+		return true
+	}
+	q.outcome = k.keyspace.room.take()
+	r.placed = q.outcome == nil
+	return r.placed
 }
 
 func newVersionError(current uint64) error { return &VersionError{Current: current} }
@@ -158,8 +173,9 @@ func (k *key) answer(r *run, requests []*request) {
 }
 
 // advance makes the key's state that of a committed write, unless it is past
-// it: one that comes twice, or late, changes nothing.
-func (k *key) advance(w *Write) {
+// it: one that comes twice, or late, changes nothing. r is nil where the write was
+// made before.
+func (k *key) advance(w *Write, r *run) {
 	now := k.load()
 	if w.Version <= now.version {
 		return
@@ -167,9 +183,15 @@ func (k *key) advance(w *Write) {
 	k.state.Store(&state{value: w.Value, version: w.Version})
 	switch made, gone := now.value == nil, w.Value == nil; {
 	case made && !gone:
+		if r == nil || !r.placed {
+			k.keyspace.room.taken.Add(1)
+		} else {
+			r.placed = false
+		}
 		k.keyspace.tombstones.forget(k.name)
 		k.keyspace.index.insert(k)
 	case gone && !made:
+		k.keyspace.room.taken.Add(-1)
 		k.keyspace.index.remove(k)
 	}
 }
