@@ -44,11 +44,16 @@ func (s *Session) reportLag() {
 		s.box.mu.Unlock()
 		return
 	}
-	lag := Lag{PendingBytes: s.box.asked + s.box.told, Behind: age, PendingKeys: s.box.namesLocked()}
+	lag := s.box.behindByLocked()
 	s.reported = time.Now()
 	s.watchLagLocked()
 	s.box.mu.Unlock()
 	s.options.OnLag(lag)
+}
+
+// behindByLocked says how far behind the client is.
+func (b *outbox) behindByLocked() Lag {
+	return Lag{PendingBytes: b.asked + b.told, Behind: b.lagLocked(), PendingKeys: b.namesLocked()}
 }
 
 // manyNames is how many updates are looked at one by one, for keys wait meanwhile
@@ -57,7 +62,7 @@ const manyNames = 4096
 
 // namesLocked counts the keys and topics of which an update waits.
 func (b *outbox) namesLocked() int {
-	if b.updates > manyNames {
+	if b.updates == 0 || b.updates > manyNames {
 		return b.updates
 	}
 	names := make(map[string]struct{})

@@ -25,7 +25,11 @@ func (s *nameSet) add(name string) bool {
 	return true
 }
 
-func (s *nameSet) remove(name string) {
+// remove reports whether the name was there.
+func (s *nameSet) remove(name string) bool {
+	if !s.has(name) {
+		return false
+	}
 	if s.one == name {
 		s.one = ""
 	}
@@ -33,6 +37,7 @@ func (s *nameSet) remove(name string) {
 	if len(s.more) == 0 {
 		s.more = nil
 	}
+	return true
 }
 
 func (s *nameSet) has(name string) bool {

@@ -29,6 +29,15 @@ type Message struct {
 // [time.Time], and a clock that is set does not move it.
 var epoch = time.Now()
 
+// Age is how long ago the first that an update stands for was written. It is not
+// ok for what is no update.
+func (m *Message) Age() (age time.Duration, ok bool) {
+	if m.update == nil {
+		return 0, false
+	}
+	return time.Since(epoch) - m.since, true
+}
+
 // conflates reports whether the message may give way to a newer one.
 func (m *Message) conflates() bool { return m.update != nil && m.update.Topic == "" }
 
@@ -69,6 +78,7 @@ type outbox struct {
 	missed map[string]uint64
 
 	offered   uint64 // updates that came
+	inHand    uint64 // updates that the Conn has, and has not sent
 	delivered uint64 // updates that were sent
 	merged    uint64 // updates that gave way to a newer one
 
@@ -262,9 +272,11 @@ func (b *outbox) take() (l load, more bool) {
 	if b.asked+b.told <= chunkBytes && b.head == 0 {
 		l.messages, l.updates = b.items, uint64(b.updates)
 		b.emptyLocked()
+		b.inHand += l.updates
 		return l, false
 	}
 	l.messages, l.updates = b.cutLocked()
+	b.inHand += l.updates
 	if more = b.head < len(b.items); !more {
 		b.freeLocked(b.items)
 		b.emptyLocked()
@@ -312,12 +324,14 @@ func (b *outbox) emptyLocked() {
 	b.awake, b.owed = false, false
 }
 
-// done gives back what take returned, after so many of its updates were sent.
-func (b *outbox) done(chunk []Message, delivered uint64) {
+// done gives back what take returned, after so many updates were sent, and so
+// many dropped.
+func (b *outbox) done(chunk []Message, delivered, dropped uint64) {
 	clear(chunk)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.delivered += delivered
+	b.inHand -= delivered + dropped
 	b.freeLocked(chunk)
 }
 

@@ -38,6 +38,10 @@ func (s *Session) tell(u *keyspace.Update, asked bool) {
 // answer queues an answer.
 func (s *Session) answer(text []byte) { s.queue(&Message{Text: text, Answer: true, asked: true}) }
 
+// Tell queues what the client is told without having asked. It never waits, and
+// may be called from any goroutine.
+func (s *Session) Tell(text []byte) { s.queue(&Message{Text: text, Answer: true}) }
+
 // queue puts a message into the outbox, where the session is still open.
 func (s *Session) queue(m *Message) {
 	b := &s.box
@@ -69,7 +73,11 @@ func (s *Session) queue(m *Message) {
 // one that is not dropped it says how many were.
 func (s *Session) skipLocked(m *Message) (dropped bool) {
 	b := &s.box
-	if b.dropLocked(m, int64(s.options.MaxPendingBytes)) {
+	limit := int64(s.options.MaxPendingBytes)
+	if s.options.Crowded != nil && s.options.Crowded() {
+		limit = min(limit, crowdedPending)
+	}
+	if b.dropLocked(m, limit) {
 		return true
 	}
 	topic := m.update.Topic
@@ -78,6 +86,10 @@ func (s *Session) skipLocked(m *Message) (dropped bool) {
 	}
 	return false
 }
+
+// crowdedPending is how much of topics waits for a session where memory is
+// short.
+const crowdedPending = 16 << 10
 
 // missed is what a client is told of messages that it will not get.
 func missed(topic string, n uint64) []byte {
@@ -218,11 +230,13 @@ func (s *Session) detach() {
 
 // sent notes what became of messages.
 func (s *Session) sent(chunk []Message, updates uint64, done bool, err error) {
-	if err != nil {
+	switch {
+	case err != nil:
 		s.Abort(err)
+		s.box.done(chunk, 0, updates)
+	case done:
+		s.box.done(chunk, updates, 0)
+	default:
+		s.box.done(chunk, 0, 0)
 	}
-	if err != nil || !done {
-		updates = 0
-	}
-	s.box.done(chunk, updates)
 }

@@ -41,8 +41,25 @@ type Conn interface {
 	Close(cause error)
 }
 
+// ErrTooMany means that a session would have more than Options.MaxSubscriptions,
+// or more bytes of wills than Options.MaxPendingBytes.
+var ErrTooMany = errors.New("session: too many subscriptions or wills")
+
 // Options are the settings of a [Session]. The zero value is ready to use.
 type Options struct {
+	// MaxSubscriptions is how many names a session may be subscribed to.
+	// 0 is no limit.
+	MaxSubscriptions int
+
+	// PermitWill says, at the end, whether a will may still be carried out.
+	// nil: each may.
+	PermitWill func(Will) bool
+
+	// Crowded says that memory is short: of topics then no more waits than
+	// crowdedPending bytes. It is called often and must return at once. nil:
+	// it never is.
+	Crowded func() bool
+
 	// MaxPendingBytes is how much may wait of what cannot be conflated: of
 	// messages of topics, which are dropped past it, and what a client asks
 	// for waits from half of it on. 0 means DefaultMaxPendingBytes.
@@ -87,14 +104,15 @@ const (
 // Deliver, Flush, Close, Abort, Ended and Cause may be called from any
 // goroutine; the other methods are for one, the client's reader.
 type Session struct {
-	keyspace *keyspace.Keyspace
-	conn     Conn
-	options  Options
-	out      actor.Actor[signal]
-	box      outbox
-	phase    atomic.Int32
-	closing  sync.WaitGroup // what closes conn after a panic
-	ending   atomic.Bool    // Close or Abort was called: the Conn is to be closed
+	keyspace   *keyspace.Keyspace
+	conn       Conn
+	options    Options
+	out        actor.Actor[signal]
+	box        outbox
+	phase      atomic.Int32
+	subscribed atomic.Int32   // names; the reader alone writes it
+	closing    sync.WaitGroup // what closes conn after a panic
+	ending     atomic.Bool    // Close or Abort was called: the Conn is to be closed
 
 	mu    sync.Mutex
 	cause error // of the end; the first counts
@@ -113,6 +131,7 @@ type Session struct {
 	// The reader's own.
 	keys, topics, patterns nameSet
 	wills                  map[willName]Will
+	willBytes              int
 }
 
 // New returns a session of a client that subscribes to nothing. The caller
@@ -231,4 +250,36 @@ func (s *Session) stats() Stats {
 	defer s.box.mu.Unlock()
 	b := &s.box
 	return Stats{Delivered: b.delivered, Conflated: b.merged, Dropped: b.offered - b.delivered - b.merged}
+}
+
+// A Now is what a session has done so far, and how far behind its client is.
+type Now struct {
+	Stats                       // of what is settled: what waits is in no count
+	Subscriptions int           // names that it is subscribed to
+	PendingBytes  int64         // of updates and replies
+	Behind        time.Duration // since the first update that waits was written
+	Lagging       bool          // the client has fallen behind
+}
+
+// Now may be called from any goroutine.
+func (s *Session) Now() Now {
+	b := &s.box
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	waiting := uint64(b.updates) + b.inHand
+	return Now{
+		Stats:         Stats{Delivered: b.delivered, Conflated: b.merged, Dropped: b.offered - b.delivered - b.merged - waiting},
+		Subscriptions: int(s.subscribed.Load()),
+		PendingBytes:  b.asked + b.told,
+		Behind:        b.lagLocked(),
+		Lagging:       b.places != nil || b.behindLocked(),
+	}
+}
+
+// PendingKeys is the number of keys and topics of which an update waits, of very
+// many about. It may be called from any goroutine.
+func (s *Session) PendingKeys() int {
+	s.box.mu.Lock()
+	defer s.box.mu.Unlock()
+	return s.box.namesLocked()
 }

@@ -38,6 +38,9 @@ func (s *Session) Subscribe(ctx context.Context, names Names, start Start, answe
 		session: s, start: start, answer: answer,
 		names: Names{Keys: distinct(names.Keys), Topics: distinct(names.Topics), Patterns: distinct(names.Patterns)},
 	}
+	if most := s.options.MaxSubscriptions; most > 0 && s.subscriptions()+s.unknown(&a.names) > most {
+		return ErrTooMany
+	}
 	err := a.run(ctx)
 	if err == nil && a.again {
 		a.start, a.again = Start{Snapshot: true}, false
@@ -117,6 +120,7 @@ func (a *subscribing) one(known *nameSet, fresh *[]string, name string, subscrib
 		return err
 	}
 	if known.add(name) {
+		a.session.subscribed.Add(1)
 		*fresh = append(*fresh, name)
 	}
 	return subscribe()
@@ -143,6 +147,30 @@ func (a *subscribing) mark(m keyspace.Mark) {
 	if text := a.answer(m); text != nil {
 		a.session.answer(text)
 	}
+}
+
+// Names returns what the client is subscribed to. It is for the client's reader.
+func (s *Session) Names() Names {
+	return Names{
+		Keys: slices.Collect(s.keys.all()), Topics: slices.Collect(s.topics.all()), Patterns: slices.Collect(s.patterns.all()),
+	}
+}
+
+func (s *Session) subscriptions() int { return s.keys.len() + s.topics.len() + s.patterns.len() }
+
+// unknown counts the names that it is not subscribed to yet.
+func (s *Session) unknown(names *Names) (n int) {
+	for _, x := range []struct {
+		known *nameSet
+		names []string
+	}{{&s.keys, names.Keys}, {&s.topics, names.Topics}, {&s.patterns, names.Patterns}} {
+		for _, name := range x.names {
+			if !x.known.has(name) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 func distinct(names []string) []string {
@@ -184,8 +212,8 @@ func (s *Session) Unsubscribe(ctx context.Context, names Names) error {
 	forget := func(known *nameSet, names []string, one func(string) error) {
 		for _, name := range names {
 			err := one(name)
-			if err == nil {
-				known.remove(name)
+			if err == nil && known.remove(name) {
+				s.subscribed.Add(-1)
 			}
 			errs = append(errs, err)
 		}

@@ -20,16 +20,27 @@ type Will struct {
 }
 
 // SetWill keeps a will, in the place of one for the same key or topic. One
-// that has no value only withdraws that.
+// that has no value only withdraws that. It returns ErrTooMany where all of them
+// together would be larger than what may wait for the client.
 func (s *Session) SetWill(w Will) error {
 	if err := keyspace.CheckName(w.Key + w.Topic); err != nil {
 		return err
 	}
 	name := w.name()
+	old, known := s.wills[name]
+	bytes := s.willBytes
+	if known {
+		bytes -= old.bytes()
+	}
 	if w.Value == nil {
+		s.willBytes = bytes
 		delete(s.wills, name)
 		return nil
 	}
+	if bytes += w.bytes(); bytes > s.options.MaxPendingBytes {
+		return ErrTooMany
+	}
+	s.willBytes = bytes
 	if s.wills == nil {
 		s.wills = make(map[willName]Will, 1)
 	}
@@ -39,10 +50,13 @@ func (s *Session) SetWill(w Will) error {
 
 type willName struct{ key, topic string }
 
+// bytes is what it takes to keep it, roughly.
+func (w Will) bytes() int { return len(w.Key) + len(w.Topic) + len(w.Value) + 64 }
+
 func (w Will) name() willName { return willName{w.Key, w.Topic} }
 
 // WithdrawWills is for a client that takes its leave.
-func (s *Session) WithdrawWills() { s.wills = nil }
+func (s *Session) WithdrawWills() { s.wills, s.willBytes = nil, 0 }
 
 // carryOut writes the wills that are left, in no order.
 func (s *Session) carryOut() error {
@@ -54,6 +68,9 @@ func (s *Session) carryOut() error {
 	var first error
 	failed := 0
 	for _, w := range s.wills {
+		if s.options.PermitWill != nil && !s.options.PermitWill(w) {
+			continue
+		}
 		var err error
 		if w.Key != "" {
 			_, err = s.keyspace.Set(ctx, w.Key, w.Value)
