@@ -16,6 +16,9 @@ func (c *client) handle(ctx context.Context, message []byte) []byte {
 	if err == nil {
 		err = r.check()
 	}
+	if ok, flood := c.throttle.take(); !ok {
+		err, c.flood = refuse(codeRateLimited, "too many requests: %v a second are allowed", c.server.options.MaxRequestRate), flood
+	}
 	var reply object
 	if err == nil {
 		reply, err = c.act(ctx, r)
@@ -50,6 +53,8 @@ func (c *client) act(ctx context.Context, r *request) (object, error) {
 		return c.will(r)
 	case "publish":
 		return c.publish(ctx, r)
+	case "auth":
+		return aside(func() (object, error) { return c.authenticate(ctx, r) })
 	case "ping":
 		return newReply(r).text("action", "pong"), nil
 	}
@@ -76,6 +81,9 @@ func (c *client) subscribe(ctx context.Context, r *request) (object, error) {
 	}
 	start, err := r.wantStart()
 	if err != nil {
+		return nil, err
+	}
+	if err := c.want(mayHear(&names)); err != nil {
 		return nil, err
 	}
 	return nil, c.session.Subscribe(ctx, names, start, func(m keyspace.Mark) []byte {
@@ -128,7 +136,10 @@ func (c *client) change(ctx context.Context, r *request, change keyspace.Change,
 	if err != nil {
 		return nil, err
 	}
-	e, err := c.server.keyspace.Write(ctx, key, change)
+	if err := c.want(mayWrite(key)); err != nil {
+		return nil, err
+	}
+	e, err := c.server.write(ctx, key, change)
 	if err != nil || !r.id.present {
 		return nil, err
 	}
@@ -139,6 +150,9 @@ func (c *client) change(ctx context.Context, r *request, change keyspace.Change,
 func (c *client) get(ctx context.Context, r *request) (object, error) {
 	key, err := r.wantKey()
 	if err != nil {
+		return nil, err
+	}
+	if err := c.want(mayRead(key)); err != nil {
 		return nil, err
 	}
 	return nil, c.session.Get(ctx, key, func(e keyspace.Entry) []byte {
@@ -161,6 +175,9 @@ func (c *client) publish(ctx context.Context, r *request) (object, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.want(mayPublish(r.topic.text)); err != nil {
+		return nil, err
+	}
 	return newReply(r), c.server.keyspace.Publish(ctx, r.topic.text, value)
 }
 
@@ -173,6 +190,13 @@ func (c *client) will(r *request) (object, error) {
 	if r.value.err != nil {
 		return nil, r.value.err
 	}
-	err := c.session.SetWill(session.Will{Key: r.key.text, Topic: r.topic.text, Value: r.value.raw})
-	return newReply(r), err
+	w := session.Will{Key: r.key.text, Topic: r.topic.text, Value: r.value.raw}
+	granted := mayWrite(w.Key)
+	if w.Topic != "" {
+		granted = mayPublish(w.Topic)
+	}
+	if err := c.want(granted); err != nil {
+		return nil, err
+	}
+	return newReply(r), c.session.SetWill(w)
 }

@@ -22,10 +22,6 @@ const (
 	// stallTimeout is how long a client may take no byte.
 	stallTimeout = 10 * time.Second
 
-	// messageTimeout is how long a message may take, from its first frame's
-	// header to its last byte.
-	messageTimeout = 10 * time.Second
-
 	// closeTimeout is how long the server waits for the client's close
 	// frame after it has sent its own.
 	closeTimeout = time.Second
@@ -67,16 +63,17 @@ type conn struct {
 	torn     bool          // a frame is written in part: what comes next is its rest
 
 	net.Conn
-	early   []byte           // read from the connection and not yet by the reader, whose own it is
-	ahead   *ahead           // has early; nil where that is what net/http had read
-	flood   bool             // the last read took all that it had room for: more waits
-	message atomic.Int32     // a message state: the reader's, but at the end the session reads too
-	session *session.Session // set before the first read or write
-	linger  atomic.Bool      // the client is sending what is too big
-	closing atomic.Bool      // the session is closing the WebSocket
-	echoing atomic.Bool      // the library is, for the client did or broke the rules
-	reader  *bufio.Reader    // the library's, over this
-	reading atomic.Int64     // since when a read waits, in nanoseconds from 1970; 0 while none does
+	early          []byte           // read from the connection and not yet by the reader, whose own it is
+	ahead          *ahead           // has early; nil where that is what net/http had read
+	flood          bool             // the last read took all that it had room for: more waits
+	message        atomic.Int32     // a message state: the reader's, but at the end the session reads too
+	session        *session.Session // set before the first read or write
+	linger         atomic.Bool      // the client is sending what is too big
+	closing        atomic.Bool      // the session is closing the WebSocket
+	echoing        atomic.Bool      // the library is, for the client did or broke the rules
+	reader         *bufio.Reader    // the library's, over this
+	messageTimeout time.Duration    // how long a message may take, from its first frame's header to its last byte
+	reading        atomic.Int64     // since when a read waits, in nanoseconds from 1970; 0 while none does
 
 	mu         sync.Mutex
 	ping, pong []byte // frames that go out with the session's next write
@@ -99,7 +96,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	if c.message.CompareAndSwap(inMessage, timedMessage) {
 		// Only here, when a message does not come at once, for a deadline
 		// for each would cost more than most messages.
-		c.limitRead(time.Now().Add(messageTimeout))
+		c.limitRead(time.Now().Add(c.messageTimeout))
 	}
 	c.session.Uncork() // there is no request left to wait for with the answers
 	c.reading.Store(time.Now().UnixNano())

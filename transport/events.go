@@ -62,10 +62,16 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	if !s.begin(&s.streams) {
-		return errDraining
+	if err := s.wantHTTP(w, r, mayHear(&names)); err != nil {
+		return err
 	}
-	defer s.streams.Done()
+	if most := s.options.MaxSubscriptions; len(names.Keys)+len(names.Topics)+len(names.Patterns) > most {
+		return refuse(codeLimitReached, "a stream may have %d selectors at most", most)
+	}
+	if err := s.begin(&s.streams); err != nil {
+		return err
+	}
+	defer s.end(&s.streams)
 	ctx, cancel := context.WithCancel(s.lifetime)
 	defer cancel()
 	e := &stream{w: w, control: http.NewResponseController(w), ended: make(chan struct{}), end: cancel}
@@ -77,7 +83,11 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) error {
 	if err := e.control.SetReadDeadline(time.Time{}); err != nil { // it was the request's
 		return fmt.Errorf("transport: a stream's connection takes no deadline: %w", err)
 	}
-	e.open(s, eventsRoute, r.RemoteAddr, e, session.Options{Revisions: true})
+	e.open(s, eventsRoute, w.(*response).remote, e, session.Options{Revisions: true})
+	if until := principal(r).Expires; !until.IsZero() {
+		over := time.AfterFunc(time.Until(until), func() { e.session.Close(errTokenExpired) })
+		defer over.Stop()
+	}
 	e.serve(ctx, r, names, start)
 	return nil
 }
@@ -121,7 +131,7 @@ func (e *stream) serve(ctx context.Context, r *http.Request, names session.Names
 	<-e.ended
 	stopBeating()
 	stats, err := e.session.End(e.server.lifetime)
-	e.server.leave(e)
+	e.server.leave(e, stats)
 	e.logClosed(stats, err, 1, e.written.Load())
 }
 
@@ -238,6 +248,10 @@ func (e *stream) Close(error) {
 	e.end()
 	close(e.ended)
 }
+
+func (e *stream) kick() { e.session.Close(errKicked) }
+
+func (e *stream) seen() (*guest, uint64) { return &e.guest, e.written.Load() }
 
 func (e *stream) hangUp(cause error) { e.session.Close(cause) }
 

@@ -194,7 +194,7 @@ func TestOddRequestsForEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := io.WriteString(c, "GET /events?key=k HTTP/1.1\r\nHost: rtdb\r\nContent-Length: 5\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(c, "GET /events?key=k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	_ = c.SetReadDeadline(time.Now().Add(patience))
@@ -224,7 +224,7 @@ func TestASlowStreamDoesNotKeepTheListener(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.WriteString(c, "GET /events?pattern=%23&snapshot=true HTTP/1.1\r\nHost: rtdb\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(c, "GET /events?pattern=%23&snapshot=true HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	w.log.await(t, "session opened", 1)
@@ -268,7 +268,7 @@ func TestAStreamOverTime(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *piped) {
 		ours, theirs := net.Pipe()
 		p.listener.accept <- theirs
-		if _, err := io.WriteString(ours, "GET /events?key=k HTTP/1.1\r\nHost: rtdb\r\n\r\n"); err != nil {
+		if _, err := io.WriteString(ours, "GET /events?key=k HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
 		start := time.Now()

@@ -74,6 +74,9 @@ func MergePatch(patch []byte) (apply func(target []byte) []byte) {
 // Routes are the paths of the server, as the log has them.
 func (s *Server) Routes() (routes []string) {
 	for _, e := range s.endpoints {
+		if e.admin || e.local {
+			continue // the operator's are in the README
+		}
 		routes = append(routes, e.route)
 	}
 	return routes

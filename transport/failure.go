@@ -8,10 +8,13 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/coder/websocket"
 
 	"rtdb/keyspace"
+	"rtdb/session"
+	"rtdb/transport/auth"
 )
 
 // The codes of errors, as clients are told them.
@@ -19,11 +22,14 @@ const (
 	codeInvalidRequest   = "invalid_request"
 	codeInvalidName      = "invalid_name"
 	codeInvalidValue     = "invalid_value"
+	codeUnauthorized     = "unauthorized"
 	codeForbidden        = "forbidden"
 	codeNotFound         = "not_found"
 	codeMethodNotAllowed = "method_not_allowed"
 	codeVersionMismatch  = "version_mismatch"
 	codeTooLarge         = "too_large"
+	codeLimitReached     = "limit_reached"
+	codeRateLimited      = "rate_limited"
 	codeInternal         = "internal"
 	codeUnavailable      = "unavailable"
 )
@@ -32,11 +38,14 @@ var statuses = map[string]int{
 	codeInvalidRequest:   http.StatusBadRequest,
 	codeInvalidName:      http.StatusBadRequest,
 	codeInvalidValue:     http.StatusBadRequest,
+	codeUnauthorized:     http.StatusUnauthorized,
 	codeForbidden:        http.StatusForbidden,
 	codeNotFound:         http.StatusNotFound,
 	codeMethodNotAllowed: http.StatusMethodNotAllowed,
 	codeVersionMismatch:  http.StatusPreconditionFailed,
 	codeTooLarge:         http.StatusRequestEntityTooLarge,
+	codeLimitReached:     http.StatusTooManyRequests,
+	codeRateLimited:      http.StatusTooManyRequests,
 	codeInternal:         http.StatusInternalServerError,
 	codeUnavailable:      http.StatusServiceUnavailable,
 }
@@ -48,7 +57,8 @@ type failure struct {
 	message string
 	status  int // by HTTP; 0 is that of the code
 
-	current *uint64 // of a version mismatch: the version that the key has
+	retry   time.Duration // when to try again; 0 is that of the code
+	current *uint64       // of a version mismatch: the version that the key has
 }
 
 func (f *failure) Error() string { return f.code + ": " + f.message }
@@ -65,11 +75,20 @@ var errDraining = refuse(codeUnavailable, "the server is shutting down: try agai
 func explain(err error) *failure {
 	var f *failure
 	var name *keyspace.NameError
+	var token *auth.TokenError
 	var mismatch *keyspace.VersionError
 	switch {
 	case errors.As(err, &f):
 	case errors.As(err, &name):
 		f = refuse(codeInvalidName, "not a valid name: %s", name.Reason)
+	case errors.As(err, &token):
+		f = refuse(codeUnauthorized, "the token is not accepted: %s", token.Reason)
+	case errors.Is(err, keyspace.ErrTooManyKeys):
+		f = refuse(codeLimitReached, "there are as many keys as are allowed: delete some, or write to those")
+	case errors.Is(err, keyspace.ErrFull):
+		f = refuse(codeLimitReached, "the server has no memory left for another key")
+	case errors.Is(err, session.ErrTooMany):
+		f = refuse(codeLimitReached, "this connection has as many subscriptions, or wills, as are allowed")
 	case errors.As(err, &mismatch):
 		f = refuse(codeVersionMismatch, "the key is at version %d, and the request wants another", mismatch.Current)
 		if mismatch.Current == 0 {
@@ -106,15 +125,19 @@ func reasonOf(err error) string {
 
 // Why a session ends, besides what the session and the connection say.
 var (
-	errBinary     = errors.New("transport: binary message")
-	errNotUTF8    = errors.New("transport: text message that is not UTF-8")
-	errTooBig     = errors.New("transport: message over the size limit")
-	errNoPong     = errors.New("transport: no pong")
-	errTooLong    = errors.New("transport: message not complete in time")
-	errStalled    = errors.New("transport: client takes no bytes")
-	errRestart    = errors.New("transport: server shutting down")
-	errNotAllowed = errors.New("transport: client broke the WebSocket protocol")
-	errGone       = fmt.Errorf("transport: client ended the stream: %w", io.EOF)
+	errBinary           = errors.New("transport: binary message")
+	errNotUTF8          = errors.New("transport: text message that is not UTF-8")
+	errTooBig           = errors.New("transport: message over the size limit")
+	errNoPong           = errors.New("transport: no pong")
+	errTooLong          = errors.New("transport: message not complete in time")
+	errStalled          = errors.New("transport: client takes no bytes")
+	errNotAuthenticated = errors.New("transport: no token in time")
+	errTokenExpired     = errors.New("transport: token expired")
+	errRestart          = errors.New("transport: server shutting down")
+	errNotAllowed       = errors.New("transport: client broke the WebSocket protocol")
+	errKicked           = errors.New("transport: kicked by the operator")
+	errFlood            = errors.New("transport: too many requests for too long")
+	errGone             = fmt.Errorf("transport: client ended the stream: %w", io.EOF)
 )
 
 // An ending is how a session ends: the close code (RFC 6455, section 7.4), and
@@ -139,6 +162,14 @@ func endingOf(cause error) ending {
 		return ending{websocket.StatusPolicyViolation, "no pong in time", false}
 	case errors.Is(cause, errTooLong):
 		return ending{websocket.StatusPolicyViolation, "message took too long", false}
+	case errors.Is(cause, errFlood):
+		return ending{websocket.StatusPolicyViolation, "too many requests", false}
+	case errors.Is(cause, errNotAuthenticated):
+		return ending{websocket.StatusPolicyViolation, "no token in time", false}
+	case errors.Is(cause, errTokenExpired):
+		return ending{4010, "token expired", false}
+	case errors.Is(cause, errKicked):
+		return ending{4009, "kicked", false}
 	case errors.Is(cause, errTooBig):
 		return ending{websocket.StatusMessageTooBig, "message too big", false}
 	case errors.Is(cause, errRestart):

@@ -31,6 +31,8 @@ func (g *guest) open(s *Server, route, remote string, conn session.Conn, o sessi
 		opened: time.Now(),
 	}
 	o.OnLag, o.OnPanic = g.logLag, g.logPanic
+	o.MaxPendingBytes, o.MaxSubscriptions = s.options.MaxPendingBytes, s.options.MaxSubscriptions
+	o.Crowded = s.options.Crowded
 	g.session = session.New(s.keyspace, conn, o)
 }
 

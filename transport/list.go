@@ -5,6 +5,7 @@ import (
 	"net/url"
 
 	"rtdb/keyspace"
+	"rtdb/transport/auth"
 )
 
 // defaultPage is how many keys a page of a listing has where the request does
@@ -14,6 +15,9 @@ const defaultPage = 100
 func (s *Server) listKeys(w http.ResponseWriter, r *http.Request) error {
 	q, err := parseListing(r.URL.Query())
 	if err != nil {
+		return err
+	}
+	if err := s.wantHTTP(w, r, func(g *auth.Grants) bool { return g.MayList(q.Prefix, q.Pattern) }); err != nil {
 		return err
 	}
 	entries, more, err := s.keyspace.List(r.Context(), q)

@@ -92,7 +92,7 @@ func (p *piped) dial(t *testing.T) *websocket.Conn {
 		p.listener.accept <- theirs
 		return ours, nil
 	}}
-	c, _, err := d.Dial("ws://rtdb/ws", nil)
+	c, _, err := d.Dial("ws://localhost/ws", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 // A response is a ResponseWriter that remembers what the log wants to know.
 type response struct {
 	http.ResponseWriter
+	remote string
 	route  string
 	name   string // in the path: a key, a topic, or neither
 	status int
@@ -41,11 +42,11 @@ func (r *response) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 // make longer than a name may be.
 func (s *Server) logHTTP(w *response, r *http.Request, took time.Duration) {
 	level := zerolog.InfoLevel
-	if w.route == "/healthz" || w.route == "/readyz" {
+	if w.route == "/healthz" || w.route == "/readyz" || w.route == metricsRoute {
 		level = zerolog.DebugLevel
 	}
 	e := s.log.WithLevel(level).
-		Str("remote", r.RemoteAddr).Str("method", shortened(r.Method)).Str("route", w.route).
+		Str("remote", w.remote).Str("method", shortened(r.Method)).Str("route", w.route).
 		Int("status", w.status).Float64("duration_ms", milliseconds(took))
 	if keyspace.CheckName(w.name) == nil {
 		if w.route == topicRoute {

@@ -30,6 +30,17 @@ func (o object) number(name string, value uint64) object {
 	return strconv.AppendUint(o.name(name), value, 10)
 }
 
+func (o object) texts(name string, values []string) object {
+	o = append(o.name(name), '[')
+	for i, v := range values {
+		if i > 0 {
+			o = append(o, ',')
+		}
+		o = keyspace.AppendString(o, v)
+	}
+	return append(o, ']')
+}
+
 func (o object) truth(name string) object { return append(o.name(name), "true"...) }
 
 // mark appends where a subscription goes over to what comes.

@@ -25,6 +25,7 @@ type request struct {
 	since     field
 	ifVersion field
 	ttl       field
+	token     field
 	fault     error // that is none of a field: an unknown name
 }
 
@@ -68,6 +69,8 @@ func (r *request) parse(data []byte, maxValueBytes int) error {
 			r.since = versionField("since", v)
 		case "ifVersion":
 			r.ifVersion = versionField("ifVersion", v)
+		case "token":
+			r.token = stringField("token", v)
 		case "ttl":
 			r.ttl = ttlField(v)
 		default:

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -16,7 +17,11 @@ func (s *Server) getKey(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	e, err := s.keyspace.Get(r.PathValue("name"))
+	key := r.PathValue("name")
+	if err := s.wantHTTP(w, r, mayRead(key)); err != nil {
+		return err
+	}
+	e, err := s.keyspace.Get(key)
 	if err != nil {
 		return err
 	}
@@ -57,7 +62,11 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, c keyspace.Chang
 	if err != nil {
 		return err
 	}
-	e, err := s.keyspace.Write(r.Context(), r.PathValue("name"), c)
+	key := r.PathValue("name")
+	if err := s.wantHTTP(w, r, mayWrite(key)); err != nil {
+		return err
+	}
+	e, err := s.write(r.Context(), key, c)
 	if err != nil {
 		return err
 	}
@@ -67,8 +76,26 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, c keyspace.Chang
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
+	if c.Merge != nil && !principal(r).MayRead(key) { // it has sent a part, and is not to see the rest
+		writeJSON(w, http.StatusOK, object(nil).text("key", e.Key).number("version", e.Version).end())
+		return nil
+	}
 	writeJSON(w, http.StatusOK, object(nil).entry(e).end())
 	return nil
+}
+
+// write is the keyspace's, counted.
+func (s *Server) write(ctx context.Context, key string, c keyspace.Change) (e keyspace.Entry, err error) {
+	if !s.metrics.commit.due() {
+		e, err = s.keyspace.Write(ctx, key, c)
+	} else {
+		start := time.Now()
+		if e, err = s.keyspace.Write(ctx, key, c); err == nil {
+			s.metrics.commit.Observe(time.Since(start).Seconds())
+		}
+	}
+	s.metrics.wrote(err)
+	return e, err
 }
 
 func (s *Server) deleteKey(w http.ResponseWriter, r *http.Request) error {
@@ -81,6 +108,9 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	topic := r.PathValue("name")
+	if err := s.wantHTTP(w, r, mayPublish(topic)); err != nil {
+		return err
+	}
 	if err := s.keyspace.Publish(r.Context(), topic, change.Value); err != nil {
 		return err
 	}
@@ -95,7 +125,11 @@ func (s *Server) setKeys(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var changes []keyspace.KeyedChange
-	for _, x := range items {
+	for i := range items {
+		x := &items[i]
+		if x.err == nil {
+			x.err = s.wantHTTP(w, r, mayWrite(x.key.text))
+		}
 		if x.err == nil {
 			changes = append(changes, keyspace.KeyedChange{Key: x.key.text, Change: x.change})
 		}
@@ -116,6 +150,7 @@ func (s *Server) setKeys(w http.ResponseWriter, r *http.Request) error {
 		version := uint64(0)
 		if x.err == nil {
 			version, x.err = made[0].Entry.Version, made[0].Err
+			s.metrics.wrote(x.err)
 			made = made[1:]
 		}
 		if x.err != nil {
@@ -181,6 +216,10 @@ func writeJSON(w http.ResponseWriter, status int, body []byte) {
 // otherwise find the connection reset, and no answer (RFC 9112, section 9.6).
 func writeFailure(w http.ResponseWriter, r *http.Request, f *failure) {
 	body := object(nil).failure(f).end()
+	switch f.code {
+	case codeLimitReached, codeRateLimited:
+		w.Header().Set("Retry-After", strconv.Itoa(retrySeconds(f.retry)))
+	}
 	if f.code != codeTooLarge {
 		writeJSON(w, f.status, body)
 		return

@@ -31,6 +31,9 @@ type endpoint struct {
 	queries  map[string][]string // the query parameters, by method
 	allow    string              // the methods, as in the header of that name
 	whenGone bool                // it answers while the server is draining, too
+	public   bool                // it answers whoever asks, as often as that is
+	admin    bool                // it answers the operator
+	local    bool                // its listener is the operator's own
 }
 
 func (s *Server) endpoint(route string, methods map[string]handler) *endpoint {
@@ -73,7 +76,9 @@ func (s *Server) addRoutes() {
 	events := s.endpoint(eventsRoute, map[string]handler{http.MethodGet: s.serveEvents}).
 		takes(reading, "key", "pattern", "topic", "snapshot", "since")
 	health := s.endpoint("/healthz", map[string]handler{http.MethodGet: s.alive})
-	health.whenGone = true
+	health.whenGone, health.public = true, true
+	ready := s.endpoint("/readyz", map[string]handler{http.MethodGet: s.alive})
+	ready.public = true
 	s.any = &endpoint{server: s, route: "*", allow: key.allow}
 	s.nothing = &endpoint{server: s, route: "none"}
 
@@ -85,7 +90,7 @@ func (s *Server) addRoutes() {
 	s.mux.Handle("/topics/{name...}", s.endpoint(topicRoute, map[string]handler{http.MethodPost: s.publish}))
 	s.mux.Handle(socketRoute, s.endpoint(socketRoute, map[string]handler{http.MethodGet: s.serveWebSocket}))
 	s.mux.Handle("/healthz", health)
-	s.mux.Handle("/readyz", s.endpoint("/readyz", map[string]handler{http.MethodGet: s.alive}))
+	s.mux.Handle("/readyz", ready)
 	s.mux.Handle("/", s.nothing)
 	// Without this the mux would redirect it to what stands below.
 	s.mux.Handle("/topics", s.nothing)
@@ -105,13 +110,12 @@ func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Retry-After", "1")
 		return errDraining
 	}
-	if e.allow == "" {
+	r, done, err := e.admit(w, r)
+	switch {
+	case err != nil, done:
+		return err
+	case e.allow == "":
 		return refuse(codeNotFound, "there is nothing at this path")
-	}
-	if r.Method == http.MethodOptions {
-		w.Header().Set("Allow", e.allow)
-		w.WriteHeader(http.StatusNoContent)
-		return nil
 	}
 	h, ok := e.methods[r.Method]
 	if !ok {
@@ -154,5 +158,5 @@ func literally(r *http.Request) (*http.Request, bool) {
 		clone.URL.RawPath = prefix + strings.ReplaceAll(url.PathEscape(name), ".", "%2E")
 		return &clone, true
 	}
-	return r, path.IsAbs(escaped) && escaped == path.Clean(escaped)
+	return r, path.IsAbs(escaped) && (escaped == path.Clean(escaped) || escaped == profileRoute)
 }

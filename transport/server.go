@@ -1,11 +1,15 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	stdlog "log"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +18,8 @@ import (
 
 	"rtdb/actor"
 	"rtdb/keyspace"
+	"rtdb/session"
+	"rtdb/transport/auth"
 )
 
 const (
@@ -24,8 +30,15 @@ const (
 	// or body may be.
 	messageOverhead = 1 << 20
 
-	headerTimeout  = 5 * time.Second  // for a request's header
-	idleTimeout    = 60 * time.Second // between the requests of a connection
+	// DefaultMaxSubscriptions is how many names a session may subscribe to
+	// where Options do not say.
+	DefaultMaxSubscriptions = 10_000
+
+	// The times where Options do not say.
+	DefaultHeaderTimeout  = 5 * time.Second
+	DefaultIdleTimeout    = 60 * time.Second
+	DefaultMessageTimeout = 10 * time.Second
+
 	requestTimeout = 30 * time.Second // for all of a request, and for its answer
 	maxHeaderBytes = 64 << 10
 )
@@ -40,6 +53,43 @@ type Options struct {
 	// that updates alone cause, and so the longest that one is held back on
 	// purpose; one that follows none is not. 0 holds none back.
 	FlushInterval time.Duration
+
+	Keys      *auth.Keys   // what tokens are checked with; nil: everybody may do everything
+	Anonymous *auth.Grants // what may be done without a token; nil: nothing
+
+	AllowedOrigins []string       // of pages besides the server's own, as ParseOrigin returns them
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For counts
+
+	MaxSessions      int     // WebSockets and streams; 0 is no limit
+	MaxSubscriptions int     // of a session; 0 means DefaultMaxSubscriptions
+	MaxRequestRate   float64 // requests a second of a session, a token or an address; 0 is no limit
+	MaxPendingBytes  int     // of topics' messages, for a session; 0 means session.DefaultMaxPendingBytes
+
+	HeaderTimeout  time.Duration // for a request's header; 0 means DefaultHeaderTimeout
+	IdleTimeout    time.Duration // between the requests of a connection; 0 means DefaultIdleTimeout
+	MessageTimeout time.Duration // for a WebSocket's message; 0 means DefaultMessageTimeout
+
+	// Admin is whether the operator is answered by ServeAdmin alone, and not by
+	// Serve.
+	Admin bool
+
+	// Level is that of the log, for the operator to change. nil: it cannot be.
+	Level Level
+
+	// Crowded says that memory is short: no session is opened then, and little
+	// waits for one. It must return at once. nil: it never is.
+	Crowded func() bool
+}
+
+// settled returns the options with what stands for 0.
+func (o Options) settled() Options {
+	o.MaxValueBytes = cmp.Or(o.MaxValueBytes, DefaultMaxValueBytes)
+	o.MaxSubscriptions = cmp.Or(o.MaxSubscriptions, DefaultMaxSubscriptions)
+	o.MaxPendingBytes = cmp.Or(o.MaxPendingBytes, session.DefaultMaxPendingBytes)
+	o.HeaderTimeout = cmp.Or(o.HeaderTimeout, DefaultHeaderTimeout)
+	o.IdleTimeout = cmp.Or(o.IdleTimeout, DefaultIdleTimeout)
+	o.MessageTimeout = cmp.Or(o.MessageTimeout, DefaultMessageTimeout)
+	return o
 }
 
 // DefaultFlushInterval costs busy clients a fraction of the system calls, and
@@ -50,6 +100,13 @@ const DefaultFlushInterval = 2 * time.Millisecond
 type Server struct {
 	keyspace   *keyspace.Keyspace
 	log        zerolog.Logger
+	options    Options
+	access     access
+	origins    *origins
+	rates      rates
+	metrics    *metrics
+	adminMux   *http.ServeMux
+	adminHTTP  http.Server
 	maxValue   int
 	maxMessage int
 	http       http.Server
@@ -61,37 +118,57 @@ type Server struct {
 	any        *endpoint // what * stands for in OPTIONS *
 
 	lifetime context.Context // of what sessions ask of the keyspace
-	end      context.CancelFunc
+	endLife  context.CancelFunc
 
 	sockets, streams sync.WaitGroup // one for each, from before it is open
 
 	mu       sync.Mutex
 	draining bool // nothing new is begun
 	closing  bool // streams end, too
+	sessions int  // that are open, or about to be
+	ended    total
 	guests   map[visitor]struct{}
 }
 
 // NewServer returns a server that does not listen yet.
 func NewServer(ks *keyspace.Keyspace, o Options) *Server {
-	if o.MaxValueBytes == 0 {
-		o.MaxValueBytes = DefaultMaxValueBytes
-	}
+	o = o.settled()
 	s := &Server{
 		keyspace:   ks,
 		log:        o.Logger,
+		options:    o,
+		access:     newAccess(o.Keys, o.Anonymous),
+		origins:    newOrigins(o.AllowedOrigins),
+		rates:      rates{perSecond: o.MaxRequestRate},
 		maxValue:   o.MaxValueBytes,
 		maxMessage: o.MaxValueBytes + messageOverhead,
 		guests:     make(map[visitor]struct{}),
 		pump:       actor.Pool{Interval: o.FlushInterval},
 	}
+	s.metrics = newMetrics(s)
 	s.addRoutes()
-	s.lifetime, s.end = context.WithCancel(context.Background())
+	s.adminMux = s.mux
+	if o.Admin {
+		s.adminMux = http.NewServeMux()
+		s.adminMux.Handle("/", s.nothing)
+	}
+	s.addAdminRoutes(s.adminMux, o.Admin)
+	s.adminHTTP = http.Server{
+		Handler:           http.HandlerFunc(s.serveAdmin),
+		BaseContext:       listenerContext,
+		ReadHeaderTimeout: o.HeaderTimeout,
+		IdleTimeout:       o.IdleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          stdlog.New(httpErrors{s.log}, "", 0),
+	}
+	s.lifetime, s.endLife = context.WithCancel(context.Background())
 	s.http = http.Server{
 		Handler:                      s,
-		ReadHeaderTimeout:            headerTimeout,
+		BaseContext:                  listenerContext,
+		ReadHeaderTimeout:            o.HeaderTimeout,
 		ReadTimeout:                  requestTimeout,
 		WriteTimeout:                 requestTimeout,
-		IdleTimeout:                  idleTimeout,
+		IdleTimeout:                  o.IdleTimeout,
 		MaxHeaderBytes:               maxHeaderBytes,
 		ErrorLog:                     stdlog.New(httpErrors{s.log}, "", 0),
 		DisableGeneralOptionsHandler: true, // OPTIONS * is answered as the rest
@@ -116,8 +193,9 @@ func (s *Server) Serve(l net.Listener) error {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	s.unused.used(r)
-	res := &response{ResponseWriter: w, route: "none"}
+	res := &response{ResponseWriter: w, route: "none", remote: remoteOf(r, s.options.TrustedProxies)}
 	s.route(res, r)
+	s.metrics.answered(res.route, res.status)
 	s.logHTTP(res, r, time.Since(start))
 }
 
@@ -159,12 +237,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	gone := make(chan struct{})
 	var waiter sync.WaitGroup
 	waiter.Go(func() {
-		s.hangUp(socketRoute)
+		s.hangUp(ctx, socketRoute)
 		s.sockets.Wait()
 		s.mu.Lock()
 		s.closing = true
 		s.mu.Unlock()
-		s.hangUp(eventsRoute)
+		s.hangUp(ctx, eventsRoute)
 		close(gone)
 	})
 	defer waiter.Wait()
@@ -174,16 +252,17 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-gone:
 	case <-ctx.Done():
 		cut = context.Cause(ctx)
-		s.end() // what waits for the keyspace gives up
+		s.endLife() // what waits for the keyspace gives up
 		s.abortAll()
 	}
 	if s.http.Shutdown(ctx) != nil { // it closes the listeners, and waits for streams, too
-		s.end()
+		s.endLife()
 		s.abortAll()
 		cut = errors.Join(context.Cause(ctx), s.http.Close())
 	}
 	s.streams.Wait()
-	s.end()
+	s.endLife()
+	cut = errors.Join(cut, s.adminHTTP.Close()) // last, for the operator looks on
 	return cut
 }
 
@@ -200,27 +279,79 @@ func (s *Server) isDraining() bool {
 	return s.draining
 }
 
-// begin counts a session that is about to open, or reports that none may.
-func (s *Server) begin(sessions *sync.WaitGroup) bool {
+// begin counts a session that is about to open, or returns why none may. It is
+// followed by end.
+func (s *Server) begin(kind *sync.WaitGroup) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining {
-		return false
+	switch most := s.options.MaxSessions; {
+	case s.draining:
+		return errDraining
+	case most > 0 && s.sessions >= most:
+		return &failure{
+			code: codeLimitReached, status: http.StatusServiceUnavailable, retry: sessionRetry(),
+			message: fmt.Sprintf("there are as many sessions as are allowed: %d", most),
+		}
+	case s.options.Crowded != nil && s.options.Crowded():
+		return &failure{
+			code: codeLimitReached, status: http.StatusServiceUnavailable, retry: sessionRetry(),
+			message: "the server has no memory left for another session",
+		}
 	}
-	sessions.Add(1)
-	return true
+	s.sessions++
+	kind.Add(1)
+	return nil
 }
 
-// hangUp ends the sessions of a route, all at once.
-func (s *Server) hangUp(route string) {
-	var closers sync.WaitGroup
+// sessionRetry has those who are refused not come back all at once.
+func sessionRetry() time.Duration { return time.Second + rand.N(9*time.Second) }
+
+func (s *Server) end(kind *sync.WaitGroup) {
+	s.mu.Lock()
+	s.sessions--
+	s.mu.Unlock()
+	kind.Done()
+}
+
+// Sessions up to fewSessions are ended all at once. More are spread, 2 ms for each
+// but no more than spreadShare of the time there is, so that not all of them come
+// back at the same moment, to wherever that is.
+const (
+	fewSessions = 100
+	spreadEach  = 2 * time.Millisecond
+	spreadShare = 0.6
+)
+
+// hangUp ends the sessions of a route, in no order.
+func (s *Server) hangUp(ctx context.Context, route string) {
+	var leaving []visitor
 	s.mu.Lock()
 	for v := range s.guests {
 		if v.of() == route {
-			closers.Go(func() { v.hangUp(errRestart) })
+			leaving = append(leaving, v)
 		}
 	}
 	s.mu.Unlock()
+	rand.Shuffle(len(leaving), func(i, j int) { leaving[i], leaving[j] = leaving[j], leaving[i] })
+	spread := time.Duration(0)
+	if n := len(leaving); n > fewSessions {
+		spread = time.Duration(n) * spreadEach
+		if end, ok := ctx.Deadline(); ok {
+			spread = min(spread, time.Duration(spreadShare*float64(time.Until(end))))
+		}
+	}
+	start := time.Now()
+	var closers sync.WaitGroup
+	for i, v := range leaving {
+		due := spread * time.Duration(i) / time.Duration(len(leaving))
+		if wait := due - time.Since(start); wait > 0 {
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done(): // the others are cut off
+			}
+		}
+		closers.Go(func() { v.hangUp(errRestart) })
+	}
 	closers.Wait()
 }
 
@@ -229,6 +360,8 @@ type visitor interface {
 	of() (route string)
 	hangUp(cause error) // ends it when what waits was sent, and may wait for a request
 	abort(cause error)  // cuts it off; does not wait
+	kick()              // closes it; does not wait
+	seen() (g *guest, bytes uint64)
 }
 
 // enter makes a session known to Shutdown.
@@ -242,10 +375,14 @@ func (s *Server) enter(v visitor) {
 	}
 }
 
-func (s *Server) leave(v visitor) {
+// leave forgets a session, but not what it has done.
+func (s *Server) leave(v visitor, stats session.Stats) {
+	g, bytes := v.seen()
+	s.metrics.ends.WithLabelValues(endingOf(g.session.Cause()).reason).Inc()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.guests, v)
+	s.ended.add(stats, bytes)
 }
 
 func (s *Server) abortAll() {

@@ -65,7 +65,7 @@ func TestShutdownDrainsInOrder(t *testing.T) {
 	ask := func() int {
 		t.Helper()
 		_ = kept.SetDeadline(time.Now().Add(patience))
-		if _, err := kept.Write([]byte("GET /readyz HTTP/1.1\r\nHost: rtdb\r\n\r\n")); err != nil {
+		if _, err := kept.Write([]byte("GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")); err != nil {
 			t.Fatal(err)
 		}
 		answer, err := http.ReadResponse(keptReader, nil)
@@ -155,7 +155,7 @@ func TestShutdownSendsWhatWaits(t *testing.T) {
 // Connections on which nothing is asked do not hold a shutdown up.
 func TestShutdownDoesNotWaitForUnusedConnections(t *testing.T) {
 	w := newWire(t, transport.Options{})
-	for _, sent := range []string{"", "GET / HT", "GET /healthz HTTP/1.1\r\nHost: rtdb\r\n\r\n"} {
+	for _, sent := range []string{"", "GET / HT", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"} {
 		c, err := net.Dial("tcp", w.addr)
 		if err != nil {
 			t.Fatal(err)

@@ -34,6 +34,10 @@ type client struct {
 	guest
 	ws       *websocket.Conn
 	received uint64 // messages; the reader's own
+	throttle throttle
+	flood    bool // it has been too fast for too long; the reader's own
+
+	credentials *credentials // nil: everybody may do everything
 
 	// turn is held while a request is handled, until its reply is queued:
 	// so whoever closes the session from outside does so between requests.
@@ -52,14 +56,17 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet { // HEAD: there is nothing to upgrade to
 		return upgradeRequired(w)
 	}
-	if !s.begin(&s.sockets) {
-		return errDraining
+	if err := s.begin(&s.sockets); err != nil {
+		return err
 	}
 	c := new(client)
 	up := &upgrader{ResponseWriter: w, conn: &c.conn}
-	ws, err := websocket.Accept(up, r, &websocket.AcceptOptions{Subprotocols: []string{versionedProtocol}})
+	ws, err := websocket.Accept(up, r, &websocket.AcceptOptions{
+		Subprotocols:       []string{versionedProtocol},
+		InsecureSkipVerify: true, // of origins, which were checked
+	})
 	if err != nil {
-		s.sockets.Done()
+		s.end(&s.sockets)
 		return upgradeRefused(up, err)
 	}
 	ws.SetReadLimit(-1) // readMessage has the limit, and answers first
@@ -70,8 +77,16 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) error {
 	if c.conn.fd.usable() {
 		o.Pool = &s.pump
 	}
-	c.open(s, socketRoute, r.RemoteAddr, c, o)
+	c.conn.messageTimeout = s.options.MessageTimeout
+	c.throttle.limiter = newLimiter(s.options.MaxRequestRate)
+	if s.access.keys != nil {
+		o.PermitWill = c.permitWill
+	}
+	c.open(s, socketRoute, w.(*response).remote, c, o)
 	c.conn.session = c.session
+	if s.access.keys != nil {
+		c.credentials = newCredentials(&s.access, principal(r), c.warnExpiry, c.session.Close)
+	}
 	go c.serve()
 	return nil
 }
@@ -100,7 +115,7 @@ func upgradeRequired(w http.ResponseWriter) error {
 
 // serve runs the session from its first message to its end.
 func (c *client) serve() {
-	defer c.server.sockets.Done()
+	defer c.server.end(&c.server.sockets)
 	c.logOpened()
 	c.server.enter(c)
 	c.mu.Lock()
@@ -121,6 +136,9 @@ func (c *client) serve() {
 		c.session.WithdrawWills() // it took its leave
 	}
 	stats, err := c.session.End(c.server.lifetime)
+	if c.credentials != nil {
+		c.credentials.stop() // after the wills, which want to know whether it has ended
+	}
 	if end := endingOf(cause); !end.silent {
 		// Where the library sent the close frame nobody has waited for the
 		// client's; else this does nothing.
@@ -128,7 +146,7 @@ func (c *client) serve() {
 	}
 	_ = c.ws.CloseNow()
 	c.pinging.Wait()
-	c.server.leave(c)
+	c.server.leave(c, stats)
 
 	c.logClosed(stats, err, c.received, c.conn.written.Load())
 }
@@ -188,11 +206,15 @@ func (c *client) readOne(message io.Reader) error {
 		return nil // only its close frame is waited for
 	}
 	c.received++
+	c.server.metrics.received.Inc()
 	c.session.Cork() // until conn.Read
 	if reply := c.handle(c.server.lifetime, data); reply != nil {
 		// An error says that the session has ended; the next read, that
 		// the connection has.
 		_ = c.session.Reply(reply)
+	}
+	if c.flood {
+		return errFlood
 	}
 	return nil
 }
@@ -228,11 +250,20 @@ func readError(err error) error {
 
 // TrySend is the session's.
 func (c *client) TrySend(messages []session.Message) (done bool, err error) {
-	return c.conn.tryMessages(messages)
+	if done, err = c.conn.tryMessages(messages); done && err == nil {
+		c.server.metrics.sent(messages)
+	}
+	return done, err
 }
 
 // Send is the session's.
-func (c *client) Send(messages []session.Message) error { return c.conn.writeMessages(messages) }
+func (c *client) Send(messages []session.Message) error {
+	err := c.conn.writeMessages(messages)
+	if err == nil {
+		c.server.metrics.sent(messages)
+	}
+	return err
+}
 
 // Close is the session's: it tells the client why, and waits for its answer as
 // long as conn allows.
@@ -282,6 +313,12 @@ func (c *client) pingOnce() bool {
 	return c.ws.Ping(ctx) == nil || ctx.Err() == nil
 }
 
+// warnExpiry tells the client that its token ends.
+func (c *client) warnExpiry(left time.Duration) {
+	seconds := uint64(max(0, left.Round(time.Second).Seconds()))
+	c.session.Tell(object(nil).text("action", "auth").number("expires_in", seconds).end())
+}
+
 func (c *client) stopPinging() {
 	c.mu.Lock()
 	c.pinger.Stop()
@@ -293,6 +330,10 @@ func (c *client) abort(cause error) {
 	c.session.Abort(cause)
 	_ = c.conn.Close()
 }
+
+func (c *client) kick() { c.session.Close(errKicked) }
+
+func (c *client) seen() (*guest, uint64) { return &c.guest, c.conn.written.Load() }
 
 // hangUp closes the session from outside, between two requests.
 func (c *client) hangUp(cause error) {

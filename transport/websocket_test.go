@@ -260,7 +260,7 @@ func TestHandshakesThatAreRefused(t *testing.T) {
 	}
 	// HEAD and HTTP/1.0 are told what GET and HTTP/1.1 are.
 	for _, request := range []string{
-		"HEAD /ws HTTP/1.1\r\nHost: rtdb\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+		"HEAD /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
 			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
 		"GET /ws HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
 	} {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -20,36 +19,34 @@ type commandLine struct {
 	Serve   struct{}      `cmd:"" default:"1" help:"Serve over HTTP and WebSocket: what rtdb does without a command."`
 	Health  healthCommand `cmd:"" help:"Ask a server whether it is alive: exit 0 if it is, else 1."`
 	Bench   benchCommand  `cmd:"" help:"Load a server and say what the machine can take: exit 0 if nothing was lost, else 1."`
+	Token   tokenCommand  `cmd:"" help:"Make a token, or look into one."`
 	Version struct{}      `cmd:"" help:"Print the version."`
 }
 
 // A config is the settings of the server.
 type config struct {
-	Port          int           `default:"8080" env:"PORT" help:"TCP port to listen on. 0 is any free one; the log says which."`
-	Host          string        `default:"localhost" env:"HOST" help:"Name or address to listen on."`
-	LogLevel      string        `default:"info" enum:"trace,debug,info,warn,error" env:"LOG_LEVEL" help:"Lowest level to log: trace, debug, info, warn or error."`
-	LogFormat     string        `default:"auto" enum:"auto,json,console" env:"LOG_FORMAT" help:"json, console, or auto: console on a terminal, else json."`
-	MaxValueBytes int           `default:"65536" env:"MAX_VALUE_BYTES" help:"Longest value, in bytes."`
-	FlushInterval time.Duration `default:"2ms" env:"FLUSH_INTERVAL" help:"Shortest time between two writes of updates to a WebSocket, and so the longest that one is held back. 0 holds none back."`
-	ShutdownGrace time.Duration `default:"15s" env:"SHUTDOWN_GRACE" help:"Longest time that a shutdown may take."`
+	Port      int    `default:"8080" env:"PORT" help:"TCP port to listen on. 0 is any free one; the log says which."`
+	Host      string `default:"localhost" env:"HOST" help:"Name or address to listen on."`
+	LogLevel  string `default:"info" enum:"trace,debug,info,warn,error" env:"LOG_LEVEL" help:"Lowest level to log: trace, debug, info, warn or error."`
+	LogFormat string `default:"auto" enum:"auto,json,console" env:"LOG_FORMAT" help:"json, console, or auto: console on a terminal, else json."`
+
+	accessConfig
+	limitsConfig
 }
 
 // Validate is called by kong once all settings are known.
 func (c *config) Validate() error {
-	const longest = 1 << 30
 	switch {
 	case c.Port < 0 || c.Port > 65535:
 		return fmt.Errorf("--port ($PORT): expected 0 to 65535 but got %d", c.Port)
 	case strings.TrimSpace(c.Host) == "":
 		return fmt.Errorf("--host ($HOST): expected a name or an address but got %q", c.Host)
-	case c.MaxValueBytes < 1 || c.MaxValueBytes > longest:
-		return fmt.Errorf("--max-value-bytes ($MAX_VALUE_BYTES): expected 1 to %d but got %d", longest, c.MaxValueBytes)
-	case c.FlushInterval < 0 || c.FlushInterval > time.Second:
-		return fmt.Errorf("--flush-interval ($FLUSH_INTERVAL): expected 0s to 1s but got %v", c.FlushInterval)
-	case c.ShutdownGrace < 0:
-		return fmt.Errorf("--shutdown-grace ($SHUTDOWN_GRACE): expected no less than 0s but got %v", c.ShutdownGrace)
 	}
-	return nil
+	if err := c.check(); err != nil {
+		return err
+	}
+	_, err := c.accessConfig.read()
+	return err
 }
 
 // parse reads the arguments and the environment, and returns the command. It

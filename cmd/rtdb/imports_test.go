@@ -9,7 +9,7 @@ import (
 
 // Each package may import what stands right of it, never left.
 func TestImportsGoOneWay(t *testing.T) {
-	order := []string{"rtdb/cmd/rtdb", "rtdb/cmd/rtdb/bench", "rtdb/transport", "rtdb/session", "rtdb/keyspace", "rtdb/actor"}
+	order := []string{"rtdb/cmd/rtdb", "rtdb/cmd/rtdb/bench", "rtdb/transport", "rtdb/transport/auth", "rtdb/session", "rtdb/keyspace", "rtdb/actor"}
 	for i, pkg := range order {
 		out, err := exec.Command("go", "list", "-deps", pkg).Output()
 		if err != nil {

@@ -30,6 +30,19 @@ func listen(host string, port int) ([]net.Listener, error) {
 	}
 }
 
+// listenAdmin opens an address, host:port, for the operator.
+func listenAdmin(addr string) ([]net.Listener, error) {
+	host, text, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	port, err := net.LookupPort("tcp", text)
+	if err != nil {
+		return nil, fmt.Errorf("--admin-addr ($ADMIN_ADDR): expected a port but got %q", text)
+	}
+	return listen(host, port)
+}
+
 // listenBoth listens on the loopback addresses that this machine has.
 func listenBoth(port int) (listeners []net.Listener, err error) {
 	var absent error

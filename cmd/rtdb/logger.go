@@ -25,16 +25,30 @@ var setTimes = sync.OnceFunc(func() {
 
 func newLogger(c config, out *os.File) (zerolog.Logger, error) {
 	setTimes()
-	level, err := zerolog.ParseLevel(c.LogLevel)
-	if err != nil {
+	if err := (logLevel{}).Change(c.LogLevel); err != nil {
 		return zerolog.Nop(), err
 	}
 	terminal := isatty.IsTerminal(out.Fd())
 	if c.LogFormat == "console" || c.LogFormat == "auto" && terminal {
 		console := zerolog.ConsoleWriter{Out: out, NoColor: !terminal, TimeFormat: timeFormat, TimeLocation: time.UTC}
-		return zerolog.New(console).Level(level).With().Timestamp().Logger(), nil
+		return zerolog.New(console).With().Timestamp().Logger(), nil
 	}
-	return zerolog.New(escaper{out}).Level(level).With().Timestamp().Logger(), nil
+	return zerolog.New(escaper{out}).With().Timestamp().Logger(), nil
+}
+
+// A logLevel is the lowest level of all loggers of the process: zerolog has that
+// in a variable of its package.
+type logLevel struct{}
+
+func (logLevel) Current() string { return zerolog.GlobalLevel().String() }
+
+func (logLevel) Change(level string) error {
+	parsed, err := zerolog.ParseLevel(level)
+	if err != nil || parsed < zerolog.TraceLevel || parsed > zerolog.ErrorLevel {
+		return fmt.Errorf("no level: %q", level)
+	}
+	zerolog.SetGlobalLevel(parsed)
+	return nil
 }
 
 // An escaper passes log lines on with everything but printable characters

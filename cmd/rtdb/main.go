@@ -40,6 +40,11 @@ func run(args []string, stdout io.Writer, stderr *os.File) int {
 		return exitOK
 	case "health":
 		err = line.Health.run(line.config)
+	case "token make":
+		err = line.Token.Make.run(line.JWTSecret, stdout)
+	case "token inspect", "token inspect <token>":
+		keys, _ := line.keys() // it was read before
+		err = line.Token.Inspect.run(keys, stdout)
 	case "bench":
 		err = line.Bench.run(stdout, stderr)
 	default:

@@ -14,7 +14,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"rtdb/keyspace"
-	"rtdb/session"
 	"rtdb/transport"
 )
 
@@ -36,18 +35,50 @@ func serve(c config, stderr *os.File) error {
 	if err != nil {
 		return err
 	}
-	ks, err := keyspace.Open(keyspace.Options{OnPanic: func(p keyspace.Panic) { logPanic(log, p) }})
+	secure, err := c.secured(listeners, log)
+	if err != nil {
+		return err
+	}
+	var admin []net.Listener
+	if c.AdminAddr != "" {
+		if admin, err = listenAdmin(c.AdminAddr); err != nil {
+			return err
+		}
+	}
+	allowed, err := c.accessConfig.read()
+	if err != nil {
+		return err
+	}
+	memory := guardMemory(limitMemory())
+	defer memory.close()
+	ks, err := keyspace.Open(keyspace.Options{
+		MaxKeys: c.MaxKeys, Full: memory.isCrowded,
+		OnPanic: func(p keyspace.Panic) { logPanic(log, p) },
+	})
 	if err != nil {
 		return err
 	}
 	server := transport.NewServer(ks, transport.Options{
-		Logger: log, MaxValueBytes: c.MaxValueBytes, FlushInterval: c.FlushInterval,
+		Logger: log, Level: logLevel{}, Admin: c.AdminAddr != "",
+		Keys: allowed.keys, Anonymous: allowed.anonymous, AllowedOrigins: allowed.origins, TrustedProxies: allowed.proxies,
+		MaxValueBytes: c.MaxValueBytes, FlushInterval: c.FlushInterval,
+		MaxSessions: c.sessions(), MaxSubscriptions: c.MaxSubscriptions, MaxRequestRate: c.MaxRequestRate,
+		MaxPendingBytes: c.MaxPendingBytes, Crowded: memory.isCrowded,
+		HeaderTimeout: c.HeaderTimeout, IdleTimeout: c.IdleTimeout, MessageTimeout: c.MessageTimeout,
 	})
-	logStarted(log, c, listeners)
+	logStarted(log, c, listeners, admin, memory)
+	allowed.warnOpen(log, listeners)
 
-	failed := make(chan error, len(listeners))
+	failed := make(chan error, len(listeners)+len(admin))
 	var serving sync.WaitGroup
-	for _, l := range listeners {
+	for _, l := range admin {
+		serving.Go(func() {
+			if err := server.ServeAdmin(l); err != nil {
+				failed <- err
+			}
+		})
+	}
+	for _, l := range secure {
 		serving.Go(func() {
 			if err := server.Serve(l); err != nil {
 				failed <- err
@@ -106,17 +137,34 @@ func logPanic(log zerolog.Logger, p keyspace.Panic) {
 	e.Str("error", fmt.Sprint(p.Value)).Bytes("stack", p.Stack).Msg("actor panicked")
 }
 
-func logStarted(log zerolog.Logger, c config, listeners []net.Listener) {
+func addresses(listeners []net.Listener) *zerolog.Array {
 	addrs := zerolog.Arr()
 	for _, l := range listeners {
 		addrs = addrs.Str(l.Addr().String())
 	}
-	log.Info().
-		Str("addr", listeners[0].Addr().String()).Array("listeners", addrs).
+	return addrs
+}
+
+func logStarted(log zerolog.Logger, c config, listeners, admin []net.Listener, memory *memoryGuard) {
+	e := log.Info()
+	if len(admin) > 0 {
+		e = e.Array("admin", addresses(admin))
+	}
+	whole := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	e.
+		Str("addr", listeners[0].Addr().String()).Array("listeners", addresses(listeners)).
 		Str("version", versionText()).
 		Int("max_value_bytes", c.MaxValueBytes).
-		Int("max_pending_bytes", session.DefaultMaxPendingBytes).
-		Float64("flush_interval_ms", float64(c.FlushInterval.Microseconds())/1000).
-		Float64("shutdown_grace_ms", float64(c.ShutdownGrace.Milliseconds())).
+		Int("max_pending_bytes", c.MaxPendingBytes).
+		Int("max_sessions", c.sessions()).
+		Int("max_subscriptions", c.MaxSubscriptions).
+		Int("max_keys", c.MaxKeys).
+		Float64("max_request_rate", c.MaxRequestRate).
+		Float64("header_timeout_ms", whole(c.HeaderTimeout)).
+		Float64("idle_timeout_ms", whole(c.IdleTimeout)).
+		Float64("message_timeout_ms", whole(c.MessageTimeout)).
+		Int64("memory_limit_bytes", int64(memory.limit)).
+		Float64("flush_interval_ms", whole(c.FlushInterval)).
+		Float64("shutdown_grace_ms", whole(c.ShutdownGrace)).
 		Msg("server started")
 }

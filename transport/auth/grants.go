@@ -1,0 +1,92 @@
+package auth
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"rtdb/keyspace"
+)
+
+// Grants are what a client may do. The zero value is nothing.
+type Grants struct {
+	Read    []string `json:"read,omitempty"`    // patterns of keys
+	Write   []string `json:"write,omitempty"`   // patterns of keys
+	Publish []string `json:"publish,omitempty"` // patterns of topics
+	Listen  []string `json:"listen,omitempty"`  // patterns of topics
+	Admin   bool     `json:"admin,omitempty"`
+}
+
+// Everything is what a client may do where nobody asks who it is.
+func Everything() Grants {
+	all := []string{"#"}
+	return Grants{Read: all, Write: all, Publish: all, Listen: all, Admin: true}
+}
+
+// ParseGrants reads the JSON object that the claim "rtdb" is. A member that it
+// does not know is an error: who has misspelt one would look for it long.
+func ParseGrants(text []byte) (g Grants, err error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&g); err != nil {
+		return Grants{}, fmt.Errorf("expected {\"read\":[…],\"write\":[…],\"publish\":[…],\"listen\":[…],\"admin\":…}: %w", plain(err))
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return Grants{}, errors.New("something follows the object")
+	}
+	return g, g.Check()
+}
+
+// plain keeps what was read out of the error.
+func plain(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		return fmt.Errorf("%q is of the wrong type", wrong.Field)
+	}
+	return err
+}
+
+// Check returns the error of the first that is no pattern.
+func (g *Grants) Check() error {
+	for _, patterns := range [][]string{g.Read, g.Write, g.Publish, g.Listen} {
+		for _, p := range patterns {
+			if err := keyspace.CheckPattern(p); err != nil {
+				return fmt.Errorf("the pattern %q: %w", p, err)
+			}
+		}
+	}
+	return nil
+}
+
+// MayRead reports whether a key may be read, and its updates.
+func (g *Grants) MayRead(key string) bool { return match(g.Read, key) }
+
+// MayReadAll reports whether each key that a pattern matches may be read.
+func (g *Grants) MayReadAll(pattern string) bool { return cover(g.Read, pattern) }
+
+// MayList reports whether each key may be read that begins with prefix and that
+// the pattern matches. An empty pattern matches all.
+func (g *Grants) MayList(prefix, pattern string) bool {
+	return pattern != "" && g.MayReadAll(pattern) ||
+		slices.ContainsFunc(g.Read, func(p string) bool { return keyspace.CoversPrefix(p, prefix) })
+}
+
+// MayWrite reports whether a key may be written and deleted.
+func (g *Grants) MayWrite(key string) bool { return match(g.Write, key) }
+
+// MayListen reports whether a topic may be subscribed to.
+func (g *Grants) MayListen(topic string) bool { return match(g.Listen, topic) }
+
+// MayPublish reports whether a topic may be published to.
+func (g *Grants) MayPublish(topic string) bool { return match(g.Publish, topic) }
+
+func match(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return keyspace.Matches(p, name) })
+}
+
+func cover(patterns []string, inner string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return keyspace.Covers(p, inner) })
+}
