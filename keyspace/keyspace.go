@@ -34,7 +34,8 @@ type Options struct {
 	MaxKeys int
 
 	// Full says that there is no room for more keys, whatever their number: a
-	// write that would make one returns ErrFull. It is called by the keys'
+	// write that would make one, or would make a value 1 KiB longer, returns
+	// ErrFull. It is called by the keys'
 	// actors and must return at once. nil: there always is.
 	Full func() bool
 

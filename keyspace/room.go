@@ -10,8 +10,8 @@ var (
 	ErrTooManyKeys = errors.New("keyspace: too many keys")
 
 	// ErrFull means that Options.Full says that there is no room for another
-	// key.
-	ErrFull = errors.New("keyspace: no room for another key")
+	// key, or for a value that is much longer than the one before.
+	ErrFull = errors.New("keyspace: no room")
 )
 
 // A room counts the keys that have a value. A write that is to make one takes
@@ -30,6 +30,18 @@ func (r *room) take() error {
 		return ErrTooManyKeys
 	case r.full != nil && r.full():
 		r.taken.Add(-1)
+		return ErrFull
+	}
+	return nil
+}
+
+// muchMore is by how many bytes a value may grow also where there is no room: the
+// state of a device goes on.
+const muchMore = 1 << 10
+
+// grow returns ErrFull where a value would grow by too much.
+func (r *room) grow(bytes int) error {
+	if bytes > muchMore && r.full != nil && r.full() {
 		return ErrFull
 	}
 	return nil

@@ -108,11 +108,17 @@ func (k *key) apply(r *run, q *request, value []byte) []byte {
 	case value == nil && !k.place(r, q):
 		return nil
 	case c.Merge == nil:
+		if q.outcome = k.keyspace.room.grow(len(c.Value) - len(value)); q.outcome != nil {
+			return value
+		}
 		value, r.expires = c.Value, time.Time{}
 	default:
 		merged, err := c.Merge(value)
 		if err != nil {
 			q.outcome = err
+			return value
+		}
+		if q.outcome = k.keyspace.room.grow(len(merged) - len(value)); q.outcome != nil {
 			return value
 		}
 		value = merged

@@ -81,6 +81,7 @@ type outbox struct {
 	inHand    uint64 // updates that the Conn has, and has not sent
 	delivered uint64 // updates that were sent
 	merged    uint64 // updates that gave way to a newer one
+	skipped   uint64 // messages of topics that were dropped
 
 	flush  bool // the Conn has something of its own to send
 	awake  bool // the session's actor has been woken, and will look
@@ -187,6 +188,7 @@ func (b *outbox) dropLocked(m *Message, limit int64) bool {
 		b.missed = make(map[string]uint64)
 	}
 	b.missed[m.update.Topic]++
+	b.skipped++
 	return true
 }
 

@@ -74,7 +74,7 @@ func (s *Session) queue(m *Message) {
 func (s *Session) skipLocked(m *Message) (dropped bool) {
 	b := &s.box
 	limit := int64(s.options.MaxPendingBytes)
-	if s.options.Crowded != nil && s.options.Crowded() {
+	if s.crowded() {
 		limit = min(limit, crowdedPending)
 	}
 	if b.dropLocked(m, limit) {
@@ -90,6 +90,8 @@ func (s *Session) skipLocked(m *Message) (dropped bool) {
 // crowdedPending is how much of topics waits for a session where memory is
 // short.
 const crowdedPending = 16 << 10
+
+func (s *Session) crowded() bool { return s.options.Crowded != nil && s.options.Crowded() }
 
 // missed is what a client is told of messages that it will not get.
 func missed(topic string, n uint64) []byte {

@@ -42,7 +42,8 @@ type Conn interface {
 }
 
 // ErrTooMany means that a session would have more than Options.MaxSubscriptions,
-// or more bytes of wills than Options.MaxPendingBytes.
+// or more bytes of wills than Options.MaxPendingBytes, or more than it has while
+// memory is short.
 var ErrTooMany = errors.New("session: too many subscriptions or wills")
 
 // Options are the settings of a [Session]. The zero value is ready to use.
@@ -56,8 +57,8 @@ type Options struct {
 	PermitWill func(Will) bool
 
 	// Crowded says that memory is short: of topics then no more waits than
-	// crowdedPending bytes. It is called often and must return at once. nil:
-	// it never is.
+	// crowdedPending bytes, and there are no more subscriptions and wills. It
+	// is called often and must return at once. nil: it never is.
 	Crowded func() bool
 
 	// MaxPendingBytes is how much may wait of what cannot be conflated: of
@@ -90,6 +91,7 @@ type Stats struct {
 	Delivered uint64 // updates sent
 	Conflated uint64 // updates that gave way to a newer one of their key
 	Dropped   uint64 // messages of topics that were too many, and what was left at the end
+	Missed    uint64 // of those the messages of topics
 }
 
 // The phases of a session. They only ever go up.
@@ -249,7 +251,7 @@ func (s *Session) stats() Stats {
 	s.box.mu.Lock()
 	defer s.box.mu.Unlock()
 	b := &s.box
-	return Stats{Delivered: b.delivered, Conflated: b.merged, Dropped: b.offered - b.delivered - b.merged}
+	return Stats{Delivered: b.delivered, Conflated: b.merged, Dropped: b.offered - b.delivered - b.merged, Missed: b.skipped}
 }
 
 // A Now is what a session has done so far, and how far behind its client is.
@@ -268,7 +270,7 @@ func (s *Session) Now() Now {
 	defer b.mu.Unlock()
 	waiting := uint64(b.updates) + b.inHand
 	return Now{
-		Stats:         Stats{Delivered: b.delivered, Conflated: b.merged, Dropped: b.offered - b.delivered - b.merged - waiting},
+		Stats:         Stats{Delivered: b.delivered, Conflated: b.merged, Dropped: b.offered - b.delivered - b.merged - waiting, Missed: b.skipped},
 		Subscriptions: int(s.subscribed.Load()),
 		PendingBytes:  b.asked + b.told,
 		Behind:        b.lagLocked(),

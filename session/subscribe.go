@@ -38,8 +38,10 @@ func (s *Session) Subscribe(ctx context.Context, names Names, start Start, answe
 		session: s, start: start, answer: answer,
 		names: Names{Keys: distinct(names.Keys), Topics: distinct(names.Topics), Patterns: distinct(names.Patterns)},
 	}
-	if most := s.options.MaxSubscriptions; most > 0 && s.subscriptions()+s.unknown(&a.names) > most {
-		return ErrTooMany
+	if fresh := s.unknown(&a.names); fresh > 0 {
+		if most := s.options.MaxSubscriptions; most > 0 && s.subscriptions()+fresh > most || s.crowded() {
+			return ErrTooMany
+		}
 	}
 	err := a.run(ctx)
 	if err == nil && a.again {

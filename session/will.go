@@ -21,7 +21,7 @@ type Will struct {
 
 // SetWill keeps a will, in the place of one for the same key or topic. One
 // that has no value only withdraws that. It returns ErrTooMany where all of them
-// together would be larger than what may wait for the client.
+// together would be larger than what may wait for the client, or memory is short.
 func (s *Session) SetWill(w Will) error {
 	if err := keyspace.CheckName(w.Key + w.Topic); err != nil {
 		return err
@@ -37,7 +37,7 @@ func (s *Session) SetWill(w Will) error {
 		delete(s.wills, name)
 		return nil
 	}
-	if bytes += w.bytes(); bytes > s.options.MaxPendingBytes {
+	if bytes += w.bytes(); bytes > s.options.MaxPendingBytes || bytes > s.willBytes && s.crowded() {
 		return ErrTooMany
 	}
 	s.willBytes = bytes

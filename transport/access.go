@@ -19,15 +19,14 @@ func newAccess(keys *auth.Keys, anonymous *auth.Grants) access {
 	switch {
 	case keys == nil:
 		a.anonymous = &auth.Principal{Grants: auth.Everything()}
-	case anonymous != nil:
+	case anonymous != nil && !anonymous.None():
 		a.anonymous = &auth.Principal{Grants: *anonymous}
 	}
 	return a
 }
 
 var (
-	errNoToken   = refuse(codeUnauthorized, "this needs a token: send it as Authorization: Bearer …")
-	errNoSession = refuse(codeUnauthorized, `this needs a token: send {"action":"auth","token":…} first`)
+	errNoToken   = refuse(codeUnauthorized, `this needs a token: Authorization: Bearer …, or in a WebSocket {"action":"auth","token":…}`)
 	errForbidden = refuse(codeForbidden, "the token does not grant this")
 )
 

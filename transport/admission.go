@@ -14,12 +14,10 @@ import (
 // of that. done says that it is answered.
 func (e *endpoint) admit(w http.ResponseWriter, r *http.Request) (_ *http.Request, done bool, err error) {
 	s := e.server
-	if s.access.keys == nil || e.local {
-		if err := checkHost(r); err != nil {
-			return r, false, err
-		}
+	if err := e.checkHost(r); err != nil {
+		return r, false, err
 	}
-	if err := s.origins.check(w, r); err != nil {
+	if err := e.origins().check(w, r, e.admin || e.local || e.route == eventsRoute); err != nil {
 		return r, false, err
 	}
 	if r.Method == http.MethodOptions && e.allow != "" {
@@ -32,17 +30,38 @@ func (e *endpoint) admit(w http.ResponseWriter, r *http.Request) (_ *http.Reques
 	if e.public {
 		return r, false, nil
 	}
-	who, err := s.identify(e, w, r)
-	if err != nil {
-		return r, false, err
-	}
+	who, err := s.identify(e, w, r) // whoever is refused is counted by address, too
 	if wait, ok := s.rates.take(rateName(who, w.(*response).remote)); !ok {
 		f := refuse(codeRateLimited, "too many requests: %v a second are allowed", s.rates.perSecond)
 		f.retry = wait
 		return r, false, f
 	}
+	if err != nil {
+		return r, false, err
+	}
 	return withPrincipal(r, who), false, nil
 }
+
+func (e *endpoint) checkHost(r *http.Request) error {
+	switch {
+	case e.local:
+		return checkAdminHost(r)
+	case e.server.access.keys == nil:
+		return checkHost(r)
+	}
+	return nil
+}
+
+// origins are those whose pages may call. The operator's own listener has none
+// besides itself: nobody there has to say who it is.
+func (e *endpoint) origins() *origins {
+	if e.local {
+		return ownOrigin
+	}
+	return e.server.origins
+}
+
+var ownOrigin = newOrigins(nil)
 
 // identify asks for a token, but not of a WebSocket, which may send one later.
 func (s *Server) identify(e *endpoint, w http.ResponseWriter, r *http.Request) (*auth.Principal, error) {

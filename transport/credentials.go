@@ -17,6 +17,10 @@ const (
 
 	// expiryWarning is how long before the end of its token a client is told.
 	expiryWarning = 30 * time.Second
+
+	// lookAgain is how often the clock is looked at, at least: it can be set, and
+	// stand still while the machine sleeps, which timers do not know.
+	lookAgain = time.Minute
 )
 
 // credentials are who the client of a WebSocket is, and for how long. Where no
@@ -62,9 +66,9 @@ func (c *credentials) setTimerLocked() {
 	case c.who.Expires.IsZero():
 		c.timer.Stop()
 	case c.warned:
-		c.timer.Reset(time.Until(c.who.Expires))
+		c.timer.Reset(min(lookAgain, time.Until(c.who.Expires)))
 	default:
-		c.timer.Reset(max(0, time.Until(c.who.Expires)-expiryWarning))
+		c.timer.Reset(min(lookAgain, max(0, time.Until(c.who.Expires)-expiryWarning)))
 	}
 }
 
@@ -77,20 +81,25 @@ func (c *credentials) next() {
 	}
 	c.due.Add(1)
 	defer c.due.Done()
-	who, warn := c.who, false
-	switch {
-	case who == nil, who.Expires.IsZero(): // the second: it was renewed at this moment
-	case !c.warned && !who.Expired():
-		c.warned, warn = true, true
-		c.setTimerLocked()
+	who := c.who
+	var left time.Duration
+	warn, over := false, false
+	if who != nil && !who.Expires.IsZero() { // not renewed at this moment
+		left = time.Until(who.Expires)
+		over = left <= 0
+		warn = !over && !c.warned && left <= expiryWarning
+		c.warned = c.warned || warn
+		if !over {
+			c.setTimerLocked()
+		}
 	}
 	c.mu.Unlock()
 	switch {
 	case who == nil:
 		c.end(errNotAuthenticated)
 	case warn:
-		c.warn(time.Until(who.Expires))
-	case who.Expired():
+		c.warn(left)
+	case over:
 		c.end(errTokenExpired)
 	}
 }
@@ -172,6 +181,7 @@ func (c *client) authenticate(ctx context.Context, r *request) (object, error) {
 	c.credentials.renew(who)
 	lost := lostNames(c.session.Names(), &who.Grants)
 	if err := c.session.Unsubscribe(ctx, lost); err != nil {
+		c.session.Close(err) // it could hear what it may not
 		return nil, err
 	}
 	reply := newReply(r)

@@ -57,16 +57,16 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if r.Method == http.MethodHead {
-		eventHeader(w)
-		w.WriteHeader(http.StatusOK)
-		return nil
-	}
 	if err := s.wantHTTP(w, r, mayHear(&names)); err != nil {
 		return err
 	}
 	if most := s.options.MaxSubscriptions; len(names.Keys)+len(names.Topics)+len(names.Patterns) > most {
 		return refuse(codeLimitReached, "a stream may have %d selectors at most", most)
+	}
+	if r.Method == http.MethodHead {
+		eventHeader(w)
+		w.WriteHeader(http.StatusOK)
+		return nil
 	}
 	if err := s.begin(&s.streams); err != nil {
 		return err
@@ -84,9 +84,9 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("transport: a stream's connection takes no deadline: %w", err)
 	}
 	e.open(s, eventsRoute, w.(*response).remote, e, session.Options{Revisions: true})
-	if until := principal(r).Expires; !until.IsZero() {
-		over := time.AfterFunc(time.Until(until), func() { e.session.Close(errTokenExpired) })
-		defer over.Stop()
+	if who := principal(r); !who.Expires.IsZero() {
+		c := newCredentials(&s.access, who, func(time.Duration) {}, e.session.Close)
+		defer c.stop()
 	}
 	e.serve(ctx, r, names, start)
 	return nil

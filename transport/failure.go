@@ -86,9 +86,9 @@ func explain(err error) *failure {
 	case errors.Is(err, keyspace.ErrTooManyKeys):
 		f = refuse(codeLimitReached, "there are as many keys as are allowed: delete some, or write to those")
 	case errors.Is(err, keyspace.ErrFull):
-		f = refuse(codeLimitReached, "the server has no memory left for another key")
+		f = refuse(codeLimitReached, "the server has no memory left for another key, or a longer value")
 	case errors.Is(err, session.ErrTooMany):
-		f = refuse(codeLimitReached, "this connection has as many subscriptions, or wills, as are allowed")
+		f = refuse(codeLimitReached, "this connection has as many subscriptions, or wills, as are allowed, or the server has no memory left for more")
 	case errors.As(err, &mismatch):
 		f = refuse(codeVersionMismatch, "the key is at version %d, and the request wants another", mismatch.Current)
 		if mismatch.Current == 0 {

@@ -53,6 +53,11 @@ type piped struct {
 
 func inBubble(t *testing.T, test func(t *testing.T, p *piped)) {
 	t.Helper()
+	inBubbleWith(t, transport.Options{}, test)
+}
+
+func inBubbleWith(t *testing.T, o transport.Options, test func(t *testing.T, p *piped)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p := &piped{
 			listener: &pipes{accept: make(chan net.Conn), closed: make(chan struct{})},
@@ -64,8 +69,8 @@ func inBubble(t *testing.T, test func(t *testing.T, p *piped)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		logger := zerolog.New(p.log)
-		p.Server = transport.NewServer(p.keyspace, transport.Options{Logger: logger})
+		o.Logger = zerolog.New(p.log)
+		p.Server = transport.NewServer(p.keyspace, o)
 		var serving sync.WaitGroup
 		serving.Go(func() {
 			if err := p.Serve(p.listener); err != nil {

@@ -68,6 +68,7 @@ func newMetrics(s *Server) *metrics {
 		m.writes[code] = writes.WithLabelValues(code)
 	}
 	m.writes["ok"] = writes.WithLabelValues("ok")
+	m.ends.WithLabelValues("internal error") // so that the first one is seen to rise
 	m.registry.MustRegister(m.requests, m.ends, m.received, writes, m.commit.Histogram, m.socket.Histogram, &tally{server: s},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -113,7 +114,7 @@ type total struct {
 func (t *total) add(stats session.Stats, bytes uint64) {
 	t.Delivered += stats.Delivered
 	t.Conflated += stats.Conflated
-	t.Dropped += stats.Dropped
+	t.Missed += stats.Missed
 	t.bytes += bytes
 }
 
@@ -130,7 +131,7 @@ var (
 	descKeys          = describe("rtdb_keys", "Keys that have a value.")
 	descDeliveries    = describe("rtdb_deliveries_total", "Updates sent to clients.")
 	descConflated     = describe("rtdb_conflated_total", "Updates that gave way to a newer one of their key, for a client was behind.")
-	descDropped       = describe("rtdb_dropped_total", "Messages of topics that were too many for a client, and updates that its end left.")
+	descDropped       = describe("rtdb_dropped_total", "Messages of topics that were dropped, for too many waited for a client.")
 	descBytes         = describe("rtdb_sent_bytes_total", "Bytes sent on WebSockets and streams of events.")
 	descMaxSessions   = describe("rtdb_max_sessions", "Sessions that may be open; 0 is no limit.")
 )
@@ -182,7 +183,7 @@ func (t *tally) Collect(to chan<- prometheus.Metric) {
 	gauge(descMaxSessions, float64(s.options.MaxSessions))
 	counter(descDeliveries, sum.Delivered)
 	counter(descConflated, sum.Conflated)
-	counter(descDropped, sum.Dropped)
+	counter(descDropped, sum.Missed)
 	counter(descBytes, sum.bytes)
 }
 

@@ -55,13 +55,19 @@ const (
 
 // check refuses what comes from a page of another origin, and tells the browser
 // of one that is allowed.
-func (o *origins) check(w http.ResponseWriter, r *http.Request) error {
+// Where it costs much to answer, or lasts, a browser has to say which page it is
+// for: strict refuses what a page of another site has loaded as a picture.
+func (o *origins) check(w http.ResponseWriter, r *http.Request, strict bool) error {
 	origin := r.Header.Get("Origin")
 	if len(o.allowed) > 0 {
 		w.Header().Add("Vary", "Origin") // for caches, whoever asks
 	}
 	switch {
-	case origin == "" || sameOrigin(origin, r.Host):
+	case origin == "":
+		if site := r.Header.Get("Sec-Fetch-Site"); strict && (site == "cross-site" || site == "same-site") {
+			return errOrigin
+		}
+	case sameOrigin(origin, r):
 	case slices.Contains(o.allowed, origin):
 		h := w.Header()
 		h.Set("Access-Control-Allow-Origin", origin)
@@ -75,11 +81,11 @@ func (o *origins) check(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// sameOrigin compares hosts alone: behind a proxy that ends TLS the scheme is
-// not known.
-func sameOrigin(origin, host string) bool {
-	u, err := url.Parse(origin)
-	return err == nil && u.Host != "" && strings.EqualFold(u.Host, host)
+// sameOrigin compares hosts alone where TLS ends before this server: the scheme is
+// then not known.
+func sameOrigin(origin string, r *http.Request) bool {
+	scheme, host, ok := strings.Cut(origin, "://")
+	return ok && (scheme == "https" || scheme == "http" && r.TLS == nil) && host != "" && strings.EqualFold(host, r.Host)
 }
 
 // preflight answers a page that asks what it may send (WHATWG Fetch, section
@@ -116,6 +122,20 @@ func checkHost(r *http.Request) error {
 		return nil
 	}
 	return refuse(codeForbidden, "the Host header names another machine: call this one localhost, or configure a key")
+}
+
+// checkAdminHost is checkHost for the operator's listener, which may be on any
+// address: an address names no page, and nor does a name without a dot, by which
+// containers call each other.
+func checkAdminHost(r *http.Request) error {
+	host := strings.TrimSuffix(r.Host, ".")
+	if h, _, err := net.SplitHostPort(r.Host); err == nil {
+		host = h
+	}
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil || !strings.Contains(host, ".") || isLoopbackName(r.Host) {
+		return nil
+	}
+	return refuse(codeForbidden, "the Host header is a name that a page could have: call this by its address")
 }
 
 func isLoopbackName(hostport string) bool {

@@ -7,11 +7,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// newLimiter returns nil where there is no limit.
+// newLimiter lets so many through a second, and twice that at once.
 func newLimiter(perSecond float64) *rate.Limiter {
-	if perSecond <= 0 {
-		return nil
-	}
 	return rate.NewLimiter(rate.Limit(perSecond), max(int(2*perSecond), 1))
 }
 
@@ -74,9 +71,9 @@ func (r *rates) sweepLocked(now time.Time) {
 
 // A throttle limits the requests of one session. It is the reader's own.
 type throttle struct {
-	limiter *rate.Limiter // nil: no limit
-	since   time.Time     // when it began to go too fast, where it still does
-	last    time.Time     // when a request of it was refused
+	limiter *rate.Limiter
+	since   time.Time // when it began to go too fast, where it still does
+	last    time.Time // when a request of it was refused
 }
 
 const (
@@ -87,10 +84,18 @@ const (
 	calmTime = time.Second
 )
 
+// newThrottle returns nil where there is no limit.
+func newThrottle(perSecond float64) *throttle {
+	if perSecond <= 0 {
+		return nil
+	}
+	return &throttle{limiter: newLimiter(perSecond)}
+}
+
 // take reports whether the session may make a request, and else whether it has
 // gone on for too long.
 func (t *throttle) take() (ok, flood bool) {
-	if t.limiter == nil {
+	if t == nil {
 		return true, false
 	}
 	now := time.Now()

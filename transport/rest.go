@@ -128,7 +128,7 @@ func (s *Server) setKeys(w http.ResponseWriter, r *http.Request) error {
 	for i := range items {
 		x := &items[i]
 		if x.err == nil {
-			x.err = s.wantHTTP(w, r, mayWrite(x.key.text))
+			x.err = s.access.want(principal(r), principal(r).MayWrite(x.key.text))
 		}
 		if x.err == nil {
 			changes = append(changes, keyspace.KeyedChange{Key: x.key.text, Change: x.change})

@@ -150,7 +150,7 @@ func NewServer(ks *keyspace.Keyspace, o Options) *Server {
 	s.adminMux = s.mux
 	if o.Admin {
 		s.adminMux = http.NewServeMux()
-		s.adminMux.Handle("/", s.nothing)
+		s.adminMux.Handle("/", &endpoint{server: s, route: "none", public: true, local: true, whenGone: true})
 	}
 	s.addAdminRoutes(s.adminMux, o.Admin)
 	s.adminHTTP = http.Server{

@@ -33,9 +33,9 @@ type client struct {
 	conn conn // first, for each write begins there
 	guest
 	ws       *websocket.Conn
-	received uint64 // messages; the reader's own
-	throttle throttle
-	flood    bool // it has been too fast for too long; the reader's own
+	received uint64    // messages; the reader's own
+	throttle *throttle // nil: no limit
+	flood    bool      // it has been too fast for too long; the reader's own
 
 	credentials *credentials // nil: everybody may do everything
 
@@ -78,7 +78,7 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) error {
 		o.Pool = &s.pump
 	}
 	c.conn.messageTimeout = s.options.MessageTimeout
-	c.throttle.limiter = newLimiter(s.options.MaxRequestRate)
+	c.throttle = newThrottle(s.options.MaxRequestRate)
 	if s.access.keys != nil {
 		o.PermitWill = c.permitWill
 	}

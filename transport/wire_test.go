@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +22,7 @@ import (
 
 	"rtdb/keyspace"
 	"rtdb/transport"
+	"rtdb/transport/transporttest"
 )
 
 func TestMain(m *testing.M) {
@@ -106,6 +108,7 @@ func newWire(t testing.TB, o transport.Options) *wire {
 		if err := ks.Shutdown(ctx); err != nil {
 			t.Errorf("keyspace: %v", err)
 		}
+		transporttest.CheckEvents(t, "../README.md", slices.Collect(strings.Lines(w.log.text())))
 	})
 	return w
 }

@@ -113,6 +113,9 @@ func parsePrefix(text string) (netip.Prefix, error) {
 		return netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()), nil
 	}
 	prefix, err := netip.ParsePrefix(text)
+	if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 {
+		prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
+	}
 	return prefix.Masked(), err
 }
 
@@ -132,15 +135,23 @@ func (c *accessConfig) secured(listeners []net.Listener, log zerolog.Logger) ([]
 	return secure, nil
 }
 
-// warnOpen says once that everybody who reaches the server may do everything.
-func (a *access) warnOpen(log zerolog.Logger, listeners []net.Listener) {
-	if a.keys != nil {
-		return
+// warnOpen says once that everybody who reaches the server may do everything, and
+// that whoever reaches the operator's address is the operator.
+func (a *access) warnOpen(log zerolog.Logger, listeners, admin []net.Listener) {
+	if addr := public(listeners); a.keys == nil && addr != "" {
+		log.Warn().Str("addr", addr).Msg("open to everybody: no key for tokens is configured")
 	}
+	if addr := public(admin); addr != "" {
+		log.Warn().Str("addr", addr).Msg("the admin address asks for no token: nobody else must reach it")
+	}
+}
+
+// public returns the first address that others than this machine may reach.
+func public(listeners []net.Listener) string {
 	for _, l := range listeners {
 		if addr, ok := l.Addr().(*net.TCPAddr); ok && !addr.IP.IsLoopback() {
-			log.Warn().Str("addr", addr.String()).Msg("open to everybody: no key for tokens is configured")
-			return
+			return addr.String()
 		}
 	}
+	return ""
 }

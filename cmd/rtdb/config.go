@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -67,7 +69,17 @@ func parse(args []string, stdout io.Writer) (*commandLine, string, error) {
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
+		if len(args) > 0 && args[0] == "token" && strings.HasPrefix(err.Error(), "unexpected argument") {
+			err = errors.New("token: unexpected argument: to look into a token, say token inspect") // and do not repeat it
+		}
 		return nil, "", err
+	}
+	for _, element := range parsed.Path {
+		// An empty variable is none, but who writes an empty flag wanted to say
+		// something: a key that is empty by mistake would leave the door open.
+		if f := element.Flag; f != nil && f.Target.Kind() == reflect.String && f.Target.String() == "" {
+			return nil, "", fmt.Errorf("--%s: it is empty", f.Name)
+		}
 	}
 	return &line, parsed.Command(), nil
 }

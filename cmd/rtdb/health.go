@@ -32,13 +32,17 @@ func (h healthCommand) run(c config) error {
 		way.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 	}
 	client := http.Client{Timeout: healthTimeout, Transport: way}
+	shown := target
+	if u, err := url.Parse(target); err == nil {
+		shown = u.Redacted()
+	}
 	answer, err := client.Get(target)
 	if err != nil {
 		return fmt.Errorf("not healthy: %w", err)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("not healthy: %s answered %s", target, answer.Status)
+		return fmt.Errorf("not healthy: %s answered %s", shown, answer.Status)
 	}
 	return nil
 }

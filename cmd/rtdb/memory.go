@@ -32,6 +32,9 @@ const (
 	// it is worth a collection to know what is garbage.
 	crowdedShare = 0.75
 	suspectShare = 0.85
+
+	// longestPause is how long at most memory that was freed stays unnoticed.
+	longestPause = 10 * time.Second
 )
 
 // A memoryGuard says when memory is short, so that what would need more is refused
@@ -55,6 +58,7 @@ func guardMemory(limit int64) *memoryGuard {
 		defer ticker.Stop()
 		samples := newSamples()
 		var collected time.Time
+		pause := time.Second // between two collections
 		for {
 			select {
 			case <-g.stop:
@@ -62,12 +66,20 @@ func guardMemory(limit int64) *memoryGuard {
 			case <-ticker.C:
 			}
 			live, all := samples.read()
-			if all > suspectShare*g.limit && live <= crowdedShare*g.limit && time.Since(collected) > time.Second {
+			crowded := live > crowdedShare*g.limit
+			// What is live is known since the last collection, and while all is
+			// refused nothing causes one.
+			if (all > suspectShare*g.limit || crowded) && time.Since(collected) > pause {
 				runtime.GC()
 				collected = time.Now()
 				live, _ = samples.read()
+				if crowded = live > crowdedShare*g.limit; crowded {
+					pause = min(2*pause, longestPause)
+				} else {
+					pause = time.Second
+				}
 			}
-			g.crowded.Store(live > crowdedShare*g.limit)
+			g.crowded.Store(crowded)
 		}
 	})
 	return g

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"rtdb/transport/transporttest"
 )
 
 // These tests are of the real program: the test binary runs as rtdb where this
@@ -88,6 +90,9 @@ func start(t testing.TB, env []string, args ...string) *process {
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill()
 		_ = p.wait()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		transporttest.CheckEvents(t, "../../README.md", p.lines)
 	})
 	p.started = p.await("server started", 1)[0]
 	p.url = "http://" + p.started["addr"].(string)

@@ -67,7 +67,7 @@ func serve(c config, stderr *os.File) error {
 		HeaderTimeout: c.HeaderTimeout, IdleTimeout: c.IdleTimeout, MessageTimeout: c.MessageTimeout,
 	})
 	logStarted(log, c, listeners, admin, memory)
-	allowed.warnOpen(log, listeners)
+	allowed.warnOpen(log, listeners, admin)
 
 	failed := make(chan error, len(listeners)+len(admin))
 	var serving sync.WaitGroup

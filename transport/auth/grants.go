@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"rtdb/keyspace"
 )
@@ -37,6 +38,15 @@ func ParseGrants(text []byte) (g Grants, err error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return Grants{}, errors.New("something follows the object")
 	}
+	var named map[string]json.RawMessage
+	if err := json.Unmarshal(text, &named); err != nil {
+		return Grants{}, err
+	}
+	for name := range named { // encoding/json takes "ADMIN" for "admin" too
+		if name != strings.ToLower(name) {
+			return Grants{}, fmt.Errorf("%q is not called so", name)
+		}
+	}
 	return g, g.Check()
 }
 
@@ -47,6 +57,11 @@ func plain(err error) error {
 		return fmt.Errorf("%q is of the wrong type", wrong.Field)
 	}
 	return err
+}
+
+// None reports whether nothing is granted.
+func (g *Grants) None() bool {
+	return len(g.Read)+len(g.Write)+len(g.Publish)+len(g.Listen) == 0 && !g.Admin
 }
 
 // Check returns the error of the first that is no pattern.

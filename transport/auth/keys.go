@@ -7,10 +7,12 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -121,7 +123,7 @@ func methodOf(key any) (jwt.SigningMethod, error) {
 func newKeys(method jwt.SigningMethod, key any) *Keys {
 	return &Keys{
 		method: method, key: key,
-		parser: jwt.NewParser(jwt.WithValidMethods([]string{method.Alg()}), jwt.WithExpirationRequired()),
+		parser: jwt.NewParser(jwt.WithValidMethods([]string{method.Alg()}), jwt.WithExpirationRequired(), jwt.WithStrictDecoding()),
 	}
 }
 
@@ -137,19 +139,50 @@ type claims struct {
 // Verify returns who has the token, or a *TokenError.
 func (k *Keys) Verify(token string) (*Principal, error) {
 	var c claims
-	_, err := k.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return k.key, nil })
+	parsed, err := k.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return k.key, nil })
 	if err != nil {
 		return nil, k.explain(err)
+	}
+	if _, ok := parsed.Header["crit"]; ok { // RFC 7515, section 4.1.11
+		return nil, &TokenError{`it has a "crit" header, and nothing of that is known here`}
+	}
+	signed := token[:strings.LastIndexByte(token, '.')]
+	if !plainlyNamed(signed) {
+		return nil, &TokenError{`it has "exp", "nbf" or "rtdb" in other letters`}
 	}
 	p := &Principal{Subject: c.Subject, Expires: c.ExpiresAt.Time}
 	if len(c.Grants) > 0 {
 		if p.Grants, err = ParseGrants(c.Grants); err != nil {
-			return nil, &TokenError{`its claim "rtdb" is malformed: ` + err.Error()}
+			return nil, &TokenError{`its claim "rtdb" is malformed`}
 		}
 	}
-	sum := sha256.Sum256([]byte(token))
+	// Of what is signed, for a signature can have several forms.
+	sum := sha256.Sum256([]byte(signed))
 	copy(p.ID[:], sum[:])
 	return p, nil
+}
+
+// plainlyNamed reports whether the claims that count are called as they are
+// called: encoding/json would take "EXP" for "exp" too, and whoever makes tokens
+// may let others choose names.
+func plainlyNamed(signed string) bool {
+	_, payload, _ := strings.Cut(signed, ".")
+	text, err := base64.RawURLEncoding.DecodeString(payload)
+	if err != nil {
+		return false
+	}
+	var named map[string]json.RawMessage
+	if json.Unmarshal(text, &named) != nil {
+		return false
+	}
+	for name := range named {
+		for _, known := range []string{"exp", "nbf", "rtdb"} {
+			if name != known && strings.EqualFold(name, known) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // explain keeps what is in a token out of the error.

@@ -1,0 +1,224 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// nginxSnippet is what the README has.
+func nginxSnippet(t *testing.T) string {
+	t.Helper()
+	for _, b := range readmeBlocks(t) {
+		if b.kind == "nginx" {
+			return strings.Join(b.lines, "\n") + "\n"
+		}
+	}
+	t.Fatal("the README has nothing for nginx")
+	return ""
+}
+
+// What a browser calls, and where the client that speaks to nginx calls from. Neither
+// is what rtdb would see without the proxy's headers.
+const (
+	publicHost = "db.example.com:8443"
+	clientAddr = "127.0.0.2"
+)
+
+// A proxy is an nginx in front of a server, and a client of it.
+type proxy struct {
+	t    *testing.T
+	dial func(context.Context, string, string) (net.Conn, error) // whatever the address is
+	http http.Client
+}
+
+// startNginx runs nginx with the README's snippet. It ends with the test.
+func startNginx(t *testing.T, backend string) *proxy {
+	t.Helper()
+	needTool(t, "nginx")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	snippet := strings.NewReplacer("127.0.0.1:8080", backend, "listen 443 ssl", "listen "+addr).Replace(nginxSnippet(t))
+	dir := t.TempDir()
+	config := "daemon off; master_process off; pid nginx.pid;\nevents {}\nhttp {\naccess_log off;\n"
+	for _, what := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+		config += fmt.Sprintf("%s_temp_path %s;\n", what, filepath.Join(dir, what))
+	}
+	if err := os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(config+snippet+"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	nginx := exec.Command("nginx", "-p", dir, "-c", "nginx.conf", "-e", "stderr")
+	nginx.Stderr = &said
+	nginx.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := nginx.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = nginx.Process.Signal(syscall.SIGTERM)
+		timer := time.AfterFunc(patience, func() { _ = nginx.Process.Kill() })
+		defer timer.Stop()
+		if err := nginx.Wait(); err != nil || t.Failed() {
+			t.Errorf("nginx ended with %v, and said:\n%s", err, said.String())
+		}
+	})
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(clientAddr)}}
+	p := &proxy{t: t, dial: func(ctx context.Context, _, _ string) (net.Conn, error) { return from.DialContext(ctx, "tcp", addr) }}
+	for deadline := time.Now().Add(patience); ; { // until it listens
+		c, err := p.dial(context.Background(), "", "")
+		if err == nil {
+			_ = c.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	p.http = http.Client{Timeout: patience, Transport: &http.Transport{DialContext: p.dial, DisableKeepAlives: true}}
+	return p
+}
+
+// open makes a request whose answer is read by the caller.
+func (p *proxy) open(method, path, body, origin string) *http.Response {
+	p.t.Helper()
+	r, err := http.NewRequest(method, "http://"+publicHost+path, strings.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	r.Header.Set("X-Forwarded-For", "203.0.113.9") // a lie
+	if origin != "" {
+		r.Header.Set("Origin", origin)
+	}
+	answer, err := p.http.Do(r)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { _ = answer.Body.Close() })
+	return answer
+}
+
+func (p *proxy) want(method, path, body, origin string, status int, want string) {
+	p.t.Helper()
+	answer := p.open(method, path, body, origin)
+	text, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != status || !strings.Contains(string(text), want) {
+		p.t.Errorf("%s %s from %q: %d %s, %v; want %d with %s", method, path, origin, answer.StatusCode, text, err, status, want)
+	}
+}
+
+// webSocket opens a WebSocket as a page of the origin would.
+func (p *proxy) webSocket(origin string) (*websocket.Conn, *http.Response, error) {
+	dialer := websocket.Dialer{NetDialContext: p.dial, HandshakeTimeout: patience, Subprotocols: []string{"rtdb.v1"}}
+	c, answer, err := dialer.Dial("ws://"+publicHost+"/ws", http.Header{"Origin": {origin}})
+	if err == nil {
+		p.t.Cleanup(func() { _ = c.Close() })
+		_ = c.SetReadDeadline(time.Now().Add(patience))
+	}
+	return c, answer, err
+}
+
+func TestBehindNginx(t *testing.T) {
+	const ours, theirs = "https://" + publicHost, "https://evil.example"
+	everything := `{"read":["#"],"write":["#"],"listen":["#"],"publish":["#"]}`
+	server := start(t, []string{"TRUSTED_PROXIES=127.0.0.1/32", "JWT_SECRET=" + strings.Repeat("secret", 6), "ANONYMOUS_GRANTS=" + everything})
+	p := startNginx(t, strings.TrimPrefix(server.url, "http://"))
+
+	// Names as they are.
+	p.want("PUT", "/data/a%2Fb", `{"value":1}`, "", 200, `"key":"a/b"`)
+	p.want("GET", "/data/a/b", "", "", 200, `"value":1`)
+	p.want("GET", "/data/a%252Fb", "", "", 404, "not_found")
+	for _, path := range []string{"/data/a//b", "/data/a%2F%2Fb", "/data/x/../a/b"} {
+		p.want("GET", path, "", "", 400, "invalid_name")
+	}
+	p.want("PUT", "/data/a", `{"value":"`+strings.Repeat("x", 1_200_000)+`"}`, "", 413, "too_large")
+
+	// Pages.
+	p.want("PUT", "/data/a/b", `{"value":2}`, ours, 200, "")
+	p.want("PUT", "/data/a/b", `{"value":3}`, theirs, 403, "forbidden")
+	if _, answer, err := p.webSocket(theirs); err == nil || answer == nil || answer.StatusCode != 403 {
+		t.Errorf("a WebSocket of another origin: %v, %v; want 403", answer, err)
+	}
+
+	// A WebSocket, and a stream that is written to by it.
+	stream := p.open("GET", "/events?key=k", "", ours)
+	events := bufio.NewReader(stream.Body)
+	if line, err := events.ReadString('\n'); err != nil || !strings.HasPrefix(line, "retry: ") {
+		t.Fatalf("the stream began with %q, %v", line, err)
+	}
+	socket, _, err := p.webSocket(ours)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(message string, wants ...string) {
+		t.Helper()
+		if err := socket.WriteMessage(websocket.TextMessage, []byte(message)); err != nil {
+			t.Fatal(err)
+		}
+		for range wants {
+			_, text, err := socket.ReadMessage()
+			var got struct{ ID, Value, Version json.Number }
+			if err != nil || json.Unmarshal(text, &got) != nil {
+				t.Fatalf("after %s came %s, %v", message, text, err)
+			}
+			if is := "id" + got.ID.String() + " value" + got.Value.String(); !contains(wants, is) || got.Value != "" && got.Version == "" {
+				t.Errorf("after %s came %s, want %v", message, text, wants)
+			}
+		}
+	}
+	ask(`{"action":"subscribe","key":"k","id":1}`, "id1 value")
+	began := time.Now()
+	ask(`{"action":"set","key":"k","value":22,"id":2}`, "id2 value", "id value22")
+	for line := ""; !strings.Contains(line, `"value":22`); {
+		if line, err = events.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(began); took > 5*time.Second { // at 15 s there is a heartbeat
+		t.Errorf("the event came after %v, want at once", took)
+	}
+
+	// Who it was, and how it ended.
+	for _, message := range []string{"http request", "session opened"} {
+		for _, e := range server.await(message, 2) {
+			if e["remote"] != clientAddr {
+				t.Errorf("%s: remote %v, want %s", message, e["remote"], clientAddr)
+			}
+		}
+	}
+	server.signal(syscall.SIGTERM)
+	var closed *websocket.CloseError
+	if _, _, err := socket.ReadMessage(); !errors.As(err, &closed) || closed.Code != 1012 {
+		t.Errorf("the WebSocket ended with %v, want 1012", err)
+	}
+	_ = socket.Close()
+	if err := server.wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+func contains(list []string, s string) bool {
+	return strings.Contains(strings.Join(list, ",")+",", s+",")
+}

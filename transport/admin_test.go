@@ -1,0 +1,234 @@
+package transport_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"rtdb/transport"
+)
+
+// A testLevel is a level that nothing depends on.
+type testLevel struct {
+	mu    sync.Mutex
+	level string
+}
+
+func (l *testLevel) Current() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.level
+}
+
+func (l *testLevel) Change(level string) error {
+	if level != "debug" && level != "info" {
+		return errors.New("no level")
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.level = level
+	return nil
+}
+
+// adminListener serves the operator, and returns where.
+func (w *wire) adminListener(t *testing.T) (address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := w.ServeAdmin(l); err != nil {
+			t.Errorf("ServeAdmin: %v", err)
+		}
+	})
+	t.Cleanup(func() {
+		if err := w.Shutdown(context.Background()); err != nil { // it ends this listener, too
+			t.Errorf("Shutdown: %v", err)
+		}
+		serving.Wait()
+	})
+	return l.Addr().String()
+}
+
+type listedSession struct {
+	ID, Remote, Route             string
+	AgeMS                         *float64 `json:"age_ms"`
+	LagMS                         *float64 `json:"lag_ms"`
+	PendingKeys                   *float64 `json:"pending_keys"`
+	PendingBytes                  *float64 `json:"pending_bytes"`
+	Subscriptions                 int
+	Delivered, Conflated, Dropped *int
+}
+
+// The operator sees the sessions, and ends one; with a listener of its own that is
+// where, and nowhere else.
+func TestTheOperatorSeesAndEndsSessions(t *testing.T) {
+	w := newWire(t, transport.Options{Keys: testKeys(t), Admin: true, Level: &testLevel{level: "info"}})
+	admin := *w
+	admin.addr = w.adminListener(t)
+	first, second := w.dialAs(t, token(t, `{"read":["#"],"admin":true}`, 1e12)), w.dialAs(t, token(t, `{"read":["#"]}`, 1e12))
+	first.wantCode(`{"id":1,"action":"subscribe","keys":["a","b"]}`, "")
+	second.wantCode(`{"id":1,"action":"subscribe","pattern":"a"}`, "")
+	if _, err := w.keyspace.Set(t.Context(), "a", []byte("1")); err != nil {
+		t.Fatal(err)
+	}
+	first.want(`{"key":"a","value":1}`)
+	second.want(`{"key":"a","value":1}`)
+
+	list := func(query string) (sessions []listedSession) {
+		t.Helper()
+		answer, text := admin.call(t, "GET", "/sessions"+query, "")
+		var body struct{ Sessions []listedSession }
+		if err := json.Unmarshal([]byte(text), &body); err != nil || answer.StatusCode != http.StatusOK {
+			t.Fatalf("%d %s", answer.StatusCode, text)
+		}
+		return body.Sessions
+	}
+	sessions := list("?sort=age")
+	if len(sessions) != 2 || sessions[0].Subscriptions != 2 || sessions[1].Subscriptions != 1 ||
+		sessions[0].Remote != first.LocalAddr().String() || sessions[0].Route != "/ws" {
+		t.Fatalf("the sessions are %+v", sessions)
+	}
+	for _, s := range sessions {
+		if s.AgeMS == nil || s.LagMS == nil || s.PendingKeys == nil || s.PendingBytes == nil || s.Conflated == nil || s.Dropped == nil || *s.Delivered != 1 {
+			t.Errorf("a field is missing in %+v", s)
+		}
+	}
+	if len(list("?sort=lag&limit=1")) != 1 || len(list("?sort=bytes")) != 2 {
+		t.Error("limit or sort does not work")
+	}
+	for _, query := range []string{"?sort=x", "?limit=0", "?limit=1001", "?limit=x", "?x=1", "?sort=age&sort=lag"} {
+		admin.want(t, "GET", "/sessions"+query, "", http.StatusBadRequest, "invalid_request")
+	}
+	admin.want(t, "DELETE", "/sessions/none", "", http.StatusNotFound, "not_found")
+	admin.want(t, "DELETE", "/sessions/"+sessions[1].ID, "", http.StatusNoContent, "")
+	second.wantClose(4009)
+	if e := w.log.await(t, "session closed", 1)[0]; e["code"] != 4009.0 || e["session"] != sessions[1].ID {
+		t.Errorf("logged %v", e)
+	}
+
+	admin.want(t, "PUT", "/log-level", `{"level":"debug"}`, http.StatusOK, `{"level":"debug"}`)
+	admin.want(t, "GET", "/log-level", "", http.StatusOK, `{"level":"debug"}`)
+	for _, body := range []string{`{"level":"loud"}`, `{"level":5}`, `{}`, `{"level":"info","x":1}`, ``} {
+		admin.want(t, "PUT", "/log-level", body, http.StatusBadRequest, "invalid_request")
+	}
+	admin.want(t, "GET", "/debug/pprof/goroutine?debug=1", "", http.StatusOK, "goroutine profile")
+	admin.want(t, "GET", "/debug/pprof/cmdline", "", http.StatusOK, "rtdb")
+	for _, path := range []string{"/data/a", "/ws", "/events?key=a", "/nothing"} {
+		admin.want(t, "GET", path, "", http.StatusNotFound, "not_found")
+	}
+	answer := w.with(t, "GET", "/metrics", "", "Authorization", "Bearer "+token(t, `{"admin":true}`, 1e12))
+	if answer.StatusCode != http.StatusNotFound {
+		t.Errorf("/metrics on the other listener: %d", answer.StatusCode)
+	}
+}
+
+// What sessions have done stays in the sums when they are gone.
+func TestMetricsAddUp(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	value := func(name string) (sum float64) {
+		t.Helper()
+		_, text := w.call(t, "GET", "/metrics", "")
+		for line := range strings.Lines(text) {
+			line = strings.TrimSpace(line)
+			at := strings.LastIndexByte(line, ' ')
+			if metric := line[:at]; metric == name || strings.HasPrefix(metric, name+"{") {
+				v, err := strconv.ParseFloat(line[at+1:], 64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sum += v
+			}
+		}
+		return sum
+	}
+	c := w.dial(t)
+	c.ask(`{"id":1,"action":"subscribe","key":"a"}`, `{"id":1,"ok":true,"revision":0}`)
+	for i := 1; i <= 3; i++ {
+		c.send(fmt.Sprintf(`{"action":"set","key":"a","value":%d}`, i))
+		c.want(fmt.Sprintf(`{"key":"a","value":%d}`, i))
+	}
+	c.wantCode(`{"id":2,"action":"set","key":"a","value":1,"ifVersion":1}`, "version_mismatch")
+	if got := value("rtdb_sessions"); got != 1 {
+		t.Errorf("%v sessions", got)
+	}
+	if got := value(`rtdb_writes_total{result="ok"}`); got != 3 {
+		t.Errorf("%v writes", got)
+	}
+	if got := value(`rtdb_writes_total{result="version_mismatch"}`); got != 1 {
+		t.Errorf("%v writes at a wrong version", got)
+	}
+	for range 2 {
+		if got := value("rtdb_deliveries_total"); got != 3 {
+			t.Errorf("%v deliveries", got)
+		}
+		if got := value("rtdb_keys"); got != 1 {
+			t.Errorf("%v keys", got)
+		}
+		_ = c.NetConn().Close()
+		w.log.await(t, "session closed", 1)
+	}
+	if sessions, ends := value("rtdb_sessions"), value("rtdb_session_ends_total"); sessions != 0 || ends != 1 {
+		t.Errorf("%v sessions and %v ends, want 0 and 1", sessions, ends)
+	}
+}
+
+// The operator's listener asks for no token, so no page may call it: neither one
+// that the other listener allows, nor one that gave its own name to this address.
+func TestNoPageCallsTheAdminListener(t *testing.T) {
+	w := newWire(t, transport.Options{Admin: true, AllowedOrigins: []string{"https://app.example"}})
+	admin := *w
+	admin.addr = w.adminListener(t)
+	for name, c := range map[string]struct {
+		headers []string
+		status  int
+	}{
+		"no page":             {nil, 200},
+		"a container's name":  {[]string{"Host", "rtdb:9090"}, 200},
+		"an address":          {[]string{"Host", "10.0.0.7:9090"}, 200},
+		"an allowed page":     {[]string{"Origin", "https://app.example"}, 403},
+		"a rebound name":      {[]string{"Host", "evil.example"}, 403},
+		"a picture in a page": {[]string{"Sec-Fetch-Site", "cross-site"}, 403},
+	} {
+		r, err := http.NewRequest("GET", "http://"+admin.addr+"/sessions", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(c.headers); i += 2 {
+			r.Header.Set(c.headers[i], c.headers[i+1])
+			if c.headers[i] == "Host" {
+				r.Host = c.headers[i+1]
+			}
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != c.status || answer.Header.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("%s: %d %v, want %d", name, answer.StatusCode, answer.Header, c.status)
+		}
+	}
+}
+
+// Who is refused is counted, too: tokens cannot be tried as fast as one likes.
+func TestRefusedTokensAreCounted(t *testing.T) {
+	w := newWire(t, transport.Options{Keys: testKeys(t), MaxRequestRate: 2})
+	counts := make(map[int]int)
+	for range 10 {
+		counts[w.with(t, "GET", "/data/k", "", "Authorization", "Bearer x").StatusCode]++
+	}
+	if counts[http.StatusUnauthorized] > 6 || counts[http.StatusTooManyRequests] < 4 {
+		t.Errorf("answers by status: %v, want about 4 refused by 401 and the rest by 429", counts)
+	}
+	w.want(t, "GET", "/healthz", "", http.StatusOK, "ok")
+}

@@ -1,0 +1,41 @@
+package transport
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rtdb/transport/auth"
+)
+
+// A timer that goes off too early, for a token that was renewed at that moment or
+// under a clock that was set, warns nobody, and loses neither the warning nor the
+// end.
+func TestCredentialsThatWakeTooEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		type event struct {
+			what string
+			at   time.Duration
+		}
+		var events []event
+		c := newCredentials(&access{}, &auth.Principal{Expires: start.Add(5 * time.Minute)},
+			func(left time.Duration) { events = append(events, event{"warned of " + left.String(), time.Since(start)}) },
+			func(error) { events = append(events, event{"ended", time.Since(start)}) })
+		c.next()
+		time.Sleep(time.Minute)
+		c.next()
+		time.Sleep(4*time.Minute - time.Second) // warned
+		c.next()
+		c.mu.Lock()
+		c.who.Expires = c.who.Expires.Add(time.Second) // the clock was set back
+		c.mu.Unlock()
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		c.stop()
+		want := []event{{"warned of 30s", 4*time.Minute + 30*time.Second}, {"ended", 5*time.Minute + time.Second}}
+		if len(events) != 2 || events[0] != want[0] || events[1] != want[1] {
+			t.Errorf("%v, want %v", events, want)
+		}
+	})
+}

@@ -1,0 +1,248 @@
+package transport_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gorilla/websocket"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"rtdb/transport"
+)
+
+// private is in every name and value that the test has: none of them may be in the
+// metrics.
+const private = "private-7f3a"
+
+// scrape returns the metrics of a server that was used in every way that counts,
+// and the ids of its sessions.
+func scrape(t *testing.T) (text string, sessions []string) {
+	t.Helper()
+	w := newWire(t, transport.Options{MaxSessions: 4})
+	w.want(t, "PUT", "/data/"+private, `{"value":"`+private+`"}`, 200, "")
+	w.want(t, "GET", "/data/"+private+"-missing", "", 404, "")
+	w.want(t, "POST", "/topics/"+private, `{"value":"`+private+`"}`, 202, "")
+	w.want(t, "GET", "/"+private, "", 404, "")
+	w.want(t, "GET", "/data?"+private+"=1", "", 400, "")
+	w.want(t, strings.ToUpper(private), "/data/"+private, "", 405, "")
+	w.want(t, "DELETE", "/sessions/"+private, "", 404, "")
+	w.want(t, "HEAD", "/healthz", "", 200, "")
+
+	events, err := http.Get("http://" + w.addr + "/events?key=" + private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.Body.Close()
+	stream := bufio.NewReader(events.Body)
+	open := w.dial(t)
+	open.ask(`{"action":"subscribe","pattern":"#","snapshot":false,"id":"`+private+`"}`, `{"id":"`+private+`","ok":true,"revision":1}`)
+	for range 16 { // one in eight is timed
+		open.ask(`{"action":"delete","key":"`+private+`-none","id":1}`,
+			`{"id":1,"error":{"code":"not_found","message":"there is no such key"}}`)
+	}
+	leaving := w.dial(t)
+	leaving.ask(`{"action":"`+private+`","id":1}`, `{"id":1,"error":{"code":"invalid_request","message":"unknown action \"`+private+`\""}}`)
+	// The reason that a client gives is its own, and no label.
+	if err := leaving.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(4321, private)); err != nil {
+		t.Fatal(err)
+	}
+	leaving.wantClose(4321)
+	for range 16 {
+		w.want(t, "PUT", "/data/"+private, `{"value":1}`, 200, "")
+		open.want(`{"key":"` + private + `","value":1}`)
+	}
+	for line := ""; !strings.Contains(line, private); {
+		if line, err = stream.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.log.await(t, "session closed", 1)
+	for _, e := range w.log.await(t, "session opened", 3) {
+		sessions = append(sessions, e["session"].(string))
+	}
+	_, text = w.call(t, "GET", "/metrics", "")
+	return text, sessions
+}
+
+// A sample is a line of what Prometheus is told: a metric, and the names and values
+// of its labels, at 1 and 2 of each.
+type sample struct {
+	name   string
+	labels [][]string
+}
+
+var (
+	sampleLine = regexp.MustCompile(`^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? \S+$`)
+	labelPair  = regexp.MustCompile(`([a-zA-Z_]+)="((?:[^"\\]|\\.)*)"`)
+)
+
+func samplesOf(t *testing.T, text string) (samples []sample) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		m := sampleLine.FindStringSubmatch(line)
+		if m == nil {
+			t.Errorf("this is no sample: %q", line)
+			continue
+		}
+		samples = append(samples, sample{m[1], labelPair.FindAllStringSubmatch(m[2], -1)})
+	}
+	return samples
+}
+
+// ourLabels are all that our metrics have.
+var ourLabels = []string{"kind", "result", "route", "code", "reason", "le"}
+
+func TestMonitoring(t *testing.T) {
+	text, sessions := scrape(t)
+	samples := samplesOf(t, text)
+	known := map[string]bool{}
+	for _, s := range samples {
+		known[s.name] = true
+	}
+
+	t.Run("the metrics are as Prometheus wants them", func(t *testing.T) {
+		problems, err := promlint.New(strings.NewReader(text)).Lint()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range problems {
+			if strings.HasPrefix(p.Metric, "rtdb_") {
+				t.Errorf("%s: %s", p.Metric, p.Text)
+			}
+		}
+	})
+
+	t.Run("no label is a client's", func(t *testing.T) {
+		if strings.Contains(strings.ToLower(text), private) {
+			t.Error("what a client sent is in the metrics")
+		}
+		for _, id := range sessions {
+			if strings.Contains(text, id) {
+				t.Errorf("the session %s is in the metrics", id)
+			}
+		}
+		status := regexp.MustCompile(`^[1-5]\d\d$`)
+		seen := map[string]bool{}
+		for _, s := range samples {
+			if !strings.HasPrefix(s.name, "rtdb_") {
+				continue
+			}
+			for _, l := range s.labels {
+				seen[l[1]] = true
+				switch {
+				case !slices.Contains(ourLabels, l[1]):
+					t.Errorf("%s has the label %s", s.name, l[1])
+				case l[1] == "code" && !status.MatchString(l[2]):
+					t.Errorf("%s has the code %q", s.name, l[2])
+				}
+			}
+		}
+		if len(seen) != len(ourLabels) {
+			t.Errorf("only the labels %v were seen, want %v: is the server used enough?", seen, ourLabels)
+		}
+	})
+
+	t.Run("the dashboard", func(t *testing.T) {
+		var dashboard struct{ Panels []panel }
+		data := readMonitoring(t, "dashboard.json")
+		if err := json.Unmarshal([]byte(data), &dashboard); err != nil || len(dashboard.Panels) < 15 {
+			t.Fatalf("%d panels, %v", len(dashboard.Panels), err)
+		}
+		for _, p := range dashboard.Panels {
+			p.check(t)
+		}
+		onlyKnown(t, data, known)
+	})
+
+	t.Run("the alerts", func(t *testing.T) {
+		data := readMonitoring(t, "alerts.yaml")
+		onlyKnown(t, data, known)
+		rules := strings.Split(data, "- alert:")[1:]
+		if len(rules) < 7 {
+			t.Errorf("%d alerts", len(rules))
+		}
+		for _, rule := range rules {
+			for _, field := range []string{"expr: ", "for: ", "severity: ", "summary: ", "description: "} {
+				if strings.Count(rule, " "+field) != 1 {
+					t.Errorf("the alert%.20s has not one %s", rule, field)
+				}
+			}
+		}
+	})
+
+	t.Run("promtool", func(t *testing.T) {
+		if _, err := exec.LookPath("promtool"); err != nil {
+			t.Skip("there is no promtool")
+		}
+		if out, err := exec.Command("promtool", "check", "rules", "monitoring/alerts.yaml").CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	})
+}
+
+// A panel is a part of a dashboard, or the head of a row of them.
+type panel struct {
+	Type, Title, Description string
+	FieldConfig              struct{ Defaults struct{ Unit string } }
+	Datasource               struct{ Type, UID string }
+	Targets                  []struct{ Expr string }
+}
+
+func (p *panel) check(t *testing.T) {
+	t.Helper()
+	if p.Type == "row" {
+		return
+	}
+	if p.Title == "" || p.Description == "" || p.FieldConfig.Defaults.Unit == "" || len(p.Targets) == 0 {
+		t.Errorf("the panel %q wants a title, a description, a unit or an expression", p.Title)
+	}
+	if p.Datasource.Type != "prometheus" || p.Datasource.UID != "${datasource}" {
+		t.Errorf("the panel %q has the data source %v", p.Title, p.Datasource)
+	}
+	for _, target := range p.Targets {
+		if !metricName.MatchString(target.Expr) {
+			t.Errorf("the panel %q has no metric in %q", p.Title, target.Expr)
+		}
+	}
+}
+
+func readMonitoring(t *testing.T, file string) string {
+	t.Helper()
+	data, err := os.ReadFile("monitoring/" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+var metricName = regexp.MustCompile(`\b(?:rtdb|go|process)_\w+`)
+
+// onlyKnown wants every metric in a text, wherever it stands, to be one that a
+// server has.
+func onlyKnown(t *testing.T, text string, known map[string]bool) {
+	t.Helper()
+	names := metricName.FindAllString(text, -1)
+	if len(names) < 10 {
+		t.Errorf("only %d metrics are named", len(names))
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, "process_") && runtime.GOOS != "linux" {
+			continue // elsewhere there are fewer
+		}
+		if !known[name] {
+			t.Errorf("there is no metric %s", name)
+		}
+	}
+}

@@ -1,0 +1,2 @@
+// Package transporttest has what tests of several packages share.
+package transporttest
