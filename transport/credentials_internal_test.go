@@ -20,7 +20,9 @@ func TestCredentialsThatWakeTooEarly(t *testing.T) {
 		}
 		var events []event
 		c := newCredentials(&access{}, &auth.Principal{Expires: start.Add(5 * time.Minute)},
-			func(left time.Duration) { events = append(events, event{"warned of " + left.String(), time.Since(start)}) },
+			func(left time.Duration) {
+				events = append(events, event{"warned of " + left.String(), time.Since(start)})
+			},
 			func(error) { events = append(events, event{"ended", time.Since(start)}) })
 		c.next()
 		time.Sleep(time.Minute)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/coder/websocket"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"rtdb/session"
 )
@@ -93,6 +94,24 @@ const (
 )
 
 // For the benchmarks.
+
+// Unmeasure has the metrics count nothing.
+func (s *Server) Unmeasure() {
+	m := s.metrics
+	for code := range m.writes {
+		m.writes[code] = noCounter{}
+	}
+	m.received = noCounter{}
+	m.commit.Histogram, m.socket.Histogram = noHistogram{}, noHistogram{}
+}
+
+type noCounter struct{ prometheus.Counter }
+
+func (noCounter) Inc() {}
+
+type noHistogram struct{ prometheus.Histogram }
+
+func (noHistogram) Observe(float64) {}
 
 // ServeLibrary answers a WebSocket's handshake as /ws does, but leaves all
 // that is written, and its buffers, to the library.

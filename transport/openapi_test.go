@@ -196,6 +196,8 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		}
 	}
 
+	tryRefusals(t, d, usual)
+
 	w.store.hold(func(keyspace.Write) { panic("the store is broken") })
 	for _, id := range []string{"setKey", "putKey", "patchKey", "deleteKey"} {
 		x := usual[id]
@@ -234,6 +236,39 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 			t.Errorf("no error had the code %s", code)
 		}
 	}
+}
+
+// tryRefusals wants those that have nothing to do with what is asked for.
+func tryRefusals(t *testing.T, d *description, usual map[string]exchange) {
+	t.Helper()
+	secured := newWire(t, transport.Options{Keys: testKeys(t)})
+	limited := newWireOn(t, keyspace.Options{MaxKeys: 1}, transport.Options{MaxRequestRate: 1e-3})
+	limited.want(t, "PUT", "/data/one", `{"value":1}`, 200, "") // that was all for a while
+	with := func(x exchange, name, value string) exchange {
+		x.header = maps.Clone(x.header)
+		if x.header == nil {
+			x.header = make(map[string]string)
+		}
+		x.header[name] = value
+		return x
+	}
+	for id, route := range d.operations {
+		if route.Operation.Responses.Status(http.StatusUnauthorized) == nil {
+			continue // a health check
+		}
+		x := usual[id]
+		x.status, x.code = http.StatusUnauthorized, "unauthorized"
+		d.try(t, secured, with(x, "Authorization", "Bearer x"))
+		x.status, x.code = http.StatusForbidden, "forbidden"
+		d.try(t, secured, with(x, "Origin", "https://elsewhere.example"))
+		x.status, x.code = http.StatusTooManyRequests, "rate_limited"
+		d.try(t, limited, x)
+	}
+	full := newWireOn(t, keyspace.Options{MaxKeys: 1}, transport.Options{})
+	full.want(t, "PUT", "/data/one", `{"value":1}`, 200, "")
+	x := usual["setKey"]
+	x.path, x.status, x.code = "/data/two", http.StatusTooManyRequests, "limit_reached"
+	d.try(t, full, x)
 }
 
 // OpenAPI 3.1 has no words for what is in a stream, but the document has a

@@ -179,7 +179,7 @@ func readBody[T any](s *Server, w http.ResponseWriter, r *http.Request, parse fu
 		return none, s.tooLarge()
 	}
 	buffer := messageBuffers.Get().(*[]byte)
-	body, err := readAll((*buffer)[:0], r.Body, s.maxMessage)
+	body, err := readAll((*buffer)[:0], r.Body, s.maxMessage, s.options.Crowded)
 	defer func() {
 		if cap(body) <= maxKeptBuffer {
 			*buffer = body
@@ -189,6 +189,8 @@ func readBody[T any](s *Server, w http.ResponseWriter, r *http.Request, parse fu
 	switch {
 	case errors.Is(err, errTooBig):
 		return none, s.tooLarge()
+	case errors.Is(err, errNoMemory):
+		return none, refuse(codeLimitReached, "the server has no memory left for so long a body")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return none, refuse(codeInvalidRequest, "the body took too long: %v at most are allowed", requestTimeout)
 	case err != nil:

@@ -39,7 +39,8 @@ const (
 	DefaultIdleTimeout    = 60 * time.Second
 	DefaultMessageTimeout = 10 * time.Second
 
-	requestTimeout = 30 * time.Second // for all of a request, and for its answer
+	requestTimeout = 30 * time.Second // for all of a request
+	answerTimeout  = 5 * time.Second  // besides, for its answer
 	maxHeaderBytes = 64 << 10
 )
 
@@ -167,7 +168,7 @@ func NewServer(ks *keyspace.Keyspace, o Options) *Server {
 		BaseContext:                  listenerContext,
 		ReadHeaderTimeout:            o.HeaderTimeout,
 		ReadTimeout:                  requestTimeout,
-		WriteTimeout:                 requestTimeout,
+		WriteTimeout:                 requestTimeout + answerTimeout,
 		IdleTimeout:                  o.IdleTimeout,
 		MaxHeaderBytes:               maxHeaderBytes,
 		ErrorLog:                     stdlog.New(httpErrors{s.log}, "", 0),

@@ -30,10 +30,11 @@ import (
 const serverVariable = "RTDB_BENCHMARK_SERVER"
 
 var servers = map[string]func(net.Listener) error{
-	"rtdb":    serveRTDB,
-	"library": serveLibrary,
-	"bare":    serveBare,
-	"map":     serveMap,
+	"rtdb":       serveRTDB,
+	"library":    serveLibrary,
+	"unmeasured": serveUnmeasured,
+	"bare":       serveBare,
+	"map":        serveMap,
 }
 
 // init and not TestMain, for such a process is no test, whoever has a TestMain.
@@ -91,6 +92,16 @@ func serveRTDB(l net.Listener) error {
 	if err != nil {
 		return err
 	}
+	return s.Serve(l)
+}
+
+// serveUnmeasured is the same server, where metrics count nothing.
+func serveUnmeasured(l net.Listener) error {
+	s, err := newServer()
+	if err != nil {
+		return err
+	}
+	s.Unmeasure()
 	return s.Serve(l)
 }
 

@@ -181,7 +181,7 @@ var messageBuffers = sync.Pool{New: func() any { return new([]byte) }}
 func (c *client) readOne(message io.Reader) error {
 	buffer := messageBuffers.Get().(*[]byte)
 	c.conn.beginMessage()
-	data, err := readAll((*buffer)[:0], message, c.server.maxMessage)
+	data, err := readAll((*buffer)[:0], message, c.limit(), c.server.options.Crowded)
 	late := c.conn.endMessage()
 	defer func() {
 		if cap(data) <= maxKeptBuffer {
@@ -190,9 +190,9 @@ func (c *client) readOne(message io.Reader) error {
 		}
 	}()
 	switch {
-	case errors.Is(err, errTooBig):
+	case errors.Is(err, errTooBig), errors.Is(err, errNoMemory):
 		c.conn.linger.Store(true)
-		return err
+		return errTooBig
 	case late && errors.Is(err, os.ErrDeadlineExceeded):
 		return errTooLong
 	case err != nil:
@@ -219,12 +219,30 @@ func (c *client) readOne(message io.Reader) error {
 	return nil
 }
 
-// readAll appends what r has to buffer, limit bytes at most. It asks for no
-// more than one byte past the limit: the library waits for all that it is
-// asked for.
-func readAll(buffer []byte, r io.Reader, limit int) ([]byte, error) {
+// maxStranger is how long a message of a client may be that has not said who it is:
+// enough for a token.
+const maxStranger = 32 << 10
+
+// limit is how long the next message may be.
+func (c *client) limit() int {
+	if c.credentials != nil && c.credentials.principal() == nil {
+		return min(maxStranger, c.server.maxMessage)
+	}
+	return c.server.maxMessage
+}
+
+// errNoMemory ends the reading of what is long while memory is short.
+var errNoMemory = errors.New("transport: no memory for a long message")
+
+// readAll appends what r has to buffer, limit bytes at most, and no more than a
+// kept buffer's where crowded says so. It asks for no more than one byte past the
+// limit: the library waits for all that it is asked for.
+func readAll(buffer []byte, r io.Reader, limit int, crowded func() bool) ([]byte, error) {
 	for {
 		if len(buffer) == cap(buffer) {
+			if len(buffer) >= maxKeptBuffer && crowded != nil && crowded() {
+				return buffer, errNoMemory
+			}
 			buffer = slices.Grow(buffer, max(512, len(buffer)))
 		}
 		n, err := r.Read(buffer[len(buffer):min(cap(buffer), limit+1)])

@@ -79,8 +79,15 @@ func (s *gatedStore) hold(gate func(keyspace.Write)) {
 
 func newWire(t testing.TB, o transport.Options) *wire {
 	t.Helper()
+	return newWireOn(t, keyspace.Options{}, o)
+}
+
+// newWireOn has the keyspace's options, too, but for its store.
+func newWireOn(t testing.TB, k keyspace.Options, o transport.Options) *wire {
+	t.Helper()
 	w := &wire{store: &gatedStore{Store: keyspace.NewMemory(1)}, log: newLogBuffer()}
-	ks, err := keyspace.Open(keyspace.Options{Store: w.store})
+	k.Store = w.store
+	ks, err := keyspace.Open(k)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@
 //
 //	rtdb            serve; see rtdb --help for the settings
 //	rtdb health     ask a server whether it is alive
+//	rtdb token      make a token, or look into one
 //	rtdb bench      load a server, and say what the machine can take
 //	rtdb version    print the version
 //
