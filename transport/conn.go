@@ -66,6 +66,7 @@ type conn struct {
 	early          []byte           // read from the connection and not yet by the reader, whose own it is
 	ahead          *ahead           // has early; nil where that is what net/http had read
 	flood          bool             // the last read took all that it had room for: more waits
+	begun          atomic.Bool      // something was read that is not yet a whole frame
 	message        atomic.Int32     // a message state: the reader's, but at the end the session reads too
 	session        *session.Session // set before the first read or write
 	linger         atomic.Bool      // the client is sending what is too big
@@ -93,7 +94,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	if len(c.early) > 0 {
 		return c.readEarly(p), nil
 	}
-	if c.message.CompareAndSwap(inMessage, timedMessage) {
+	if c.message.CompareAndSwap(inMessage, timedMessage) || c.begun.Load() && c.message.CompareAndSwap(betweenMessages, timedHeader) {
 		// Only here, when a message does not come at once, for a deadline
 		// for each would cost more than most messages.
 		c.limitRead(time.Now().Add(c.messageTimeout))
@@ -104,6 +105,9 @@ func (c *conn) Read(p []byte) (int, error) {
 	if !c.flood {
 		n, err := c.Conn.Read(p)
 		c.flood = n == len(p)
+		if n > 0 {
+			c.begun.Store(true)
+		}
 		return n, err
 	}
 	c.flood = false // the next one goes by the connection, which knows of deadlines
@@ -125,6 +129,7 @@ func (c *conn) readAhead(p []byte) (n int, ok bool) {
 		return 0, false
 	}
 	c.early = c.ahead.bytes[:n]
+	c.begun.Store(true)
 	return c.readEarly(p), true
 }
 
@@ -158,11 +163,18 @@ func (c *conn) silent() bool {
 // The message states.
 const (
 	betweenMessages = iota
+	timedHeader     // a frame has begun, and has to be complete in time
 	inMessage
 	timedMessage // and it has to be complete in time
 )
 
-func (c *conn) beginMessage() { c.message.Store(inMessage) }
+// beginMessage comes when a message's first header is there. What time that has
+// taken is of the message's.
+func (c *conn) beginMessage() {
+	if !c.message.CompareAndSwap(timedHeader, timedMessage) {
+		c.message.Store(inMessage)
+	}
+}
 
 // endMessage reports whether the message had a time to be complete in.
 func (c *conn) endMessage() (timed bool) {
@@ -170,7 +182,21 @@ func (c *conn) endMessage() (timed bool) {
 	if timed {
 		c.limitRead(time.Time{})
 	}
+	c.begun.Store(!c.empty())
 	return timed
+}
+
+// endControl comes when a ping or a pong is there, on whoever's goroutine reads.
+func (c *conn) endControl() {
+	if c.message.CompareAndSwap(timedHeader, betweenMessages) {
+		c.limitRead(time.Time{})
+	}
+	c.begun.Store(len(c.early) > 0 || c.reader.Buffered() > 0)
+}
+
+// lateHeader reports whether the time of a header is what a read has ended by.
+func (c *conn) lateHeader(err error) bool {
+	return c.message.Load() == timedHeader && errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // limitRead sets the time until which reads may take, but where a close frame

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,12 +19,16 @@ func TestCredentialsThatWakeTooEarly(t *testing.T) {
 			what string
 			at   time.Duration
 		}
+		var mu sync.Mutex
 		var events []event
+		note := func(what string) {
+			mu.Lock()
+			defer mu.Unlock()
+			events = append(events, event{what, time.Since(start)})
+		}
 		c := newCredentials(&access{}, &auth.Principal{Expires: start.Add(5 * time.Minute)},
-			func(left time.Duration) {
-				events = append(events, event{"warned of " + left.String(), time.Since(start)})
-			},
-			func(error) { events = append(events, event{"ended", time.Since(start)}) })
+			func(left time.Duration) { note("warned of " + left.String()) },
+			func(error) { note("ended") })
 		c.next()
 		time.Sleep(time.Minute)
 		c.next()

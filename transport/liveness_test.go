@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -478,4 +479,20 @@ func TestTheServerDoesNotWaitForACloseFrame(t *testing.T) {
 		}
 		_ = c.Close()
 	})
+}
+
+// A message's time begins with its first byte, also where that is a part of a header.
+func TestAPartOfAHeaderHasItsTime(t *testing.T) {
+	for _, part := range []string{"\x81", "\x81\xfe\x00", "\x81\x81\x00\x00"} {
+		inBubble(t, func(t *testing.T, p *piped) {
+			c := p.dial(t)
+			c.SetPingHandler(func(string) error { return nil }) // it cannot be answered within a frame
+			_, _ = io.WriteString(c.NetConn(), part)
+			if code, after := closing(c); code != 1008 || after > 11*time.Second {
+				t.Errorf("after %x closed with %d after %v, want 1008 after 10 s", part, code, after)
+			}
+			_ = c.Close()
+			synctest.Wait()
+		})
+	}
 }

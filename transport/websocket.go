@@ -64,6 +64,8 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) error {
 	ws, err := websocket.Accept(up, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{versionedProtocol},
 		InsecureSkipVerify: true, // of origins, which were checked
+		OnPingReceived:     func(context.Context, []byte) bool { c.conn.endControl(); return true },
+		OnPongReceived:     func(context.Context, []byte) { c.conn.endControl() },
 	})
 	if err != nil {
 		s.end(&s.sockets)
@@ -159,7 +161,10 @@ func (c *client) read() error {
 	ctx := context.Background()
 	for {
 		kind, message, err := c.ws.Reader(ctx)
-		if err != nil {
+		switch {
+		case c.conn.lateHeader(err):
+			return errTooLong
+		case err != nil:
 			return readError(err)
 		}
 		if kind != websocket.MessageText {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"rtdb/transport/transporttest"
+
 	"github.com/gorilla/websocket"
 )
 
@@ -18,8 +20,8 @@ import (
 // a container of that size would kill it for, goes on to answer, and takes writes
 // again when what filled it is gone.
 func TestUnderALimitOfMemory(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes some seconds")
+	if testing.Short() || transporttest.UnderRace {
+		t.Skip("takes some seconds; under the race detector memory says nothing")
 	}
 	const limit = 112 << 20 // what is left of a container's 128 MiB, about
 	value := strings.Repeat("x", 60_000)
