@@ -71,11 +71,16 @@ func (s *Session) carryOut() error {
 		if s.options.PermitWill != nil && !s.options.PermitWill(w) {
 			continue
 		}
+		// A writer is answered before others are told. Who waits for this
+		// session's end may end others next, so what follows stands in line
+		// behind the telling.
 		var err error
 		if w.Key != "" {
-			_, err = s.keyspace.Set(ctx, w.Key, w.Value)
-		} else {
-			err = s.keyspace.Publish(ctx, w.Topic, w.Value)
+			if _, err = s.keyspace.Set(ctx, w.Key, w.Value); err == nil {
+				err = s.keyspace.GetInOrder(ctx, w.Key, func(keyspace.Entry) {})
+			}
+		} else if err = s.keyspace.Publish(ctx, w.Topic, w.Value); err == nil {
+			err = s.keyspace.UnsubscribeTopic(ctx, w.Topic, s)
 		}
 		if err != nil {
 			failed++

@@ -91,6 +91,7 @@ func (c *conn) Close() error {
 // Read returns first what has been read already.
 func (c *conn) Read(p []byte) (int, error) {
 	if len(c.early) > 0 {
+		c.begun.Store(true)
 		return c.readEarly(p), nil
 	}
 	if c.message.CompareAndSwap(inMessage, timedMessage) || c.begun.Load() && c.message.CompareAndSwap(betweenMessages, timedHeader) {

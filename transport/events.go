@@ -49,6 +49,9 @@ type stream struct {
 	marked   uint64
 	synced   bool // the mark was sent; the actor's own
 
+	writing sync.Mutex // held for a piece
+	failed  error      // why that could not be written
+
 	last time.Time // when the session had ended: what then waits has stallTimeout; the actor's own
 }
 
@@ -106,7 +109,7 @@ func eventHeader(w http.ResponseWriter) {
 func (e *stream) serve(ctx context.Context, r *http.Request, names session.Names, start session.Start) {
 	e.logOpened()
 	e.server.enter(e)
-	stop := context.AfterFunc(r.Context(), func() { e.session.Abort(errGone) })
+	stop := context.AfterFunc(r.Context(), func() { e.session.Abort(e.gone()) })
 	defer stop()
 
 	eventHeader(e.w)
@@ -224,20 +227,38 @@ func (e *stream) write(text []byte) error {
 		if e.cut.Load() {
 			return errRestart
 		}
-		_, err := e.w.Write(piece)
-		if err == nil {
-			err = e.control.Flush()
-		}
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return errStalled
-		case err != nil:
+		if err := e.writePiece(piece); err != nil {
 			return err
 		}
 		e.written.Add(uint64(len(piece)))
 		text = text[len(piece):]
 	}
 	return nil
+}
+
+func (e *stream) writePiece(piece []byte) error {
+	e.writing.Lock()
+	defer e.writing.Unlock()
+	_, err := e.w.Write(piece)
+	if err == nil {
+		err = e.control.Flush()
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errStalled
+	}
+	e.failed = err
+	return err
+}
+
+// gone is why the request's context has ended: net/http ends it also where a piece
+// could not be written, and before it says so to whoever writes.
+func (e *stream) gone() error {
+	e.writing.Lock()
+	defer e.writing.Unlock()
+	if e.failed != nil {
+		return e.failed
+	}
+	return errGone
 }
 
 // Close is the session's. What net/http writes to end the response has its own

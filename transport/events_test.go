@@ -228,6 +228,10 @@ func TestASlowStreamDoesNotKeepTheListener(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.log.await(t, "session opened", 1)
+	eventually(t, "its snapshot under way", func() bool {
+		_, text := w.call(t, "GET", "/sessions", "")
+		return !strings.Contains(text, `"pending_bytes":0`)
+	})
 	good := w.feed(t, "key=none")
 	good.want("id: 200")
 	ended := make(chan error, 1)
