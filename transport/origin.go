@@ -88,17 +88,15 @@ func sameOrigin(origin string, r *http.Request) bool {
 	return ok && (scheme == "https" || scheme == "http" && r.TLS == nil) && host != "" && strings.EqualFold(host, r.Host)
 }
 
-// preflight answers a page that asks what it may send (WHATWG Fetch, section
-// 3.3.5). It reports whether the request was that.
-func preflight(w http.ResponseWriter, r *http.Request, allow string) bool {
+// preflight tells a page that asks what it may send (WHATWG Fetch, section 3.3.5).
+func preflight(w http.ResponseWriter, r *http.Request, allow string) {
 	h := w.Header()
 	if h.Get("Access-Control-Allow-Origin") == "" || r.Header.Get("Access-Control-Request-Method") == "" {
-		return false
+		return
 	}
 	h.Set("Access-Control-Allow-Methods", allow)
 	h.Set("Access-Control-Allow-Headers", accepted)
 	h.Set("Access-Control-Max-Age", "600")
-	return true
 }
 
 var errOrigin = refuse(codeForbidden, "the request comes from a page of another origin")
