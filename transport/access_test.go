@@ -16,9 +16,10 @@ import (
 
 	"rtdb/transport"
 	"rtdb/transport/auth"
+	"rtdb/transport/transporttest"
 )
 
-const testSecret = "a secret that only the tests have, and no one else"
+const testSecret = transporttest.Secret
 
 func testKeys(t testing.TB) *auth.Keys {
 	t.Helper()

@@ -19,10 +19,12 @@ import (
 	"testing"
 	"time"
 
+	"rtdb/transport/transporttest"
+
 	"github.com/gorilla/websocket"
 )
 
-const testSecret = "a secret that only the tests have, and no one else"
+const testSecret = transporttest.Secret
 
 // A token that the program makes is one that it takes, by either kind of key; and
 // nothing of a secret or a token is in what it prints otherwise.

@@ -8,13 +8,20 @@ import (
 	"testing"
 )
 
+// Secret is what tests sign tokens with.
+const Secret = "a secret that only the tests have, and no one else"
+
 // CheckEvents fails on a line of a log whose event the README's table of events
 // does not have, or with a field that stands not in that row. The level is
-// compared, too.
+// compared, too. It also fails on a line with a token, or with the tests' secret.
 func CheckEvents(t testing.TB, readme string, lines []string) {
 	t.Helper()
 	table := readTable(t, readme)
 	for _, line := range lines {
+		// That is how a token begins: {" in base64.
+		if strings.Contains(line, "eyJ") || strings.Contains(line, Secret) {
+			t.Errorf("a secret in the log: %s", line)
+		}
 		var e map[string]any
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			t.Errorf("a line of the log is no JSON object: %q", line)
