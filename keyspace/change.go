@@ -60,11 +60,11 @@ func (ks *Keyspace) Write(ctx context.Context, key string, c Change) (Entry, err
 
 // wait is for what startWrite has started.
 func (ks *Keyspace) wait(ctx context.Context, r *request, key string) (Entry, error) {
-	a, err := ks.keys.wait(ctx, r)
+	res, err := ks.keys.wait(ctx, r)
 	if err != nil {
 		return Entry{}, err
 	}
-	return Entry{Key: key, Value: a.value, Version: a.version}, nil
+	return Entry{Key: key, Value: res.value, Version: res.version}, nil
 }
 
 // A KeyedChange is a Change of one key.
@@ -107,7 +107,7 @@ func (ks *Keyspace) startWrite(ctx context.Context, key string, c Change) (*requ
 	case c.Value == nil && c.Merge == nil:
 		return nil, errNoValue
 	}
-	r, err := ks.keys.start(ctx, key, op != opDelete, ask{op: op, change: c})
+	r, err := ks.keys.start(ctx, key, op != opDelete, task{op: op, change: c})
 	if !errors.Is(err, errAbsent) {
 		return r, err
 	}

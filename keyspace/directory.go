@@ -37,11 +37,11 @@ func (d *directory[N]) find(name string) (n N, ok bool) {
 	return v.(N), true
 }
 
-// ask has the owner of name handle a request, and returns the answer. Where
-// there is no owner it spawns one, or else returns errAbsent. Where ctx ends
-// after the request was accepted, the outcome is unknown.
-func (d *directory[N]) ask(ctx context.Context, name string, spawn bool, a ask) error {
-	r, err := d.start(ctx, name, spawn, a)
+// call sends a task to the actor that owns a name, and waits for the result. If
+// there is no actor it spawns one, or returns errAbsent if spawn is false. If ctx
+// ends after the request was accepted, it is not known what became of it.
+func (d *directory[N]) call(ctx context.Context, name string, spawn bool, t task) error {
+	r, err := d.start(ctx, name, spawn, t)
 	if err != nil {
 		return err
 	}
@@ -49,9 +49,9 @@ func (d *directory[N]) ask(ctx context.Context, name string, spawn bool, a ask) 
 	return err
 }
 
-// start is the first half of ask: the request is in its owner's mailbox.
-func (d *directory[N]) start(ctx context.Context, name string, spawn bool, a ask) (*request, error) {
-	r := d.requests.take(a)
+// start is the first half of call: it puts the request into the actor's mailbox.
+func (d *directory[N]) start(ctx context.Context, name string, spawn bool, t task) (*request, error) {
+	r := d.requests.take(t)
 	if err := d.send(ctx, name, spawn, r); err != nil {
 		d.requests.put(r)
 		return nil, err
@@ -59,14 +59,14 @@ func (d *directory[N]) start(ctx context.Context, name string, spawn bool, a ask
 	return r, nil
 }
 
-// wait is the second half.
-func (d *directory[N]) wait(ctx context.Context, r *request) (answer, error) {
+// wait is the second half of call.
+func (d *directory[N]) wait(ctx context.Context, r *request) (result, error) {
 	select {
-	case a := <-r.answered:
+	case res := <-r.results:
 		d.requests.put(r)
-		return a, a.err
+		return res, res.err
 	case <-ctx.Done():
-		return answer{}, context.Cause(ctx) // the request is still the actor's
+		return result{}, context.Cause(ctx) // the request is still the actor's
 	}
 }
 

@@ -127,7 +127,7 @@ func (x *expiries) fire() {
 			break
 		}
 		e := x.heap[0]
-		err := e.key.TrySend(&request{ask: ask{op: opExpire}})
+		err := e.key.TrySend(&request{task: task{op: opExpire}})
 		if errors.Is(err, actor.ErrFull) {
 			e.due = now.Add(expiryRetry)
 			heap.Fix(&x.heap, 0)

@@ -142,7 +142,7 @@ func TestAPanicIsConfinedToItsKey(t *testing.T) {
 		}()
 		synctest.Wait()
 		left := make(chan error)
-		go func() { left <- ks.Unsubscribe(t.Context(), "k", &leaves) }()
+		go func() { left <- ks.Unsubscribe(t.Context(), keyspace.Key("k"), &leaves) }()
 		synctest.Wait()
 		close(gate)
 		for range 2 {
@@ -161,7 +161,7 @@ func TestAPanicIsConfinedToItsKey(t *testing.T) {
 		synctest.Wait()
 		wantMessages(t, &stays, `{"key":"k","value":3}`)
 		wantMessages(t, &leaves)
-		if len(panics) != 1 || panics[0].Key != "k" || panics[0].Value != "the store is broken" ||
+		if len(panics) != 1 || panics[0].Target != keyspace.Key("k") || panics[0].Value != "the store is broken" ||
 			!strings.Contains(string(panics[0].Stack), "Commit") {
 			t.Errorf("OnPanic got %+v", panics)
 		}
@@ -182,7 +182,7 @@ func TestAPanicIsConfinedToItsKey(t *testing.T) {
 		// A topic goes on as well.
 		bomb := &bomb{}
 		for _, s := range []keyspace.Subscriber{&topic, bomb} {
-			if err := ks.SubscribeTopic(t.Context(), "t", s, keyspace.Start{}); err != nil {
+			if err := ks.Subscribe(t.Context(), keyspace.Topic("t"), s, keyspace.Start{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -190,10 +190,10 @@ func TestAPanicIsConfinedToItsKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if len(panics) != 3 || panics[2].Topic != "t" {
+		if len(panics) != 3 || panics[2].Target != keyspace.Topic("t") {
 			t.Fatalf("OnPanic got %d panics, want the third of topic t", len(panics))
 		}
-		if err := ks.UnsubscribeTopic(t.Context(), "t", bomb); err != nil {
+		if err := ks.Unsubscribe(t.Context(), keyspace.Topic("t"), bomb); err != nil {
 			t.Fatal(err)
 		}
 		if err := ks.Publish(t.Context(), "t", []byte("2")); err != nil {

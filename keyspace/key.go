@@ -48,10 +48,10 @@ func (k *key) held() bool { return k.load().value != nil || k.subscribers.any() 
 func (k *key) handle(batch []*request) {
 	for len(batch) > 0 {
 		n := 1
-		if batch[0].op > opExpire {
+		if !batch[0].op.writes() {
 			k.other(batch)
 		} else {
-			for n < len(batch) && batch[n].op <= opExpire && batch[n].change.If == nil {
+			for n < len(batch) && batch[n].op.writes() && batch[n].change.If == nil {
 				n++
 			}
 			k.write(batch[:n])
@@ -79,7 +79,7 @@ func (k *key) other(batch []*request) {
 		k.catchUp(r.start, r.clock, r.grave)
 	}
 	batch[0] = nil
-	r.answer(answer{})
+	r.answer(result{})
 }
 
 // panicked puts an heir in the place of the key: it starts at what the key had
@@ -101,5 +101,5 @@ func (k *key) panicked(p actor.Panic[*request]) {
 	} else {
 		ks.keys.remove(k.name, k)
 	}
-	ks.onPanic(Panic{Key: k.name, Value: p.Value, Stack: p.Stack})
+	ks.onPanic(Panic{Target: Key(k.name), Value: p.Value, Stack: p.Stack})
 }

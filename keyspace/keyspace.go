@@ -46,9 +46,9 @@ type Options struct {
 // A Panic says which actor panicked, and how. The actor's name goes on with
 // the state and the subscribers that it had.
 type Panic struct {
-	Key, Topic string // one of them is empty
-	Value      any
-	Stack      []byte
+	Target Target // the key or the topic of the actor
+	Value  any    // what was passed to panic
+	Stack  []byte // of the actor's goroutine
 }
 
 // A Keyspace is a set of keys and topics. Its methods may be called from any
@@ -61,7 +61,7 @@ type Keyspace struct {
 
 	index      index      // of the keys that have a value
 	patterns   patterns   // of subscribers
-	room       room       // for those
+	quota      quota      // of keys that have a value
 	tombstones tombstones // of deleted keys
 	expiries   expiries
 	progress   progress // of writes
@@ -73,7 +73,7 @@ type Keyspace struct {
 
 // Open returns a keyspace with the state that its store holds.
 func Open(o Options) (*Keyspace, error) {
-	ks := &Keyspace{store: o.Store, onPanic: o.OnPanic, room: room{max: int64(o.MaxKeys), full: o.Full}}
+	ks := &Keyspace{store: o.Store, onPanic: o.OnPanic, quota: quota{max: int64(o.MaxKeys), full: o.Full}}
 	if ks.store == nil {
 		ks.store = newClockMemory()
 	}
@@ -135,7 +135,7 @@ func (ks *Keyspace) GetInOrder(ctx context.Context, key string, then func(Entry)
 	}
 	// By an actor also where there is none: else the key could be made, and
 	// that be told, before then is called.
-	return ks.keys.ask(ctx, key, true, ask{op: opRead, then: then})
+	return ks.keys.call(ctx, key, true, task{op: opRead, then: then})
 }
 
 // Publish passes a value, which must not be changed from then on, to the
@@ -144,7 +144,7 @@ func (ks *Keyspace) Publish(ctx context.Context, topic string, value []byte) err
 	if err := CheckName(topic); err != nil {
 		return err
 	}
-	return exceptAbsent(ks.topics.ask(ctx, topic, false, ask{op: opWrite, change: Change{Value: value}}))
+	return exceptAbsent(ks.topics.call(ctx, topic, false, task{op: opWrite, change: Change{Value: value}}))
 }
 
 // Shutdown refuses requests from now on with ErrClosed, answers those that

@@ -2,6 +2,7 @@ package keyspace_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime"
@@ -29,8 +30,42 @@ type inbox struct {
 func (in *inbox) Deliver(u *keyspace.Update) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	u.Message() // now, or never
+	encode(u) // only Deliver may
 	in.updates = append(in.updates, u)
+}
+
+// encode returns the update as JSON, without its version.
+func encode(u *keyspace.Update) []byte {
+	return u.Encoded(0, func(u *keyspace.Update) []byte { return []byte(members(u) + "}") })
+}
+
+// encodeVersioned is encode with the version of a key's update.
+func encodeVersioned(u *keyspace.Update) []byte {
+	return u.Encoded(1, func(u *keyspace.Update) []byte {
+		if u.Target.Kind == keyspace.KindTopic {
+			return []byte(members(u) + "}")
+		}
+		return fmt.Appendf(nil, `%s,"version":%d}`, members(u), u.Version)
+	})
+}
+
+func members(u *keyspace.Update) string {
+	kind, value := "key", string(u.Value)
+	if u.Target.Kind == keyspace.KindTopic {
+		kind = "topic"
+	}
+	if u.Value == nil {
+		value = `null,"deleted":true`
+	}
+	return fmt.Sprintf(`{"%s":%s,"value":%s`, kind, quote(u.Target.Name), value)
+}
+
+func quote(name string) []byte {
+	quoted, err := json.Marshal(name)
+	if err != nil {
+		panic(err)
+	}
+	return quoted
 }
 
 func (in *inbox) messages() []string {
@@ -38,7 +73,7 @@ func (in *inbox) messages() []string {
 	defer in.mu.Unlock()
 	var all []string
 	for _, u := range in.updates {
-		all = append(all, string(u.Message()))
+		all = append(all, string(encode(u)))
 	}
 	return all
 }
@@ -72,7 +107,7 @@ func mustSet(t testing.TB, ks *keyspace.Keyspace, key, value string) uint64 {
 
 // subscribe returns the revision that the subscription starts from.
 func subscribe(ks *keyspace.Keyspace, ctx context.Context, key string, s keyspace.Subscriber) (revision uint64, err error) {
-	err = ks.Subscribe(ctx, key, s, keyspace.Start{Mark: func(m keyspace.Mark) { revision = m.Revision }})
+	err = ks.Subscribe(ctx, keyspace.Key(key), s, keyspace.Start{Mark: func(m keyspace.Mark) { revision = m.Revision }})
 	return revision, err
 }
 
@@ -118,7 +153,7 @@ func TestAWriteIsReadAndTold(t *testing.T) {
 			t.Errorf("second Delete: %v, want ErrNotFound", err)
 		}
 		synctest.Wait()
-		if err := ks.Unsubscribe(ctx, "a", &in); err != nil {
+		if err := ks.Unsubscribe(ctx, keyspace.Key("a"), &in); err != nil {
 			t.Error(err)
 		}
 		mustSet(t, ks, "a", "2")
@@ -154,7 +189,7 @@ func TestTopics(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, in := range []*inbox{&a, &a, &b} {
-			if err := ks.SubscribeTopic(ctx, "chat", in, keyspace.Start{}); err != nil {
+			if err := ks.Subscribe(ctx, keyspace.Topic("chat"), in, keyspace.Start{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -165,7 +200,7 @@ func TestTopics(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if err := ks.UnsubscribeTopic(ctx, "chat", &a); err != nil {
+		if err := ks.Unsubscribe(ctx, keyspace.Topic("chat"), &a); err != nil {
 			t.Fatal(err)
 		}
 		if err := ks.Publish(ctx, "chat", []byte(`2`)); err != nil {
@@ -192,9 +227,9 @@ func TestAllSubscribersShareOneEncoding(t *testing.T) {
 		}
 		mustSet(t, ks, "k", "1")
 		synctest.Wait()
-		first := &boxes[0].updates[0].Message()[0]
+		first := &encode(boxes[0].updates[0])[0]
 		for i := range boxes {
-			if &boxes[i].updates[0].Message()[0] != first {
+			if &encode(boxes[i].updates[0])[0] != first {
 				t.Errorf("subscriber %d got a copy of its own", i)
 			}
 		}
@@ -224,7 +259,7 @@ func TestNothingComesAfterUnsubscribe(t *testing.T) {
 			t.Fatal(err)
 		}
 		runtime.Gosched()
-		if err := ks.Unsubscribe(t.Context(), "k", &in); err != nil {
+		if err := ks.Unsubscribe(t.Context(), keyspace.Key("k"), &in); err != nil {
 			t.Fatal(err)
 		}
 		n := len(in.messages())

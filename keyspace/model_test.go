@@ -60,6 +60,16 @@ type subscription struct {
 	kind, name string
 }
 
+func (s subscription) target() keyspace.Target {
+	switch s.kind {
+	case "topic":
+		return keyspace.Topic(s.name)
+	case "pattern":
+		return keyspace.Pattern(s.name)
+	}
+	return keyspace.Key(s.name)
+}
+
 // A box is a Subscriber that keeps what it was told, by name.
 type box struct {
 	mu   sync.Mutex
@@ -69,11 +79,11 @@ type box struct {
 func (b *box) Deliver(u *keyspace.Update) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	name := u.Key
-	if u.Topic != "" {
-		name = "topic " + u.Topic
+	name := u.Target.Name
+	if u.Target.Kind == keyspace.KindTopic {
+		name = "topic " + name
 	}
-	b.told[name] = append(b.told[name], string(u.VersionedMessage()))
+	b.told[name] = append(b.told[name], string(encodeVersioned(u)))
 }
 
 type model struct {
@@ -115,7 +125,7 @@ func message(key, value string, version uint64) string {
 	if value == "" {
 		value = `null,"deleted":true`
 	}
-	return fmt.Sprintf(`{"key":%s,"value":%s,"version":%d}`, keyspace.AppendString(nil, key), value, version)
+	return fmt.Sprintf(`{"key":%s,"value":%s,"version":%d}`, quote(key), value, version)
 }
 
 // write is what an accepted write comes to; no value is a delete.
@@ -305,7 +315,7 @@ func (m *model) publish(t *rapid.T) {
 		if s.kind == "topic" && s.name == name {
 			topic := "topic " + name
 			m.want[s.box][topic] = append(m.want[s.box][topic],
-				fmt.Sprintf(`{"topic":%s,"value":%s}`, keyspace.AppendString(nil, name), value))
+				fmt.Sprintf(`{"topic":%s,"value":%s}`, quote(name), value))
 		}
 	}
 }
@@ -354,16 +364,7 @@ func (m *model) subscribe(t *rapid.T) {
 			want[key] = append(want[key], message(key, "", version))
 		}
 	}
-	var err error
-	switch s.kind {
-	case "key":
-		err = m.ks.Subscribe(context.Background(), s.name, b, start)
-	case "topic":
-		err = m.ks.SubscribeTopic(context.Background(), s.name, b, start)
-	case "pattern":
-		err = m.ks.SubscribePattern(context.Background(), s.name, b, start)
-	}
-	if err != nil {
+	if err := m.ks.Subscribe(context.Background(), s.target(), b, start); err != nil {
 		t.Fatal(err)
 	}
 	if mark := (keyspace.Mark{Revision: m.version, Reset: reset}); !slices.Equal(marks, []keyspace.Mark{mark}) {
@@ -374,16 +375,7 @@ func (m *model) subscribe(t *rapid.T) {
 
 func (m *model) unsubscribe(t *rapid.T) {
 	s := m.draw(t)
-	var err error
-	switch s.kind {
-	case "key":
-		err = m.ks.Unsubscribe(context.Background(), s.name, &m.boxes[s.box])
-	case "topic":
-		err = m.ks.UnsubscribeTopic(context.Background(), s.name, &m.boxes[s.box])
-	case "pattern":
-		err = m.ks.UnsubscribePattern(s.name, &m.boxes[s.box])
-	}
-	if err != nil {
+	if err := m.ks.Unsubscribe(context.Background(), s.target(), &m.boxes[s.box]); err != nil {
 		t.Fatal(err)
 	}
 	delete(m.subs, s)

@@ -56,21 +56,3 @@ func checkPrefix(prefix string) error {
 	}
 	return nil
 }
-
-// AppendString appends s, which must be valid UTF-8, to dst as a JSON string
-// (RFC 8259, section 7). Only what must be escaped is.
-func AppendString(dst []byte, s string) []byte {
-	const hex = "0123456789abcdef"
-	dst = append(dst, '"')
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '"' || c == '\\':
-			dst = append(dst, '\\', c)
-		case c < 0x20:
-			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&0xf])
-		default:
-			dst = append(dst, c)
-		}
-	}
-	return append(dst, '"')
-}

@@ -104,13 +104,13 @@ func TestTheTrieAgreesWithMatches(t *testing.T) {
 				pattern += "/#"
 			}
 			if r := subscribed[pattern]; r != nil {
-				if err := ks.UnsubscribePattern(pattern, r); err != nil {
+				if err := ks.Unsubscribe(t.Context(), keyspace.Pattern(pattern), r); err != nil {
 					t.Fatal(err)
 				}
 				delete(subscribed, pattern)
 			} else {
 				r := newRecorder()
-				if err := ks.SubscribePattern(t.Context(), pattern, r, keyspace.Start{}); err != nil {
+				if err := ks.Subscribe(t.Context(), keyspace.Pattern(pattern), r, keyspace.Start{}); err != nil {
 					t.Fatal(err)
 				}
 				subscribed[pattern] = r
@@ -147,7 +147,7 @@ func TestSeveralWaysAreOne(t *testing.T) {
 	}
 	for _, pattern := range []string{"#", "a/+", "a/#", "+/b"} {
 		for _, s := range []*inbox{&in, &other} {
-			if err := ks.SubscribePattern(t.Context(), pattern, s, keyspace.Start{}); err != nil {
+			if err := ks.Subscribe(t.Context(), keyspace.Pattern(pattern), s, keyspace.Start{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -165,14 +165,14 @@ func TestSeveralWaysAreOne(t *testing.T) {
 	wantMessages(t, &in, want...)
 	wantMessages(t, &other, want...)
 	for _, pattern := range []string{"#", "a/+", "a/#", "+/b", "none/of/it"} {
-		if err := ks.UnsubscribePattern(pattern, &in); err != nil {
+		if err := ks.Unsubscribe(t.Context(), keyspace.Pattern(pattern), &in); err != nil {
 			t.Fatal(err)
 		}
 	}
 	told("a/b")
 	told("a/c")
 	wantMessages(t, &in, append(want, want[0])...)
-	if err := ks.Unsubscribe(t.Context(), "a/b", &in); err != nil {
+	if err := ks.Unsubscribe(t.Context(), keyspace.Key("a/b"), &in); err != nil {
 		t.Fatal(err)
 	}
 	told("a/b")
@@ -191,11 +191,11 @@ func TestPatternsComeAndGoUnderWriters(t *testing.T) {
 			for i := range 300 {
 				r := newRecorder()
 				pattern := []string{"#", "k/+/#", "+/2/+", fmt.Sprintf("k/%d/#", n)}[i%4]
-				if err := ks.SubscribePattern(t.Context(), pattern, r, keyspace.Start{}); err != nil {
+				if err := ks.Subscribe(t.Context(), keyspace.Pattern(pattern), r, keyspace.Start{}); err != nil {
 					t.Error(err)
 				}
 				mustSet(t, ks, "k/2/now", "1")
-				if err := ks.UnsubscribePattern(pattern, r); err != nil {
+				if err := ks.Unsubscribe(t.Context(), keyspace.Pattern(pattern), r); err != nil {
 					t.Error(err)
 				}
 				r.mu.Lock()

@@ -32,9 +32,9 @@ type patternNode struct {
 
 // A view is what a key's actor knows of the patterns.
 type view struct {
-	shape uint64         // of the trie when the actor looked
-	told  uint64         // the clock at the last update, where sets is not empty
-	sets  []*subscribers // of the patterns that match the key
+	shape     uint64         // of the trie when the actor looked
+	delivered uint64         // the clock at the last update, if sets is not empty
+	sets      []*subscribers // of the patterns that match the key
 }
 
 // at returns the shape that the view was taken at.

@@ -21,12 +21,12 @@ type progress struct {
 
 // A run is some writes of one key that are committed together.
 type run struct {
-	writes  []Write
-	expires time.Time // when the key expires by the last of them; zero is never
-	failed  error     // the commit
-	told    int       // how many of the writes the subscribers were told
+	writes    []Write
+	expires   time.Time // when the key expires by the last of them; zero is never
+	failed    error     // the commit
+	delivered int       // how many of the writes were delivered
 
-	placed     bool // it has a place in the room that no key has yet
+	reserved   bool // it holds a place of the quota that no key has yet
 	begun      bool // it is in the list
 	bound      uint64
 	prev, next *run

@@ -39,12 +39,12 @@ func inOneRun(t *testing.T, ks *keyspace.Keyspace, gate *atomic.Pointer[chan str
 func resume(t *testing.T, ks *keyspace.Keyspace, since uint64, room func() error) (got []string, m keyspace.Mark) {
 	t.Helper()
 	r := newRecorder()
-	err := ks.SubscribePattern(t.Context(), "#", r, keyspace.Start{
-		Resume: true, Since: since, Room: room,
-		Each: func(u *keyspace.Update) { got = append(got, string(u.Message())) },
+	err := ks.Subscribe(t.Context(), keyspace.Pattern("#"), r, keyspace.Start{
+		Resume: true, Since: since, Throttle: room,
+		Each: func(u *keyspace.Update) { got = append(got, string(encode(u))) },
 		Mark: func(mark keyspace.Mark) { m = mark },
 	})
-	if err := errors.Join(err, ks.UnsubscribePattern("#", r)); err != nil {
+	if err := errors.Join(err, ks.Unsubscribe(t.Context(), keyspace.Pattern("#"), r)); err != nil {
 		t.Fatal(err)
 	}
 	return got, m
@@ -105,7 +105,7 @@ func TestARevisionOfOursIsNotOfTheFuture(t *testing.T) {
 			revisions <- u.Revision()
 			<-goOn
 		})
-		if err := ks.Subscribe(t.Context(), "k", &slow, keyspace.Start{}); err != nil {
+		if err := ks.Subscribe(t.Context(), keyspace.Key("k"), &slow, keyspace.Start{}); err != nil {
 			t.Fatal(err)
 		}
 		mustSet(t, ks, "k", "1")
@@ -133,7 +133,7 @@ func TestWhatAPanicKeptFromBeingToldIsNotForgotten(t *testing.T) {
 				panic("a broken subscriber")
 			}
 		})
-		if err := ks.Subscribe(t.Context(), "k", &bad, keyspace.Start{}); err != nil {
+		if err := ks.Subscribe(t.Context(), keyspace.Key("k"), &bad, keyspace.Start{}); err != nil {
 			t.Fatal(err)
 		}
 		inOneRun(t, ks, &gate, keyspace.Change{Value: []byte("2")}, keyspace.Change{Value: []byte("3")}, keyspace.Change{Delete: true})
@@ -152,7 +152,7 @@ func TestGetInOrderOfAKeyThatComesAndGoes(t *testing.T) {
 	ks := open(t, keyspace.Options{})
 	var there atomic.Bool
 	s := subscriberFunc(func(u *keyspace.Update) { there.Store(u.Value != nil) })
-	if err := ks.SubscribePattern(t.Context(), "#", &s, keyspace.Start{}); err != nil {
+	if err := ks.Subscribe(t.Context(), keyspace.Pattern("#"), &s, keyspace.Start{}); err != nil {
 		t.Fatal(err)
 	}
 	stop := (&workload{ks: ks, keys: []string{"k"}, written: map[string][]uint64{}}).run(t, 1)
@@ -237,7 +237,7 @@ func TestAnHeirHasItsExpiryFromTheStart(t *testing.T) {
 			close(gone)
 		}
 	})
-	if err := ks.Subscribe(t.Context(), "last", &last, keyspace.Start{}); err != nil {
+	if err := ks.Subscribe(t.Context(), keyspace.Key("last"), &last, keyspace.Start{}); err != nil {
 		t.Fatal(err)
 	}
 	setFor(t, ks, "last", "1", 100*time.Millisecond)

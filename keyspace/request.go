@@ -4,21 +4,30 @@ import (
 	"sync"
 )
 
-// An op is what a request asks for.
+// An op is the kind of a request.
 type op uint8
 
 const (
-	opWrite  op = iota // a key's Change, a topic's publish
-	opDelete           // a Change, too
-	opExpire           // a delete that the clock asks for; nobody waits for the answer
+	opWrite  op = iota // a key's Change that is not a delete; a topic's publish
+	opDelete           // a Change that deletes the key
+	opExpire           // a delete because the time to live is over; nobody waits for its result
 	opRead
 	opSubscribe
 	opUnsubscribe
-	opCatchUp // what the key holds, for who has subscribed to a pattern
+	opCatchUp // passes what the key holds to a new subscriber of a pattern
 )
 
-// An ask is what a request asks for.
-type ask struct {
+// writes reports whether a key's request of this kind changes the key.
+func (o op) writes() bool {
+	switch o {
+	case opWrite, opDelete, opExpire:
+		return true
+	}
+	return false
+}
+
+// A task says what a request wants from the actor.
+type task struct {
 	op         op
 	change     Change      // of a write or delete; a publish has only its Value
 	subscriber Subscriber  // of a subscribe or unsubscribe
@@ -28,44 +37,46 @@ type ask struct {
 	then       func(Entry) // of a read: called in its place among the updates
 }
 
-// A request is the mail of key and topic actors. Each is answered once.
+// A request is the mail of key and topic actors. Each request is answered once.
 type request struct {
-	ask
-	outcome error // of a write; the actor's own note until the commit
+	task
+	refusal error // why a write is refused; the actor sets it before the commit
 
-	answered chan answer // has room for one; nil where nobody waits
+	results chan result // has room for one; nil if nobody waits
 }
 
-// An answer is small, for it is copied on the stack of the actor.
-type answer struct {
-	value   []byte // of a write: what was written
-	version uint64 // and at which version
+// A result is what became of a request. It is small, because the actor copies it
+// on its stack.
+type result struct {
+	value   []byte // of a write: the value after it
+	version uint64 // of a write: its version
 	err     error
 }
 
-func (r *request) answer(a answer) {
-	if r.answered != nil {
-		r.answered <- a
+// answer sends the result to the caller that waits for it.
+func (r *request) answer(res result) {
+	if r.results != nil {
+		r.results <- res
 	}
 }
 
-// A requestPool lets requests be used again: a request and its channel would
-// otherwise be most of what a write allocates.
+// A requestPool reuses requests: a request and its channel would otherwise be
+// most of what a write allocates.
 type requestPool struct {
 	pool sync.Pool
 }
 
-func (p *requestPool) take(a ask) *request {
+func (p *requestPool) take(t task) *request {
 	r, ok := p.pool.Get().(*request)
 	if !ok {
-		r = &request{answered: make(chan answer, 1)}
+		r = &request{results: make(chan result, 1)}
 	}
-	r.ask = a
+	r.task = t
 	return r
 }
 
 // put gives back a request that no actor holds.
 func (p *requestPool) put(r *request) {
-	r.ask, r.outcome = ask{}, nil
+	r.task, r.refusal = task{}, nil
 	p.pool.Put(r)
 }

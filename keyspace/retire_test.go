@@ -26,16 +26,16 @@ func TestWhatNobodyHoldsIsRetired(t *testing.T) {
 		}
 		_, _ = ks.Get("read")
 		_, _ = ks.Delete(ctx, "deleted")
-		_ = ks.Unsubscribe(ctx, "unsubscribed", &in)
+		_ = ks.Unsubscribe(ctx, keyspace.Key("unsubscribed"), &in)
 		_ = ks.Publish(ctx, "published", []byte("1"))
-		_ = ks.UnsubscribeTopic(ctx, "unsubscribed", &in)
+		_ = ks.Unsubscribe(ctx, keyspace.Topic("unsubscribed"), &in)
 		wantNames("after looking at what is not there", 0, 0)
 
 		mustSet(t, ks, "a", "1")
 		if _, err := subscribe(ks, ctx, "a", &in); err != nil {
 			t.Fatal(err)
 		}
-		if err := ks.SubscribeTopic(ctx, "t", &in, keyspace.Start{}); err != nil {
+		if err := ks.Subscribe(ctx, keyspace.Topic("t"), &in, keyspace.Start{}); err != nil {
 			t.Fatal(err)
 		}
 		wantNames("while held", 1, 1)
@@ -46,8 +46,8 @@ func TestWhatNobodyHoldsIsRetired(t *testing.T) {
 		if rev, err := subscribe(ks, ctx, "a", &in); err != nil || rev != 2 {
 			t.Errorf("revision %d, %v; want that of the delete, 2", rev, err)
 		}
-		_ = ks.Unsubscribe(ctx, "a", &in)
-		_ = ks.UnsubscribeTopic(ctx, "t", &in)
+		_ = ks.Unsubscribe(ctx, keyspace.Key("a"), &in)
+		_ = ks.Unsubscribe(ctx, keyspace.Topic("t"), &in)
 		wantNames("at the end", 0, 0)
 	})
 }
@@ -71,7 +71,7 @@ func TestWritesRaceRetirement(t *testing.T) {
 					}
 				case 3:
 					if _, err = subscribe(ks, t.Context(), key, &in); err == nil {
-						err = ks.Unsubscribe(t.Context(), key, &in)
+						err = ks.Unsubscribe(t.Context(), keyspace.Key(key), &in)
 					}
 				}
 				if err != nil {

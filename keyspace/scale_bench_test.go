@@ -19,7 +19,7 @@ func BenchmarkSetBesidePatterns(b *testing.B) {
 	for _, n := range counts {
 		ks := open(b, keyspace.Options{})
 		for i := range n {
-			if err := ks.SubscribePattern(b.Context(), fmt.Sprintf("building/%d/+", i), new(counter), keyspace.Start{}); err != nil {
+			if err := ks.Subscribe(b.Context(), keyspace.Pattern(fmt.Sprintf("building/%d/+", i)), new(counter), keyspace.Start{}); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -73,13 +73,13 @@ func BenchmarkSubscribePattern(b *testing.B) {
 			for b.Loop() {
 				s, n := new(counter), 0
 				c.start.Each = func(*keyspace.Update) { n++ }
-				if err := ks.SubscribePattern(b.Context(), "device/+/state", s, c.start); err != nil {
+				if err := ks.Subscribe(b.Context(), keyspace.Pattern("device/+/state"), s, c.start); err != nil {
 					b.Fatal(err)
 				}
 				if want := keys; c.start.Snapshot != (n == want) {
 					b.Fatalf("%d keys in the snapshot", n)
 				}
-				if err := ks.UnsubscribePattern("device/+/state", s); err != nil {
+				if err := ks.Unsubscribe(b.Context(), keyspace.Pattern("device/+/state"), s); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -31,11 +31,11 @@ func newRecorder() *recorder {
 func (r *recorder) Deliver(u *keyspace.Update) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.versions[u.Key] = append(r.versions[u.Key], u.Version)
+	r.versions[u.Target.Name] = append(r.versions[u.Target.Name], u.Version)
 	if u.Value == nil {
-		delete(r.values, u.Key)
+		delete(r.values, u.Target.Name)
 	} else {
-		r.values[u.Key] = string(u.Value)
+		r.values[u.Target.Name] = string(u.Value)
 	}
 	r.last = max(r.last, u.Revision())
 }
@@ -170,7 +170,7 @@ func TestSnapshotsRaceWriters(t *testing.T) {
 		r := newRecorder()
 		pattern := []string{"#", "k/#", "k/3/+"}[round%3]
 		marks := 0
-		err := ks.SubscribePattern(t.Context(), pattern, r, keyspace.Start{
+		err := ks.Subscribe(t.Context(), keyspace.Pattern(pattern), r, keyspace.Start{
 			Snapshot: true, Each: r.Deliver, Mark: func(keyspace.Mark) { marks++ },
 		})
 		if err != nil || marks != 1 {
@@ -191,7 +191,7 @@ func TestSnapshotsRaceWriters(t *testing.T) {
 		} else {
 			w.check(t, r)
 		}
-		if err := ks.UnsubscribePattern(pattern, r); err != nil {
+		if err := ks.Unsubscribe(t.Context(), keyspace.Pattern(pattern), r); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -216,7 +216,7 @@ func TestResumingMissesNothing(t *testing.T) {
 		r := newRecorder()
 		r.values = values
 		var mark keyspace.Mark
-		err := ks.SubscribePattern(t.Context(), "k/#", r, keyspace.Start{
+		err := ks.Subscribe(t.Context(), keyspace.Pattern("k/#"), r, keyspace.Start{
 			Resume: round > 0, Snapshot: true, Since: since, Each: r.Deliver,
 			Mark: func(m keyspace.Mark) {
 				mark = m
@@ -236,7 +236,7 @@ func TestResumingMissesNothing(t *testing.T) {
 				runtime.Gosched()
 			}
 		}
-		if err := ks.UnsubscribePattern("k/#", r); err != nil {
+		if err := ks.Unsubscribe(t.Context(), keyspace.Pattern("k/#"), r); err != nil {
 			t.Fatal(err)
 		}
 		r.mu.Lock()
@@ -290,7 +290,7 @@ func TestTheRevisionWaitsForWritesInFlight(t *testing.T) {
 		r := newRecorder()
 		subscribeAll := func(since uint64) (m keyspace.Mark) {
 			t.Helper()
-			err := ks.SubscribePattern(t.Context(), "#", r, keyspace.Start{
+			err := ks.Subscribe(t.Context(), keyspace.Pattern("#"), r, keyspace.Start{
 				Resume: true, Since: since, Each: r.Deliver, Mark: func(mark keyspace.Mark) { m = mark },
 			})
 			if err != nil {
@@ -306,7 +306,7 @@ func TestTheRevisionWaitsForWritesInFlight(t *testing.T) {
 		if r.last != 1 {
 			t.Errorf("an update's revision is %d, want 1: 2 is in flight", r.last)
 		}
-		if err := ks.UnsubscribePattern("#", r); err != nil {
+		if err := ks.Unsubscribe(t.Context(), keyspace.Pattern("#"), r); err != nil {
 			t.Fatal(err)
 		}
 		close(hang)
@@ -341,16 +341,16 @@ func TestSinceWhenIsKnown(t *testing.T) {
 		var all []string
 		start := keyspace.Start{
 			Resume: true, Since: since,
-			Each: func(u *keyspace.Update) { all = append(all, string(u.Message())) },
+			Each: func(u *keyspace.Update) { all = append(all, string(encode(u))) },
 			Mark: func(m keyspace.Mark) { all = append(all, fmt.Sprint(m.Reset)) },
 		}
 		var err error
 		if pattern {
-			err = ks.SubscribePattern(t.Context(), "#", r, start)
+			err = ks.Subscribe(t.Context(), keyspace.Pattern("#"), r, start)
 		} else {
-			err = ks.Subscribe(t.Context(), "a", r, start)
+			err = ks.Subscribe(t.Context(), keyspace.Key("a"), r, start)
 		}
-		if err := errors.Join(err, ks.Unsubscribe(t.Context(), "a", r), ks.UnsubscribePattern("#", r)); err != nil {
+		if err := errors.Join(err, ks.Unsubscribe(t.Context(), keyspace.Key("a"), r), ks.Unsubscribe(t.Context(), keyspace.Pattern("#"), r)); err != nil {
 			t.Fatal(err)
 		}
 		return strings.Join(all, " ")
@@ -403,10 +403,10 @@ func TestDeletesAreForgottenInTheEnd(t *testing.T) {
 	resume := func(since uint64) (told int, m keyspace.Mark) {
 		t.Helper()
 		r := newRecorder()
-		err := ks.SubscribePattern(t.Context(), "#", r, keyspace.Start{
+		err := ks.Subscribe(t.Context(), keyspace.Pattern("#"), r, keyspace.Start{
 			Resume: true, Since: since, Each: func(*keyspace.Update) { told++ }, Mark: func(mark keyspace.Mark) { m = mark },
 		})
-		if err := errors.Join(err, ks.UnsubscribePattern("#", r)); err != nil {
+		if err := errors.Join(err, ks.Unsubscribe(t.Context(), keyspace.Pattern("#"), r)); err != nil {
 			t.Fatal(err)
 		}
 		return told, m
@@ -420,7 +420,7 @@ func TestDeletesAreForgottenInTheEnd(t *testing.T) {
 	var m keyspace.Mark
 	r := newRecorder()
 	start := keyspace.Start{Resume: true, Since: first - 1, Each: r.Deliver, Mark: func(mark keyspace.Mark) { m = mark }}
-	if err := ks.Subscribe(t.Context(), "stays", r, start); err != nil || !m.Reset || len(r.versions) != 1 {
+	if err := ks.Subscribe(t.Context(), keyspace.Key("stays"), r, start); err != nil || !m.Reset || len(r.versions) != 1 {
 		t.Errorf("a key, since before that delete: %v, %+v, told %v", err, m, r.versions)
 	}
 }
@@ -433,9 +433,9 @@ func TestRoomEndsASnapshot(t *testing.T) {
 	}
 	r, full := newRecorder(), errors.New("full")
 	asked := 0
-	err := ks.SubscribePattern(t.Context(), "#", r, keyspace.Start{
+	err := ks.Subscribe(t.Context(), keyspace.Pattern("#"), r, keyspace.Start{
 		Snapshot: true, Each: r.Deliver,
-		Room: func() error {
+		Throttle: func() error {
 			if asked++; asked > 3 {
 				return full
 			}

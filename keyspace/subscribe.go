@@ -27,9 +27,10 @@ type Start struct {
 	// passed to Each.
 	Each func(*Update)
 
-	// Room, where it is not nil, is called by a pattern's subscription before
-	// each key that it asks. It may wait; its error ends the subscription.
-	Room func() error
+	// Throttle, if it is not nil, is called by a pattern's subscription before
+	// each key that is read. It may block until the subscriber can take more.
+	// Its error ends the subscription.
+	Throttle func() error
 
 	// Mark, where it is not nil, is called once, when all calls of Each have
 	// returned. What is written after it is delivered after it; it is bound
@@ -49,34 +50,46 @@ type Mark struct {
 	Reset bool
 }
 
-// Subscribe has s told of every write to the key from now on; twice is as
-// once.
-func (ks *Keyspace) Subscribe(ctx context.Context, key string, s Subscriber, start Start) error {
-	if err := CheckName(key); err != nil {
+// Subscribe delivers every update of the target to s from now on. A second
+// subscription of the same target is the same subscription. For a topic only
+// start.Mark counts, because a topic holds nothing.
+//
+// For a pattern with a snapshot, or with something to resume, Subscribe reads one
+// key after the other, and returns when it has read all. If it returns an error
+// the subscription may have begun, so s must be unsubscribed.
+func (ks *Keyspace) Subscribe(ctx context.Context, t Target, s Subscriber, start Start) error {
+	if err := t.Check(); err != nil {
 		return err
 	}
-	return ks.keys.ask(ctx, key, true, ask{op: opSubscribe, subscriber: s, start: &start})
+	switch t.Kind {
+	case KindPattern:
+		return ks.subscribePattern(ctx, t.Name, s, start)
+	case KindTopic:
+		return ks.topics.call(ctx, t.Name, true, task{op: opSubscribe, subscriber: s, start: &start})
+	}
+	return ks.keys.call(ctx, t.Name, true, task{op: opSubscribe, subscriber: s, start: &start})
 }
 
-// Unsubscribe is the reverse of Subscribe, and does nothing where s is not
-// subscribed. After it has returned nil, s is told nothing more of the key, if
-// it is not by a pattern.
-func (ks *Keyspace) Unsubscribe(ctx context.Context, key string, s Subscriber) error {
-	if err := CheckName(key); err != nil {
+// Unsubscribe ends a subscription. It does nothing if s is not subscribed to the
+// target. After it has returned nil, s receives nothing more because of this
+// target.
+func (ks *Keyspace) Unsubscribe(ctx context.Context, t Target, s Subscriber) error {
+	if err := t.Check(); err != nil {
 		return err
 	}
-	return exceptAbsent(ks.keys.ask(ctx, key, false, ask{op: opUnsubscribe, subscriber: s}))
+	switch t.Kind {
+	case KindPattern:
+		ks.patterns.remove(t.Name, s)
+		return nil
+	case KindTopic:
+		return exceptAbsent(ks.topics.call(ctx, t.Name, false, task{op: opUnsubscribe, subscriber: s}))
+	}
+	return exceptAbsent(ks.keys.call(ctx, t.Name, false, task{op: opUnsubscribe, subscriber: s}))
 }
 
-// SubscribePattern has s told of every write from now on to the keys that
-// match the pattern, those included that are made later; twice is as once.
-// Where there is a snapshot or something to resume, it asks one key after the
-// other, and returns when it has asked all; where it returns an error the
-// subscription goes on, and s must be unsubscribed.
-func (ks *Keyspace) SubscribePattern(ctx context.Context, pattern string, s Subscriber, start Start) error {
-	if err := CheckPattern(pattern); err != nil {
-		return err
-	}
+// subscribePattern begins a pattern's subscription, and then passes what the
+// matching keys hold to start.Each.
+func (ks *Keyspace) subscribePattern(ctx context.Context, pattern string, s Subscriber, start Start) error {
 	if ks.keys.closed.Load() {
 		return ErrClosed
 	}
@@ -108,16 +121,6 @@ func (ks *Keyspace) SubscribePattern(ctx context.Context, pattern string, s Subs
 	return nil
 }
 
-// UnsubscribePattern is the reverse of SubscribePattern, as Unsubscribe is of
-// Subscribe.
-func (ks *Keyspace) UnsubscribePattern(pattern string, s Subscriber) error {
-	if err := CheckPattern(pattern); err != nil {
-		return err
-	}
-	ks.patterns.remove(pattern, s)
-	return nil
-}
-
 // settle has a start that needs all be a snapshot.
 func (s *Start) settle(reset bool) {
 	if reset {
@@ -133,13 +136,13 @@ func (s *Start) settle(reset bool) {
 func (ks *Keyspace) catchUp(ctx context.Context, pattern string, clock uint64, start *Start, deleted []tombstone) error {
 	var err error
 	one := func(name string, grave *tombstone) bool {
-		if start.Room != nil {
-			if err = start.Room(); err != nil {
+		if start.Throttle != nil {
+			if err = start.Throttle(); err != nil {
 				return false
 			}
 		}
-		a := ask{op: opCatchUp, start: start, clock: clock, grave: grave}
-		err = exceptAbsent(ks.keys.ask(ctx, name, grave != nil, a))
+		t := task{op: opCatchUp, start: start, clock: clock, grave: grave}
+		err = exceptAbsent(ks.keys.call(ctx, name, grave != nil, t))
 		return err == nil
 	}
 	for k := range ks.matching(pattern, "") {
@@ -197,9 +200,9 @@ func (k *key) catchUp(start *Start, clock uint64, grave *tombstone) {
 		grave = &now
 	}
 	switch s := k.load(); {
-	case s.value == nil && grave != nil && s.version <= grave.version && grave.told < clock:
+	case s.value == nil && grave != nil && s.version <= grave.version && grave.delivered < clock:
 		pass(start, k.name, nil, grave.version)
-	case s.value != nil && (k.view == nil || k.view.told < clock):
+	case s.value != nil && (k.view == nil || k.view.delivered < clock):
 		pass(start, k.name, s.value, s.version)
 	}
 }
@@ -207,7 +210,7 @@ func (k *key) catchUp(start *Start, clock uint64, grave *tombstone) {
 // pass passes what a key holds to start.Each, if it is wanted.
 func pass(start *Start, name string, value []byte, version uint64) {
 	if version > start.Since {
-		start.Each(&Update{Key: name, Value: value, Version: version, At: time.Now()})
+		start.Each(&Update{Target: Key(name), Value: value, Version: version, At: time.Now()})
 	}
 }
 
@@ -216,24 +219,7 @@ func pass(start *Start, name string, value []byte, version uint64) {
 // one of another key is in flight.
 func (ks *Keyspace) Revision() uint64 { return ks.progress.revision() }
 
-// SubscribeTopic has s told of what is published to the topic from now on;
-// twice is as once. Of start only Mark counts: a topic holds nothing.
-func (ks *Keyspace) SubscribeTopic(ctx context.Context, topic string, s Subscriber, start Start) error {
-	if err := CheckName(topic); err != nil {
-		return err
-	}
-	return ks.topics.ask(ctx, topic, true, ask{op: opSubscribe, subscriber: s, start: &start})
-}
-
-// UnsubscribeTopic is the reverse of SubscribeTopic, as Unsubscribe is of
-// Subscribe.
-func (ks *Keyspace) UnsubscribeTopic(ctx context.Context, topic string, s Subscriber) error {
-	if err := CheckName(topic); err != nil {
-		return err
-	}
-	return exceptAbsent(ks.topics.ask(ctx, topic, false, ask{op: opUnsubscribe, subscriber: s}))
-}
-
+// exceptAbsent returns nil for errAbsent: there is nothing to undo.
 func exceptAbsent(err error) error {
 	if errors.Is(err, errAbsent) {
 		return nil

@@ -94,9 +94,9 @@ func (s *subscribers) settle(lost []*request) {
 		}
 		if r.op == opUnsubscribe {
 			s.remove(r.subscriber)
-			r.answer(answer{})
+			r.answer(result{})
 		} else {
-			r.answer(answer{err: ErrInternal})
+			r.answer(result{err: ErrInternal})
 		}
 	}
 }

@@ -8,9 +8,9 @@ const RememberedDeletes = 1 << 16
 
 // A tombstone remembers that a key was deleted.
 type tombstone struct {
-	name    string // "" where another one, or a new value, has taken its place
-	version uint64 // of the delete
-	told    uint64 // the clock of the patterns when it was told
+	name      string // "" where another one, or a new value, has taken its place
+	version   uint64 // of the delete
+	delivered uint64 // the clock of the patterns when the delete was delivered
 }
 
 // tombstones are the newest deletes, in a ring.
@@ -24,7 +24,7 @@ type tombstones struct {
 	floor  uint64 // up to which deletes may have been forgotten
 }
 
-func (t *tombstones) bury(name string, version, told uint64) {
+func (t *tombstones) bury(name string, version, delivered uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.forgetLocked(name)
@@ -43,7 +43,7 @@ func (t *tombstones) bury(name string, version, told uint64) {
 		}
 	}
 	t.newest = max(t.newest, version)
-	t.ring[at] = tombstone{name, version, told}
+	t.ring[at] = tombstone{name, version, delivered}
 	t.named[name] = at
 }
 

@@ -31,16 +31,16 @@ func (t *topic) handle(batch []*request) {
 				r.start.Mark(Mark{Revision: t.keyspace.progress.revision()})
 			}
 			batch[i] = nil
-			r.answer(answer{})
+			r.answer(result{})
 		case opUnsubscribe:
 			t.subscribers.remove(r.subscriber)
 			batch[i] = nil
-			r.answer(answer{})
+			r.answer(result{})
 		default:
 			batch[i] = nil
-			r.answer(answer{}) // a publisher need not wait for others to be told
+			r.answer(result{}) // a publisher need not wait for others to be told
 			if t.subscribers.any() {
-				t.subscribers.deliver(&Update{Topic: t.name, Value: value, At: time.Now(), progress: &t.keyspace.progress})
+				t.subscribers.deliver(&Update{Target: Topic(t.name), Value: value, At: time.Now(), progress: &t.keyspace.progress})
 			}
 		}
 	}
@@ -59,5 +59,5 @@ func (t *topic) panicked(p actor.Panic[*request]) {
 	} else {
 		t.keyspace.topics.remove(t.name, t)
 	}
-	t.keyspace.onPanic(Panic{Topic: t.name, Value: p.Value, Stack: p.Stack})
+	t.keyspace.onPanic(Panic{Target: Topic(t.name), Value: p.Value, Stack: p.Stack})
 }

@@ -1,75 +1,51 @@
 package keyspace
 
-import (
-	"strconv"
-	"time"
-)
+import "time"
 
-// A Subscriber is who gets updates: a session, most often. It must be
-// comparable; two equal subscribers are one.
+// A Subscriber receives updates. A session is one. It must be comparable; two
+// equal subscribers are one.
 type Subscriber interface {
-	// Deliver gets each update of what was subscribed to, one at a time for
-	// each name, in the order of their versions, and once also where the
-	// name was subscribed to in several ways. It is called by the name's
-	// actor, and must return at once: it may neither wait nor call the
-	// keyspace. The update is shared by all subscribers and never changes.
+	// Deliver receives each update of what was subscribed to, in the order of
+	// the versions, and once even if several subscriptions match. The actor of
+	// the key or topic calls it, one call at a time. It must return at once: it
+	// must not block, and must not call the keyspace. All subscribers share the
+	// update, so it must not be changed.
 	Deliver(*Update)
 }
 
-// An Update is one change as subscribers are told of it: of a key, or what was
-// published to a topic. Its methods are for Deliver, and for its time only;
+// An Update tells subscribers of one change: a write of a key, or a message
+// that was published to a topic. Its methods may be called only within Deliver;
 // what they return may be kept.
 type Update struct {
-	Key, Topic string    // one of them is empty
-	Value      []byte    // nil: the key was deleted
-	Version    uint64    // of the key; 0 for a topic
-	At         time.Time // of the write; of the reading, where it says what a key held before
+	Target  Target    // a key or a topic
+	Value   []byte    // nil: the key was deleted
+	Version uint64    // of the key; 0 for a topic
+	At      time.Time // when the write was made; in a snapshot, when the key was read
 
-	plain, versioned []byte // messages, once somebody wanted them
-	progress         *progress
-	run              *run
+	encoded  [Forms][]byte // what Encoded returned
+	progress *progress
+	run      *run // nil in a snapshot and for a topic
 }
 
-// Message is the update as clients get it, a JSON object. It is encoded once,
-// and the same bytes go to every subscriber.
-func (u *Update) Message() []byte {
-	if u.plain == nil {
-		u.plain = append(u.encode(len("}")), '}')
+// A Form is one of the ways in which subscribers encode an update. The
+// subscribers agree among themselves what each form is.
+type Form uint8
+
+// Forms is the number of forms that an update keeps: 0 to Forms-1.
+const Forms = 2
+
+// Encoded returns the update in a form. The first subscriber that asks for the
+// form encodes it; the others share the bytes, which must not be changed.
+func (u *Update) Encoded(f Form, encode func(*Update) []byte) []byte {
+	if u.encoded[f] == nil {
+		u.encoded[f] = encode(u)
 	}
-	return u.plain
+	return u.encoded[f]
 }
 
-// VersionedMessage is Message, with the version where it is a key's.
-func (u *Update) VersionedMessage() []byte {
-	if u.Key == "" {
-		return u.Message()
-	}
-	if u.versioned == nil {
-		m := append(u.encode(len(`,"version":9007199254740991}`)), `,"version":`...)
-		u.versioned = append(strconv.AppendUint(m, u.Version, 10), '}')
-	}
-	return u.versioned
-}
-
-// encode returns the object but for its end, with room for that.
-func (u *Update) encode(room int) []byte {
-	kind, name := `{"key":`, u.Key
-	if u.Topic != "" {
-		kind, name = `{"topic":`, u.Topic
-	}
-	m := make([]byte, 0, len(`{"topic":"","value":null,"deleted":true`)+len(name)+len(u.Value)+room)
-	m = append(m, kind...)
-	m = AppendString(m, name)
-	m = append(m, `,"value":`...)
-	if u.Value == nil {
-		return append(m, `null,"deleted":true`...)
-	}
-	return append(m, u.Value...)
-}
-
-// Revision is one to resume from for who has been told this update and all
-// that was delivered to him before: he has missed no write up to it. It is 0
-// for an update that only says what a key held before.
+// Revision returns a revision to resume from for a subscriber that has received
+// this update and everything before it: it has missed no write up to that
+// version. It is 0 for an update of a snapshot.
 func (u *Update) Revision() uint64 {
 	switch {
 	case u.progress == nil:

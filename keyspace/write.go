@@ -45,20 +45,20 @@ func (k *key) write(requests []*request) {
 	k.answer(r, requests)
 	for i := range r.writes {
 		k.tell(&r.writes[i], r)
-		r.told++
+		r.delivered++
 	}
 }
 
 // finish ends a run, also where it panicked, and gives it back.
 func (k *key) finish(r *run) {
-	if r.placed { // and it was not made
-		k.keyspace.room.taken.Add(-1)
+	if r.reserved { // and it was not made
+		k.keyspace.quota.release()
 	}
 	if r.begun {
 		last := uint64(0)
 		if n := len(r.writes); n > 0 && r.failed == nil {
 			last = r.writes[n-1].Version
-			if r.told < n { // a subscriber panicked
+			if r.delivered < n { // a subscriber panicked
 				k.keyspace.tombstones.lose(last)
 			}
 		}
@@ -84,9 +84,9 @@ func (k *key) plan(r *run, requests []*request) {
 		r.expires = k.expiry.at
 	}
 	for _, q := range requests {
-		q.outcome = nil
+		q.refusal = nil
 		if q.change.If != nil && !q.change.If(now.current()) {
-			q.outcome = newVersionError(now.current())
+			q.refusal = newVersionError(now.current())
 		} else {
 			now.value = k.apply(r, q, now.value)
 		}
@@ -98,27 +98,27 @@ func (k *key) apply(r *run, q *request, value []byte) []byte {
 	c := &q.change
 	switch {
 	case q.op == opExpire && (r.expires.IsZero() || time.Now().Before(r.expires)):
-		q.outcome = errNotDue
+		q.refusal = errNotDue
 		return value
 	case q.op != opWrite && value == nil:
-		q.outcome = ErrNotFound
+		q.refusal = ErrNotFound
 		return value
 	case q.op != opWrite:
 		value, r.expires = nil, time.Time{}
-	case value == nil && !k.place(r, q):
+	case value == nil && !k.reserve(r, q):
 		return nil
 	case c.Merge == nil:
-		if q.outcome = k.keyspace.room.grow(len(c.Value) - len(value)); q.outcome != nil {
+		if q.refusal = k.keyspace.quota.grow(len(c.Value) - len(value)); q.refusal != nil {
 			return value
 		}
 		value, r.expires = c.Value, time.Time{}
 	default:
 		merged, err := c.Merge(value)
 		if err != nil {
-			q.outcome = err
+			q.refusal = err
 			return value
 		}
-		if q.outcome = k.keyspace.room.grow(len(merged) - len(value)); q.outcome != nil {
+		if q.refusal = k.keyspace.quota.grow(len(merged) - len(value)); q.refusal != nil {
 			return value
 		}
 		value = merged
@@ -132,14 +132,15 @@ func (k *key) apply(r *run, q *request, value []byte) []byte {
 	return value
 }
 
-// place takes a place for a key that a request makes, or makes that the outcome.
-func (k *key) place(r *run, q *request) bool {
-	if r.placed || k.load().value != nil { // it is deleted and made again in one run
+// reserve takes a place of the quota for a key that a request makes. If there is
+// none it refuses the request, and returns false.
+func (k *key) reserve(r *run, q *request) bool {
+	if r.reserved || k.load().value != nil { // it is deleted and made again in one run
 		return true
 	}
-	q.outcome = k.keyspace.room.take()
-	r.placed = q.outcome == nil
-	return r.placed
+	q.refusal = k.keyspace.quota.reserve()
+	r.reserved = q.refusal == nil
+	return r.reserved
 }
 
 func newVersionError(current uint64) error { return &VersionError{Current: current} }
@@ -167,13 +168,13 @@ func (k *key) answer(r *run, requests []*request) {
 		requests[i] = nil // answered, whatever happens from here on
 		switch {
 		case r.failed != nil:
-			q.answer(answer{err: r.failed})
-		case q.outcome != nil:
-			q.answer(answer{err: q.outcome})
+			q.answer(result{err: r.failed})
+		case q.refusal != nil:
+			q.answer(result{err: q.refusal})
 		default:
 			w := &r.writes[next]
 			next++
-			q.answer(answer{value: w.Value, version: w.Version})
+			q.answer(result{value: w.Value, version: w.Version})
 		}
 	}
 }
@@ -189,15 +190,15 @@ func (k *key) advance(w *Write, r *run) {
 	k.state.Store(&state{value: w.Value, version: w.Version})
 	switch made, gone := now.value == nil, w.Value == nil; {
 	case made && !gone:
-		if r == nil || !r.placed {
-			k.keyspace.room.taken.Add(1)
+		if r == nil || !r.reserved {
+			k.keyspace.quota.keys.Add(1)
 		} else {
-			r.placed = false
+			r.reserved = false
 		}
 		k.keyspace.tombstones.forget(k.name)
 		k.keyspace.index.insert(k)
 	case gone && !made:
-		k.keyspace.room.taken.Add(-1)
+		k.keyspace.quota.release()
 		k.keyspace.index.remove(k)
 	}
 }
@@ -228,7 +229,7 @@ func (k *key) tellAll(p *patterns, w *Write, r *run) {
 	}
 	sets := k.view.matches()
 	if len(sets) > 0 {
-		k.view.told = p.clock
+		k.view.delivered = p.clock
 	} else if !k.subscribers.any() {
 		return
 	}
@@ -236,7 +237,7 @@ func (k *key) tellAll(p *patterns, w *Write, r *run) {
 	k.subscribers.deliver(u)
 	for i, set := range sets {
 		for _, x := range set.list {
-			if !k.tells(x, sets[:i]) {
+			if !k.delivers(x, sets[:i]) {
 				x.Deliver(u)
 			}
 		}
@@ -244,11 +245,12 @@ func (k *key) tellAll(p *patterns, w *Write, r *run) {
 }
 
 func (k *key) update(w *Write, r *run) *Update {
-	return &Update{Key: k.name, Value: w.Value, Version: w.Version, At: time.Now(), progress: &k.keyspace.progress, run: r}
+	return &Update{Target: Key(k.name), Value: w.Value, Version: w.Version, At: time.Now(), progress: &k.keyspace.progress, run: r}
 }
 
-// tells reports whether x is told of the key by itself, or by one of sets.
-func (k *key) tells(x Subscriber, sets []*subscribers) bool {
+// delivers reports whether x is a subscriber of the key itself, or is in one of
+// sets.
+func (k *key) delivers(x Subscriber, sets []*subscribers) bool {
 	if k.subscribers.has(x) {
 		return true
 	}

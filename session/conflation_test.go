@@ -83,8 +83,8 @@ func TestWhatWaitsIsBoundedByTheKeys(t *testing.T) {
 		close(conn.gate)
 		synctest.Wait()
 		n := len(conn.got)
-		if n > 10 || f.Ended() {
-			t.Fatalf("%d updates, ended %v (%v)", n, f.Ended(), f.Cause())
+		if n > 10 || f.Ending() {
+			t.Fatalf("%d updates, ended %v (%v)", n, f.Ending(), f.Cause())
 		}
 		for _, want := range []string{`{"key":"a","value":1}`, `{"key":"b","value":2}`} {
 			key := want[:len(`{"key":"a"`)]
@@ -108,7 +108,7 @@ func TestASnapshotWaitsForTheClient(t *testing.T) {
 		}
 		marked := make(chan error, 1)
 		go func() {
-			marked <- f.Subscribe(t.Context(), session.Names{Patterns: []string{"k/#"}}, session.Start{Snapshot: true},
+			marked <- f.Subscribe(t.Context(), targets(keyspace.Pattern("k/#")), session.Start{Snapshot: true},
 				func(keyspace.Mark) []byte { return []byte("mark") })
 		}()
 		synctest.Wait()
@@ -192,7 +192,7 @@ func TestKeysDoNotEndASessionOfTopics(t *testing.T) {
 			f.set(t, fmt.Sprint(i), value)
 		}
 		f.publish(t, "t", "1")
-		if f.Ended() {
+		if f.Ending() {
 			t.Errorf("one topic message ended the session: %v", f.Cause())
 		}
 		close(conn.gate)

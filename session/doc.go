@@ -1,43 +1,67 @@
-// Package session wraps one client in an actor: what it subscribed to, what
-// waits to be sent to it, and what is written when it is gone.
+// Package session is one client's actor. A session keeps what the client
+// subscribed to, the messages that wait for it, and the wills that are written
+// when it is gone.
 //
-// # Model
+// # How it is used
 //
-// A [Session] stands between the keyspace, whose actors deliver updates and
-// must never wait, and a [Conn], which takes as long as its client does. What
-// is to be sent goes into the session's outbox, in order; its actor takes it
-// out and hands it to the Conn, many messages at a time. An idle session has no
-// goroutine. With Options.Pool one that is not idle has none either, but while its
-// client does not take at once what is written.
+// The transport makes a [Session] for each connection, over a [Conn] that writes
+// to the client. One goroutine of the transport, the client's reader, calls
+// Subscribe, Unsubscribe, Get, Reply and SetWill. The keyspace's actors call
+// Deliver. At the end the reader calls Close or Abort, and then End.
 //
-// The transport's reader, one goroutine for each client, calls Subscribe,
-// Reply and their like. It answers requests in the order they came, so replies
-// and updates have one order: the reply to a subscribe, and to a get of a key
-// that is subscribed to, is queued by the key's actor, in its place among the
-// updates; and nothing of a name comes after the reply to its unsubscribe.
+// # Rules
+//
+//   - Deliver never blocks. An update goes into the session's outbox; the
+//     session's actor hands what waits to the Conn, many messages at a time.
+//   - Replies and updates have one order. The actor of a key queues the reply to a
+//     subscribe, and to a get of a key that the client is subscribed to, in its
+//     place among the key's updates. Nothing of a target comes after the reply to
+//     its unsubscribe.
+//   - What waits for a slow client is bounded: by its subscriptions, by
+//     Options.MaxPendingBytes, and by what the client itself asks for.
+//   - A client that asks for more than it reads slows only itself.
+//   - The cause of the end is the first that is given.
+//
+// An idle session has no goroutine. With Options.Pool a session has a goroutine of
+// its own only while its client is slow to read.
 //
 // # Slow clients
 //
-// Up to 256 updates and 64 KiB wait one by one. Of a client that has fallen
-// behind that, the newest update of each key takes the place of the first that
-// waits, until it has caught up, so what
-// waits is bounded by the keys, and the client ends at the current state. No
-// update goes over an answer that stands before it. Options.OnLag is told of a
-// client that stays behind.
+// Up to 256 updates and 64 KiB wait one by one. A client for which more waits has
+// fallen behind. From then on, until nothing waits any more, an update replaces the
+// older update of its key that waits (conflation, in conflate.go). So what waits is
+// bounded by the number of keys, and the client ends at the current state. An
+// update never moves across a reply that waits before it. If a client stays behind,
+// Options.OnLag is called.
 //
-// What is published to topics cannot be conflated: while MaxPendingBytes of it
-// wait more is dropped, and before the next message of a topic the client is told
-// how many it has missed. What a client asks for, answers and
-// snapshots, waits for room: a client that asks faster than it reads slows only
-// itself. A snapshot is read from the keys as fast as the client takes it, and
-// is not cut short.
+// Messages of topics cannot be conflated. While more than MaxPendingBytes of them
+// wait, further ones are dropped; before the next message of the topic the client
+// is told how many it missed. Replies and snapshots, which the client asked for,
+// make the reader wait for space in the outbox. A snapshot is read from the keys as
+// fast as the client takes it, and is never cut short.
 //
-// # Ending
+// # Life
 //
-// Close sends what waits, then tells the client why; Abort drops what waits
-// and tells the client why, if that is still possible. The first cause counts.
-// After End no key and no topic knows the session any more, and its wills are
-// carried out. The order in End is: let the client go, then the subscriptions,
-// for those wait for the keys' actors and the client need not; the wills last,
-// for the session is not to be told of them.
+// A session is in one of four phases (life.go). It never goes back.
+//
+//		           Close                                  all is sent
+//		open ──────────────────► closing ──────────────────────────────► Conn.Close
+//		 │                          │                                         ▲
+//		 │ Drain                    │ Abort                                   │
+//		 ├─────────► draining ──────┤                                         │
+//		 │                          ▼                                         │
+//		 └──── Abort ────────────► ended ─────────────────────────────────────┘
+//
+//	  - open: messages are accepted and sent.
+//	  - draining: nothing is accepted; what waits is sent. The client closes the
+//	    connection, so the session does not.
+//	  - closing: nothing is accepted; what waits is sent, and then Conn.Close tells
+//	    the client why the session ends.
+//	  - ended: nothing is sent any more, what waits is dropped, and Conn.Close tells
+//	    the client why, if the connection still allows that.
+//
+// End waits until the actor has done what the phase asks for. Then it ends the
+// subscriptions, and last it carries out the wills. The client comes first because
+// it must not wait for the actors of its keys. The wills come last because the
+// session must not receive them.
 package session

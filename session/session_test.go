@@ -79,6 +79,28 @@ func (c *fakeConn) wantClosed(t *testing.T, cause error) {
 	}
 }
 
+// An encoder writes updates as JSON, without their versions.
+type encoder struct{}
+
+func (encoder) EncodeUpdate(u *keyspace.Update) []byte {
+	return u.Encoded(0, func(u *keyspace.Update) []byte {
+		kind, value := "key", string(u.Value)
+		if u.Target.Kind == keyspace.KindTopic {
+			kind = "topic"
+		}
+		if u.Value == nil {
+			value = `null,"deleted":true`
+		}
+		return fmt.Appendf(nil, `{"%s":%q,"value":%s}`, kind, u.Target.Name, value)
+	})
+}
+
+func (encoder) EncodeMissed(topic string, n uint64) []byte {
+	return fmt.Appendf(nil, `{"topic":%q,"missed":%d}`, topic, n)
+}
+
+func targets(all ...keyspace.Target) []keyspace.Target { return all }
+
 var errDone = errors.New("the test is over")
 
 // fixture is a session in a bubble, ended with the test.
@@ -98,6 +120,7 @@ func inBubble(t *testing.T, o session.Options, conn *fakeConn, test func(t *test
 		if conn.gate != nil {
 			conn.gate = make(chan struct{}) // of this bubble
 		}
+		o.Encoder = encoder{}
 		f := fixture{session.New(ks, conn, o), ks, conn}
 		test(t, f)
 		f.Close(errDone)
@@ -120,7 +143,7 @@ func (f fixture) set(t *testing.T, key, value string) {
 func (f fixture) subscribe(t *testing.T, keys ...string) {
 	t.Helper()
 	for _, key := range keys {
-		if err := f.Subscribe(t.Context(), session.Names{Keys: []string{key}}, session.Start{}, noReply); err != nil {
+		if err := f.Subscribe(t.Context(), targets(keyspace.Key(key)), session.Start{}, noReply); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -129,7 +152,7 @@ func (f fixture) subscribe(t *testing.T, keys ...string) {
 func TestUpdatesAndRepliesKeepTheirOrder(t *testing.T) {
 	inBubble(t, session.Options{}, new(fakeConn), func(t *testing.T, f fixture) {
 		f.subscribe(t, "k")
-		if err := f.Subscribe(t.Context(), session.Names{Topics: []string{"t"}}, session.Start{}, noReply); err != nil {
+		if err := f.Subscribe(t.Context(), targets(keyspace.Topic("t")), session.Start{}, noReply); err != nil {
 			t.Fatal(err)
 		}
 		reply := func(m string) {
@@ -146,10 +169,10 @@ func TestUpdatesAndRepliesKeepTheirOrder(t *testing.T) {
 		}
 		synctest.Wait()
 		f.set(t, "k", "3")
-		if err := f.Unsubscribe(t.Context(), session.Names{Keys: []string{"k"}}); err != nil {
+		if err := f.Unsubscribe(t.Context(), targets(keyspace.Key("k"))); err != nil {
 			t.Fatal(err)
 		}
-		if err := f.Unsubscribe(t.Context(), session.Names{Topics: []string{"t"}}); err != nil {
+		if err := f.Unsubscribe(t.Context(), targets(keyspace.Topic("t"))); err != nil {
 			t.Fatal(err)
 		}
 		reply("r3")
@@ -161,7 +184,7 @@ func TestUpdatesAndRepliesKeepTheirOrder(t *testing.T) {
 
 func (f fixture) subscribeTopic(t *testing.T, topic string) {
 	t.Helper()
-	if err := f.Subscribe(t.Context(), session.Names{Topics: []string{topic}}, session.Start{}, noReply); err != nil {
+	if err := f.Subscribe(t.Context(), targets(keyspace.Topic(topic)), session.Start{}, noReply); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -241,14 +264,14 @@ func TestTooMuchOfATopicIsDroppedAndTold(t *testing.T) {
 		told("t", "2000")
 		f.publish(t, "t", "2001")
 		told("t", "2001")
-		if err := f.Unsubscribe(t.Context(), session.Names{Topics: []string{"u"}}); err != nil {
+		if err := f.Unsubscribe(t.Context(), targets(keyspace.Topic("u"))); err != nil {
 			t.Fatal(err)
 		}
 		f.subscribeTopic(t, "u") // anew, and it has missed nothing since
 		f.publish(t, "u", "3")
 		told("u", "3")
 		conn.want(t, want...)
-		if f.Ended() {
+		if f.Ending() {
 			t.Errorf("ended with %v", f.Cause())
 		}
 		f.Close(errDone)
@@ -268,8 +291,8 @@ func TestALongValueReachesAClientThatKeepsUp(t *testing.T) {
 			f.set(t, "k", `"`+strings.Repeat("x", 5000)+`"`)
 			synctest.Wait()
 		}
-		if len(conn.got) != 3 || f.Ended() {
-			t.Errorf("%d updates, ended %v (%v); want 3 and still open", len(conn.got), f.Ended(), f.Cause())
+		if len(conn.got) != 3 || f.Ending() {
+			t.Errorf("%d updates, ended %v (%v); want 3 and still open", len(conn.got), f.Ending(), f.Cause())
 		}
 	})
 }
@@ -294,7 +317,7 @@ func TestRepliesWaitForRoom(t *testing.T) {
 		if replied > 2*1000/100 { // what waits, and as much in hand
 			t.Errorf("%d replies of 100 bytes wait for a client that reads none, limit 1000 bytes", replied)
 		}
-		if f.Ended() {
+		if f.Ending() {
 			t.Errorf("ended with %v: a client may ask faster than it reads", f.Cause())
 		}
 		close(conn.gate)
@@ -402,8 +425,8 @@ func TestAPanicEndsOnlyItsSession(t *testing.T) {
 	o := session.Options{OnPanic: func(v any, s []byte) { value, stack = v, string(s) }}
 	inBubble(t, o, &fakeConn{boom: true}, func(t *testing.T, f fixture) {
 		other := &fakeConn{}
-		s2 := session.New(f.ks, other, session.Options{})
-		if err := s2.Subscribe(t.Context(), session.Names{Keys: []string{"k"}}, session.Start{}, noReply); err != nil {
+		s2 := session.New(f.ks, other, session.Options{Encoder: encoder{}})
+		if err := s2.Subscribe(t.Context(), targets(keyspace.Key("k")), session.Start{}, noReply); err != nil {
 			t.Fatal(err)
 		}
 		f.subscribe(t, "k")
@@ -425,7 +448,7 @@ func TestAPanicEndsOnlyItsSession(t *testing.T) {
 func TestEndLetsGoOfEverything(t *testing.T) {
 	inBubble(t, session.Options{}, new(fakeConn), func(t *testing.T, f fixture) {
 		f.subscribe(t, "a", "b", "c")
-		if err := f.Subscribe(t.Context(), session.Names{Topics: []string{"t"}}, session.Start{}, noReply); err != nil {
+		if err := f.Subscribe(t.Context(), targets(keyspace.Topic("t")), session.Start{}, noReply); err != nil {
 			t.Fatal(err)
 		}
 		f.set(t, "a", "1")
@@ -466,13 +489,13 @@ func TestEndGivesUpWithItsContext(t *testing.T) {
 func TestSubscribingToABadNameFails(t *testing.T) {
 	inBubble(t, session.Options{}, new(fakeConn), func(t *testing.T, f fixture) {
 		for name, err := range map[string]error{
-			"Subscribe":        f.Subscribe(t.Context(), session.Names{Keys: []string{"#"}}, session.Start{}, noReply),
-			"Unsubscribe":      f.Unsubscribe(t.Context(), session.Names{Keys: []string{""}}),
-			"SubscribeTopic":   f.Subscribe(t.Context(), session.Names{Topics: []string{"a//b"}}, session.Start{}, noReply),
-			"UnsubscribeTopic": f.Unsubscribe(t.Context(), session.Names{Topics: []string{".."}}),
-			"a pattern":        f.Subscribe(t.Context(), session.Names{Patterns: []string{"a/#/b"}}, session.Start{}, noReply),
-			"no pattern":       f.Unsubscribe(t.Context(), session.Names{Patterns: []string{"a+"}}),
-			"SetWill":          f.SetWill(session.Will{Key: "", Value: []byte("1")}),
+			"Subscribe":        f.Subscribe(t.Context(), targets(keyspace.Key("#")), session.Start{}, noReply),
+			"Unsubscribe":      f.Unsubscribe(t.Context(), targets(keyspace.Key(""))),
+			"SubscribeTopic":   f.Subscribe(t.Context(), targets(keyspace.Topic("a//b")), session.Start{}, noReply),
+			"UnsubscribeTopic": f.Unsubscribe(t.Context(), targets(keyspace.Topic(".."))),
+			"a pattern":        f.Subscribe(t.Context(), targets(keyspace.Pattern("a/#/b")), session.Start{}, noReply),
+			"no pattern":       f.Unsubscribe(t.Context(), targets(keyspace.Pattern("a+"))),
+			"SetWill":          f.SetWill(session.Will{Target: keyspace.Key(""), Value: []byte("1")}),
 		} {
 			if !errors.Is(err, keyspace.ErrInvalidName) {
 				t.Errorf("%s: %v, want ErrInvalidName", name, err)
@@ -489,7 +512,7 @@ func TestTheMarkStandsBetweenBeforeAndAfter(t *testing.T) {
 		entry := func(e keyspace.Entry) []byte { return fmt.Appendf(nil, "entry %d %s", e.Version, e.Value) }
 		f.set(t, "k", "1")
 		for range 2 {
-			if err := f.Subscribe(t.Context(), session.Names{Keys: []string{"k"}}, session.Start{}, mark); err != nil {
+			if err := f.Subscribe(t.Context(), targets(keyspace.Key("k")), session.Start{}, mark); err != nil {
 				t.Fatal(err)
 			}
 			f.set(t, "k", "2")
@@ -511,7 +534,7 @@ func TestTheMarkStandsBetweenBeforeAndAfter(t *testing.T) {
 	})
 }
 
-func TestSettleSendsWhatWaitsAndClosesNothing(t *testing.T) {
+func TestDrainSendsWhatWaitsAndClosesNothing(t *testing.T) {
 	conn := &fakeConn{gate: make(chan struct{})}
 	inBubble(t, session.Options{}, conn, func(t *testing.T, f fixture) {
 		for range 3 {
@@ -520,7 +543,7 @@ func TestSettleSendsWhatWaitsAndClosesNothing(t *testing.T) {
 			}
 		}
 		settled := make(chan error)
-		go func() { settled <- f.Settle(t.Context()) }()
+		go func() { settled <- f.Drain(t.Context()) }()
 		synctest.Wait()
 		close(conn.gate)
 		if err := <-settled; err != nil {

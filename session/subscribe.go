@@ -8,266 +8,190 @@ import (
 	"rtdb/keyspace"
 )
 
-// Names are what a client subscribes to.
-type Names struct {
-	Keys, Topics, Patterns []string
-}
-
-// A Start says how a subscription begins, as [keyspace.Start] does: with what
-// is written from now on, with what is there, or with what changed after a
-// revision.
+// A Start says how a subscription begins, as [keyspace.Start] does: with the
+// writes from now on, with a snapshot, or with what changed after a revision.
 type Start struct {
 	Snapshot bool
 	Resume   bool
 	Since    uint64
 }
 
-// Subscribe has the client told of all the names. It first gets what start has
-// it get, one name after the other, as fast as it reads, and of each key once;
-// and then what answer returns, which is the mark: what is written after the
-// mark comes after it. answer may return nil, for no reply. Of the last name
-// nothing comes between the two that was not asked for.
+// Subscribe subscribes the client to all targets. First the client receives what
+// start asks for, one target after the other, as fast as it reads, and each key
+// once. Then it receives what reply returns: the mark. What is written after the
+// mark is delivered after it. reply may return nil: then there is no mark. Of the
+// last target nothing that was not asked for comes before the mark.
 //
-// Where it returns an error the client is subscribed to none of the names that
-// it was not subscribed to before.
-func (s *Session) Subscribe(ctx context.Context, names Names, start Start, answer func(keyspace.Mark) []byte) error {
-	if err := names.check(); err != nil {
-		return err
+// Subscribe returns a *keyspace.NameError if a target is not valid, and ErrTooMany.
+// After an error the client is subscribed to no target that it was not subscribed
+// to before.
+func (s *Session) Subscribe(ctx context.Context, targets []keyspace.Target, start Start, reply func(keyspace.Mark) []byte) error {
+	for _, t := range targets {
+		if err := t.Check(); err != nil {
+			return err
+		}
 	}
-	a := &subscribing{
-		session: s, start: start, answer: answer,
-		names: Names{Keys: distinct(names.Keys), Topics: distinct(names.Topics), Patterns: distinct(names.Patterns)},
-	}
-	if fresh := s.unknown(&a.names); fresh > 0 {
-		if most := s.options.MaxSubscriptions; most > 0 && s.subscriptions()+fresh > most || s.crowded() {
+	x := &subscribing{session: s, targets: inOrder(targets), start: start, reply: reply}
+	if added := s.countNew(x.targets); added > 0 {
+		if limit := s.options.MaxSubscriptions; limit > 0 && s.subscriptions.len()+added > limit || s.crowded() {
 			return ErrTooMany
 		}
 	}
-	err := a.run(ctx)
-	if err == nil && a.again {
-		a.start, a.again = Start{Snapshot: true}, false
-		err = a.run(ctx)
+	err := x.run(ctx)
+	if err == nil && x.mixed() {
+		// The client could not tell which of its keys are still there.
+		x.start = Start{Snapshot: true}
+		err = x.run(ctx)
 	}
 	if err != nil && ctx.Err() == nil {
-		return errors.Join(err, s.Unsubscribe(ctx, a.fresh))
+		return errors.Join(err, s.Unsubscribe(ctx, x.added))
 	}
 	return err
 }
 
-// subscribing is a Subscribe under way.
-type subscribing struct {
-	session *Session
-	names   Names
-	start   Start
-	answer  func(keyspace.Mark) []byte
-
-	fresh   Names // that were not subscribed to before
-	left    int   // names that have not had their mark
-	resumed bool  // for some name it was known what had changed
-	reset   bool  // for some it was not
-	again   bool  // both: then the client needs a snapshot of all
-}
-
-// run subscribes to the patterns first. What they match needs nothing more to
-// begin with when its own turn comes.
-func (a *subscribing) run(ctx context.Context) error {
-	s := a.session
-	a.left = len(a.names.Patterns) + len(a.names.Keys) + len(a.names.Topics)
-	for i, pattern := range a.names.Patterns {
-		before := a.names.Patterns[:i]
-		how := a.how(func(u *keyspace.Update) {
-			if !matchesAny(before, u.Key) {
-				s.catchUp(u)
+// inOrder returns the targets, each once: the patterns, then the keys, then the
+// topics. A key that a pattern matches needs no snapshot of its own when its turn
+// comes, and a topic has none.
+func inOrder(targets []keyspace.Target) []keyspace.Target {
+	if len(targets) < 2 {
+		return targets
+	}
+	ordered := make([]keyspace.Target, 0, len(targets))
+	var known subscriptions
+	for _, kind := range []keyspace.Kind{keyspace.KindPattern, keyspace.KindKey, keyspace.KindTopic} {
+		for _, t := range targets {
+			if t.Kind == kind && known.add(t) {
+				ordered = append(ordered, t)
 			}
-		})
-		err := a.one(&s.patterns, &a.fresh.Patterns, pattern, func() error {
-			return s.keyspace.SubscribePattern(ctx, pattern, s, how)
-		})
-		if err != nil {
-			return err
 		}
 	}
-	for _, key := range a.names.Keys {
-		each := s.catchUp
-		if matchesAny(a.names.Patterns, key) {
-			each = func(*keyspace.Update) {}
-		}
-		err := a.one(&s.keys, &a.fresh.Keys, key, func() error {
-			return s.keyspace.Subscribe(ctx, key, s, a.how(each))
-		})
-		if err != nil {
-			return err
-		}
-	}
-	for _, topic := range a.names.Topics {
-		err := a.one(&s.topics, &a.fresh.Topics, topic, func() error {
-			how := a.how(nil)
-			how.Mark = func(m keyspace.Mark) {
-				m.Reset = a.reset // a topic has nothing to resume: it is as the others
-				a.mark(m)
-			}
-			return s.keyspace.SubscribeTopic(ctx, topic, s, how)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return ordered
 }
 
-// one subscribes to one name. It is noted first: where the context ends it may
-// yet be done.
-func (a *subscribing) one(known *nameSet, fresh *[]string, name string, subscribe func() error) error {
-	if err := a.session.waitForRoom(); err != nil {
-		return err
-	}
-	if known.add(name) {
-		a.session.subscribed.Add(1)
-		*fresh = append(*fresh, name)
-	}
-	return subscribe()
-}
-
-func (a *subscribing) how(each func(*keyspace.Update)) keyspace.Start {
-	return keyspace.Start{
-		Snapshot: a.start.Snapshot, Resume: a.start.Resume, Since: a.start.Since,
-		Each: each, Room: a.session.waitForRoom, Mark: a.mark,
-	}
-}
-
-// mark is called by each name. The last one's is the client's.
-func (a *subscribing) mark(m keyspace.Mark) {
-	a.reset = a.reset || m.Reset
-	a.resumed = a.resumed || a.start.Resume && !m.Reset
-	if a.left--; a.left > 0 {
-		return
-	}
-	if a.again = a.reset && a.resumed && a.start.Resume; a.again {
-		return
-	}
-	m.Reset = a.reset
-	if text := a.answer(m); text != nil {
-		a.session.answer(text)
-	}
-}
-
-// Names returns what the client is subscribed to. It is for the client's reader.
-func (s *Session) Names() Names {
-	return Names{
-		Keys: slices.Collect(s.keys.all()), Topics: slices.Collect(s.topics.all()), Patterns: slices.Collect(s.patterns.all()),
-	}
-}
-
-func (s *Session) subscriptions() int { return s.keys.len() + s.topics.len() + s.patterns.len() }
-
-// unknown counts the names that it is not subscribed to yet.
-func (s *Session) unknown(names *Names) (n int) {
-	for _, x := range []struct {
-		known *nameSet
-		names []string
-	}{{&s.keys, names.Keys}, {&s.topics, names.Topics}, {&s.patterns, names.Patterns}} {
-		for _, name := range x.names {
-			if !x.known.has(name) {
-				n++
-			}
+// countNew counts the targets that the client is not subscribed to.
+func (s *Session) countNew(targets []keyspace.Target) (n int) {
+	for _, t := range targets {
+		if !s.subscriptions.has(t) {
+			n++
 		}
 	}
 	return n
 }
 
-func distinct(names []string) []string {
-	if len(names) < 2 {
-		return names
-	}
-	var seen nameSet
-	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !seen.add(name) })
+// A subscribing is a call of Subscribe.
+type subscribing struct {
+	session *Session
+	targets []keyspace.Target
+	start   Start
+	reply   func(keyspace.Mark) []byte
+
+	patterns []string          // the patterns whose turn is over
+	added    []keyspace.Target // targets that the client was not subscribed to before
+	resumed  bool              // the keyspace knew what had changed in a target
+	reset    bool              // it did not know of another
 }
 
-func matchesAny(patterns []string, name string) bool {
-	return slices.ContainsFunc(patterns, func(pattern string) bool { return keyspace.Matches(pattern, name) })
-}
+// mixed reports whether some targets were resumed and others were not.
+func (x *subscribing) mixed() bool { return x.start.Resume && x.resumed && x.reset }
 
-// check returns the error of the first that is no name.
-func (n *Names) check() error {
-	for _, key := range n.Keys {
-		if err := keyspace.CheckName(key); err != nil {
+func (x *subscribing) run(ctx context.Context) error {
+	x.patterns = x.patterns[:0]
+	for i, t := range x.targets {
+		if err := x.session.waitForSpace(); err != nil {
 			return err
 		}
-	}
-	for _, topic := range n.Topics {
-		if err := keyspace.CheckName(topic); err != nil {
+		// It is noted first: if ctx ends, the keyspace may still subscribe.
+		if x.session.subscriptions.add(t) {
+			x.session.subscribed.Add(1)
+			x.added = append(x.added, t)
+		}
+		err := x.session.keyspace.Subscribe(ctx, t, x.session, keyspace.Start{
+			Snapshot: x.start.Snapshot, Resume: x.start.Resume, Since: x.start.Since,
+			Each:     x.each(t),
+			Throttle: x.session.waitForSpace,
+			Mark:     func(m keyspace.Mark) { x.mark(m, t, i == len(x.targets)-1) },
+		})
+		if err != nil {
 			return err
 		}
-	}
-	for _, pattern := range n.Patterns {
-		if err := keyspace.CheckPattern(pattern); err != nil {
-			return err
+		if t.Kind == keyspace.KindPattern {
+			x.patterns = append(x.patterns, t.Name)
 		}
 	}
 	return nil
 }
 
-// Unsubscribe is the reverse of Subscribe: nothing that was subscribed to by
-// these names is queued after it has returned nil.
-func (s *Session) Unsubscribe(ctx context.Context, names Names) error {
-	var errs []error
-	forget := func(known *nameSet, names []string, one func(string) error) {
-		for _, name := range names {
-			err := one(name)
-			if err == nil && known.remove(name) {
-				s.subscribed.Add(-1)
-			}
-			errs = append(errs, err)
+// each returns the function that receives what the target's keys hold. It leaves
+// out keys that a pattern before has passed.
+func (x *subscribing) each(t keyspace.Target) func(*keyspace.Update) {
+	if len(x.patterns) == 0 {
+		return x.session.deliverSnapshot
+	}
+	if t.Kind == keyspace.KindKey && !matchesAny(x.patterns, t.Name) {
+		return x.session.deliverSnapshot
+	}
+	return func(u *keyspace.Update) {
+		if !matchesAny(x.patterns, u.Target.Name) {
+			x.session.deliverSnapshot(u)
 		}
 	}
-	forget(&s.keys, names.Keys, func(key string) error { return s.keyspace.Unsubscribe(ctx, key, s) })
-	forget(&s.topics, names.Topics, func(topic string) error {
-		err := s.keyspace.UnsubscribeTopic(ctx, topic, s)
-		s.box.mu.Lock()
-		defer s.box.mu.Unlock()
-		_ = s.box.takeMissedLocked(topic) // of that it is not to hear any more either
-		return err
-	})
-	forget(&s.patterns, names.Patterns, func(pattern string) error { return s.keyspace.UnsubscribePattern(pattern, s) })
+}
+
+// mark receives the mark of each target. The mark of the last one is the client's.
+func (x *subscribing) mark(m keyspace.Mark, t keyspace.Target, last bool) {
+	if t.Kind == keyspace.KindTopic { // it has nothing to resume: it is as the others
+		m.Reset = x.reset
+	}
+	x.reset = x.reset || m.Reset
+	x.resumed = x.resumed || x.start.Resume && !m.Reset
+	if !last || x.mixed() {
+		return
+	}
+	m.Reset = x.reset
+	if text := x.reply(m); text != nil {
+		x.session.queueReply(text)
+	}
+}
+
+// Targets returns what the client is subscribed to, in no order.
+func (s *Session) Targets() []keyspace.Target { return slices.Collect(s.subscriptions.all()) }
+
+// Unsubscribe is the reverse of Subscribe: after it has returned nil, nothing more
+// of the targets is queued.
+func (s *Session) Unsubscribe(ctx context.Context, targets []keyspace.Target) error {
+	var errs []error
+	for _, t := range targets {
+		err := s.keyspace.Unsubscribe(ctx, t, s)
+		if err == nil && s.subscriptions.remove(t) {
+			s.subscribed.Add(-1)
+		}
+		if t.Kind == keyspace.KindTopic {
+			s.box.forgetMissed(t.Name)
+		}
+		errs = append(errs, err)
+	}
 	return errors.Join(errs...)
 }
 
-// Get replies with what answer makes of what the key holds: an entry whose
-// value is nil where it holds nothing. The client never sees a key go back,
-// whether it is told or asks.
-func (s *Session) Get(ctx context.Context, key string, answer func(keyspace.Entry) []byte) error {
-	if err := s.waitForRoom(); err != nil {
+// Get queues what reply makes of the key's entry, whose value is nil if the key
+// has none. The client never sees the key go back, whether it reads or receives
+// updates.
+func (s *Session) Get(ctx context.Context, key string, reply func(keyspace.Entry) []byte) error {
+	if err := s.waitForSpace(); err != nil {
 		return err
 	}
-	reply := func(e keyspace.Entry) {
-		if text := answer(e); text != nil {
-			s.answer(text)
+	queue := func(e keyspace.Entry) {
+		if text := reply(e); text != nil {
+			s.queueReply(text)
 		}
 	}
-	if s.told(key) {
-		return s.keyspace.GetInOrder(ctx, key, reply)
+	if s.subscriptions.deliversKey(key) {
+		return s.keyspace.GetInOrder(ctx, key, queue)
 	}
 	e, err := s.keyspace.Get(key)
 	if err != nil && !errors.Is(err, keyspace.ErrNotFound) {
 		return err
 	}
-	reply(e)
+	queue(e)
 	return nil
-}
-
-// told reports whether the client is told of the key's writes.
-func (s *Session) told(key string) bool {
-	if s.keys.has(key) {
-		return true
-	}
-	const many = 16
-	if s.patterns.len() > many { // to look would cost more than to ask the key's actor
-		return true
-	}
-	for pattern := range s.patterns.all() {
-		if keyspace.Matches(pattern, key) {
-			return true
-		}
-	}
-	return false
 }

@@ -18,7 +18,8 @@ func TestASnapshotHasEachKeyOnce(t *testing.T) {
 		f.set(t, "a/1", "1")
 		f.set(t, "a/2", "2")
 		f.set(t, "b", "3")
-		names := session.Names{Keys: []string{"a/1", "b", "a/1"}, Patterns: []string{"a/+", "#", "a/+"}, Topics: []string{"t", "t"}}
+		names := targets(keyspace.Key("a/1"), keyspace.Key("b"), keyspace.Key("a/1"),
+			keyspace.Pattern("a/+"), keyspace.Pattern("#"), keyspace.Pattern("a/+"), keyspace.Topic("t"), keyspace.Topic("t"))
 		if err := f.Subscribe(t.Context(), names, session.Start{Snapshot: true}, markText); err != nil {
 			t.Fatal(err)
 		}
@@ -40,7 +41,7 @@ func TestResetIsOfAllNames(t *testing.T) {
 		}
 		done := make(chan error, 1)
 		go func() {
-			names := session.Names{Patterns: []string{"a/#", "b"}}
+			names := targets(keyspace.Pattern("a/#"), keyspace.Pattern("b"))
 			done <- f.Subscribe(t.Context(), names, session.Start{Resume: true, Since: 1}, markText)
 		}()
 		synctest.Wait() // it waits for room, in the middle of the first name
@@ -70,7 +71,7 @@ func TestResetIsOfAllNames(t *testing.T) {
 func TestAllNamesOrNone(t *testing.T) {
 	inBubble(t, session.Options{}, new(fakeConn), func(t *testing.T, f fixture) {
 		f.subscribe(t, "before")
-		names := session.Names{Keys: []string{"before", "after", "a//b"}, Patterns: []string{"#"}}
+		names := targets(keyspace.Key("before"), keyspace.Key("after"), keyspace.Key("a//b"), keyspace.Pattern("#"))
 		if err := f.Subscribe(t.Context(), names, session.Start{}, markText); !errors.Is(err, keyspace.ErrInvalidName) {
 			t.Errorf("Subscribe: %v, want ErrInvalidName", err)
 		}
@@ -85,7 +86,7 @@ func TestAllNamesOrNone(t *testing.T) {
 func TestAResetWithATopic(t *testing.T) {
 	inBubble(t, session.Options{}, new(fakeConn), func(t *testing.T, f fixture) {
 		f.set(t, "k", "1")
-		names := session.Names{Patterns: []string{"#"}, Topics: []string{"t"}}
+		names := targets(keyspace.Pattern("#"), keyspace.Topic("t"))
 		if err := f.Subscribe(t.Context(), names, session.Start{Resume: true, Since: 99}, markText); err != nil {
 			t.Fatal(err)
 		}

@@ -8,33 +8,32 @@ import (
 	"rtdb/keyspace"
 )
 
-// willTimeout is how long the wills of a session may wait for their keys'
-// actors, and so for the store. It is not the context of the session's end: a
-// server that runs out of grace writes them nevertheless.
+// willTimeout bounds how long the wills of a session wait for the actors of their
+// keys, and so for the store. It does not depend on the context of End: a server
+// whose shutdown grace is over still writes them.
 const willTimeout = 2 * time.Second
 
 // A Will is a write that is made when the session ends.
 type Will struct {
-	Key, Topic string // one of them is empty
-	Value      []byte
+	Target keyspace.Target // a key or a topic
+	Value  []byte
 }
 
-// SetWill keeps a will, in the place of one for the same key or topic. One
-// that has no value only withdraws that. It returns ErrTooMany where all of them
-// together would be larger than what may wait for the client, or memory is short.
+// SetWill keeps a will, in the place of one for the same target. Without a value it
+// only withdraws that one. It returns ErrTooMany if all wills together would be
+// larger than Options.MaxPendingBytes, or memory is short.
 func (s *Session) SetWill(w Will) error {
-	if err := keyspace.CheckName(w.Key + w.Topic); err != nil {
+	if err := w.Target.Check(); err != nil {
 		return err
 	}
-	name := w.name()
-	old, known := s.wills[name]
+	old, known := s.wills[w.Target]
 	bytes := s.willBytes
 	if known {
 		bytes -= old.bytes()
 	}
 	if w.Value == nil {
 		s.willBytes = bytes
-		delete(s.wills, name)
+		delete(s.wills, w.Target)
 		return nil
 	}
 	if bytes += w.bytes(); bytes > s.options.MaxPendingBytes || bytes > s.willBytes && s.crowded() {
@@ -42,20 +41,16 @@ func (s *Session) SetWill(w Will) error {
 	}
 	s.willBytes = bytes
 	if s.wills == nil {
-		s.wills = make(map[willName]Will, 1)
+		s.wills = make(map[keyspace.Target]Will, 1)
 	}
-	s.wills[name] = w
+	s.wills[w.Target] = w
 	return nil
 }
 
-type willName struct{ key, topic string }
+// bytes estimates the memory that the will takes.
+func (w Will) bytes() int { return len(w.Target.Name) + len(w.Value) + 64 }
 
-// bytes is what it takes to keep it, roughly.
-func (w Will) bytes() int { return len(w.Key) + len(w.Topic) + len(w.Value) + 64 }
-
-func (w Will) name() willName { return willName{w.Key, w.Topic} }
-
-// WithdrawWills is for a client that takes its leave.
+// WithdrawWills withdraws all wills, for a client that says goodbye.
 func (s *Session) WithdrawWills() { s.wills, s.willBytes = nil, 0 }
 
 // carryOut writes the wills that are left, in no order.
@@ -71,18 +66,7 @@ func (s *Session) carryOut() error {
 		if s.options.PermitWill != nil && !s.options.PermitWill(w) {
 			continue
 		}
-		// A writer is answered before others are told. Who waits for this
-		// session's end may end others next, so what follows stands in line
-		// behind the telling.
-		var err error
-		if w.Key != "" {
-			if _, err = s.keyspace.Set(ctx, w.Key, w.Value); err == nil {
-				err = s.keyspace.GetInOrder(ctx, w.Key, func(keyspace.Entry) {})
-			}
-		} else if err = s.keyspace.Publish(ctx, w.Topic, w.Value); err == nil {
-			err = s.keyspace.UnsubscribeTopic(ctx, w.Topic, s)
-		}
-		if err != nil {
+		if err := s.write(ctx, w); err != nil {
 			failed++
 			if first == nil {
 				first = err
@@ -94,4 +78,20 @@ func (s *Session) carryOut() error {
 		return fmt.Errorf("%d wills failed, one of them: %w", failed, first)
 	}
 	return nil
+}
+
+// write carries out a will, and waits until it was delivered: the caller may end
+// other sessions next, and they are to receive it. A writer is answered before its
+// update is delivered, so a second request waits behind the delivery.
+func (s *Session) write(ctx context.Context, w Will) error {
+	if w.Target.Kind == keyspace.KindTopic {
+		if err := s.keyspace.Publish(ctx, w.Target.Name, w.Value); err != nil {
+			return err
+		}
+		return s.keyspace.Unsubscribe(ctx, w.Target, s)
+	}
+	if _, err := s.keyspace.Set(ctx, w.Target.Name, w.Value); err != nil {
+		return err
+	}
+	return s.keyspace.GetInOrder(ctx, w.Target.Name, func(keyspace.Entry) {})
 }

@@ -1,17 +1,16 @@
 package transport
 
 import (
-	"context"
 	"net/http"
 	"strings"
 
 	"rtdb/transport/auth"
 )
 
-// access says who a request is from, and what that may do.
+// An access finds the principal of a request and decides what it may do.
 type access struct {
-	keys      *auth.Keys      // nil: everybody may do everything
-	anonymous *auth.Principal // who has no token; nil: nobody
+	keys      *auth.Keys      // nil: every client may do everything
+	anonymous *auth.Principal // of requests without a token; nil: they may do nothing
 }
 
 func newAccess(keys *auth.Keys, anonymous *auth.Grants) access {
@@ -30,8 +29,8 @@ var (
 	errForbidden = refuse(codeForbidden, "the token does not grant this")
 )
 
-// identify returns who a request is from. A token that is no good is an error,
-// also where none was needed: whoever sends one wants it to count.
+// identify returns the principal of a request. A token that is not valid is an error
+// even if no token is needed, because the client wants its token to count.
 func (a *access) identify(r *http.Request) (*auth.Principal, error) {
 	if a.keys == nil {
 		return a.anonymous, nil
@@ -55,8 +54,26 @@ func (a *access) verify(token string) (*auth.Principal, error) {
 	return a.keys.Verify(token)
 }
 
-// bearer returns the token of a request (RFC 6750, section 2.1). In a browser's
-// WebSocket it is a subprotocol, for a page can set no header there.
+// authorize returns an error if the principal is not granted what it asks for. A
+// client without a token is asked for one.
+func (a *access) authorize(p *auth.Principal, granted bool) error {
+	switch {
+	case granted && p.Expired():
+		return refuse(codeUnauthorized, "the token has expired")
+	case granted:
+		return nil
+	case p == a.anonymous:
+		return errNoToken
+	}
+	return errForbidden
+}
+
+// tokenProtocol is the beginning of a subprotocol that carries a token. It is never
+// echoed.
+const tokenProtocol = "rtdb.token."
+
+// bearer returns the token of a request (RFC 6750, section 2.1). A page cannot set
+// headers of a WebSocket, so there the token may be a subprotocol.
 func bearer(r *http.Request) (token string, ok bool, err error) {
 	if header := r.Header.Values("Authorization"); len(header) > 0 {
 		scheme, token, _ := strings.Cut(header[0], " ")
@@ -68,48 +85,12 @@ func bearer(r *http.Request) (token string, ok bool, err error) {
 	if r.URL.Path != socketRoute {
 		return "", false, nil
 	}
-	for _, protocol := range subprotocols(r) {
-		if token, ok := strings.CutPrefix(protocol, tokenProtocol); ok {
-			return token, true, nil
+	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
+		for protocol := range strings.SplitSeq(line, ",") {
+			if token, ok := strings.CutPrefix(strings.TrimSpace(protocol), tokenProtocol); ok {
+				return token, true, nil
+			}
 		}
 	}
 	return "", false, nil
-}
-
-// tokenProtocol is what a subprotocol begins with that is a token. It is never
-// echoed.
-const tokenProtocol = "rtdb.token."
-
-func subprotocols(r *http.Request) (list []string) {
-	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
-		for protocol := range strings.SplitSeq(line, ",") {
-			list = append(list, strings.TrimSpace(protocol))
-		}
-	}
-	return list
-}
-
-type principalKey struct{}
-
-func withPrincipal(r *http.Request, p *auth.Principal) *http.Request {
-	return r.WithContext(context.WithValue(r.Context(), principalKey{}, p))
-}
-
-// principal is who a request is from. Of /ws it may be nobody yet.
-func principal(r *http.Request) *auth.Principal {
-	p, _ := r.Context().Value(principalKey{}).(*auth.Principal)
-	return p
-}
-
-// want refuses what is not granted: who has no token is asked for one.
-func (a *access) want(p *auth.Principal, granted bool) error {
-	switch {
-	case granted && p.Expired():
-		return refuse(codeUnauthorized, "the token has expired")
-	case granted:
-		return nil
-	case p == a.anonymous:
-		return errNoToken
-	}
-	return errForbidden
 }

@@ -2,201 +2,216 @@ package transport
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"rtdb/keyspace"
 	"rtdb/session"
+	"rtdb/transport/auth"
+	"rtdb/transport/rawjson"
 )
 
-// handle does what a message asks for, and returns the reply, nil where there
-// is none or it has been queued.
-func (c *client) handle(ctx context.Context, message []byte) []byte {
+// An action is what a WebSocket request can ask for.
+type action struct {
+	// check returns what is wrong with the members that the action uses.
+	check func(*request) error
+
+	// act does what the request asks for. It returns the reply, empty if there is
+	// none or it was queued already.
+	act func(c *webSocket, ctx context.Context, r *request) (rawjson.Builder, error)
+
+	// deep says that act needs much stack: it runs on a goroutine of its own. Else
+	// the stack of the client's reader would double, and stay so while the client
+	// is connected; most clients only subscribe and wait (BenchmarkIdleConnection:
+	// 4 KB of a connection's memory).
+	deep bool
+}
+
+// actions are the actions by name. A new action is a new line, with its members in
+// request.go if they are new.
+var actions = map[string]*action{
+	"subscribe":   {check: checkSubscribe, act: (*webSocket).subscribe, deep: true},
+	"unsubscribe": {check: checkTargets, act: (*webSocket).unsubscribe},
+	"set":         {check: checkWrite, act: (*webSocket).set},
+	"get":         {check: checkKey, act: (*webSocket).get},
+	"delete":      {check: checkDelete, act: (*webSocket).delete},
+	"patch":       {check: checkWrite, act: (*webSocket).patch},
+	"publish":     {check: checkPublish, act: (*webSocket).publish},
+	"will":        {check: checkWill, act: (*webSocket).will},
+	"auth":        {check: checkToken, act: (*webSocket).authenticate, deep: true},
+	"ping":        {check: checkNothing, act: (*webSocket).pong},
+}
+
+// requests are pooled, because a request is too large for the stack of a reader,
+// which every idle client has.
+var requests = sync.Pool{New: func() any { return new(request) }}
+
+// handle does what a message asks for. It returns the reply, nil if there is none or
+// it was queued already.
+func (c *webSocket) handle(ctx context.Context, message []byte) []byte {
 	r := requests.Get().(*request)
-	err := r.parse(message, c.server.maxValue)
+	a, err := r.parseMessage(message, c.core.options.MaxValueBytes)
+	if ok, tooLong := c.throttle.Take(); !ok {
+		err, c.tooFast = tooManyRequests(c.core.options.MaxRequestRate), tooLong
+	}
+	var reply rawjson.Builder
 	if err == nil {
-		err = r.check()
+		reply, err = c.act(ctx, a, r)
 	}
-	if ok, flood := c.throttle.take(); !ok {
-		err, c.flood = refuse(codeRateLimited, "too many requests: %v a second are allowed", c.server.options.MaxRequestRate), flood
-	}
-	var reply object
-	if err == nil {
-		reply, err = c.act(ctx, r)
-	}
-	c.server.logRequest(c, r, err)
+	c.logRequest(r, err)
 	if err != nil {
-		return newRefusal(r, err) // a key's actor may still answer it, so r is not given back
+		return encodeRefusal(r, err) // a key's actor may still use r, so it does not go back to the pool
 	}
 	*r = request{}
 	requests.Put(r)
 	if len(reply) == 0 {
 		return nil
 	}
-	return reply.end()
+	return reply.End()
 }
 
-func (c *client) act(ctx context.Context, r *request) (object, error) {
-	switch r.action.text {
-	case "subscribe":
-		return aside(func() (object, error) { return c.subscribe(ctx, r) })
-	case "unsubscribe":
-		return c.unsubscribe(ctx, r)
-	case "set":
-		return c.set(ctx, r)
-	case "get":
-		return c.get(ctx, r)
-	case "delete":
-		return c.delete(ctx, r)
-	case "patch":
-		return c.patch(ctx, r)
-	case "will":
-		return c.will(r)
-	case "publish":
-		return c.publish(ctx, r)
-	case "auth":
-		return aside(func() (object, error) { return c.authenticate(ctx, r) })
-	case "ping":
-		return newReply(r).text("action", "pong"), nil
+func (c *webSocket) act(ctx context.Context, a *action, r *request) (reply rawjson.Builder, err error) {
+	if !a.deep {
+		return a.act(c, ctx, r)
 	}
-	return nil, refuse(codeInvalidRequest, "unknown action %s", quoted(r.action.text))
-}
-
-// aside has do run on a goroutine that is gone when it has. What goes deep would
-// make the stack of the reader's twice as large, and that stays so as long as
-// the client does: most only subscribe, and wait (BenchmarkIdleConnection: 4 KB
-// of a connection's memory).
-func aside(do func() (object, error)) (reply object, err error) {
-	var done sync.WaitGroup
-	done.Go(func() { reply, err = do() })
-	done.Wait()
+	var acting sync.WaitGroup
+	acting.Go(func() { reply, err = a.act(c, ctx, r) })
+	acting.Wait()
 	return reply, err
 }
 
-// subscribe's reply is queued by the actor of the name: it is the mark between
-// what was and what comes.
-func (c *client) subscribe(ctx context.Context, r *request) (object, error) {
-	names, err := r.wantNames()
-	if err != nil {
-		return nil, err
+// subscribe subscribes to targets. The actor of the last one queues the reply: it is
+// the mark between the snapshot and live updates.
+func (c *webSocket) subscribe(ctx context.Context, r *request) (rawjson.Builder, error) {
+	targets, start := r.targets(), r.start()
+	for _, t := range targets {
+		if err := c.authorize((*auth.Grants).MaySubscribe, t); err != nil {
+			return nil, err
+		}
 	}
-	start, err := r.wantStart()
-	if err != nil {
-		return nil, err
-	}
-	if err := c.want(mayHear(&names)); err != nil {
-		return nil, err
-	}
-	return nil, c.session.Subscribe(ctx, names, start, func(m keyspace.Mark) []byte {
-		reply := newReply(r)
+	return nil, c.session.Subscribe(ctx, targets, start, func(m keyspace.Mark) []byte {
+		reply := encodeReply(r)
 		if !r.id.present {
 			if !start.Snapshot && !start.Resume {
 				return nil
 			}
-			reply = reply.truth("synced")
+			reply = reply.True("synced")
 		}
-		return reply.mark(m).end()
+		return withMark(reply, m).End()
 	})
 }
 
-func (c *client) unsubscribe(ctx context.Context, r *request) (object, error) {
-	names, err := r.wantNames()
-	if err != nil {
+func (c *webSocket) unsubscribe(ctx context.Context, r *request) (rawjson.Builder, error) {
+	return encodeReply(r), c.session.Unsubscribe(ctx, r.targets())
+}
+
+func (c *webSocket) set(ctx context.Context, r *request) (rawjson.Builder, error) {
+	return c.write(ctx, r, keyspace.Change{Value: r.value.value, TTL: r.ttl.value})
+}
+
+func (c *webSocket) patch(ctx context.Context, r *request) (rawjson.Builder, error) {
+	merge := mergePatch(r.value.value, c.core.options.MaxValueBytes)
+	return c.write(ctx, r, keyspace.Change{Merge: merge, TTL: r.ttl.value})
+}
+
+func (c *webSocket) delete(ctx context.Context, r *request) (rawjson.Builder, error) {
+	return c.write(ctx, r, keyspace.Change{Delete: true})
+}
+
+func (c *webSocket) write(ctx context.Context, r *request, change keyspace.Change) (rawjson.Builder, error) {
+	key := r.key.value
+	if err := c.authorize((*auth.Grants).MayChange, keyspace.Key(key)); err != nil {
 		return nil, err
 	}
-	return newReply(r), c.session.Unsubscribe(ctx, names)
-}
-
-func (c *client) set(ctx context.Context, r *request) (object, error) {
-	value, err := r.wantValue()
-	return c.change(ctx, r, keyspace.Change{Value: value}, err)
-}
-
-func (c *client) patch(ctx context.Context, r *request) (object, error) {
-	patch, err := r.wantValue()
-	if err != nil {
-		return c.change(ctx, r, keyspace.Change{}, err)
-	}
-	return c.change(ctx, r, keyspace.Change{Merge: mergeInto(patch, c.server.maxValue)}, nil)
-}
-
-func (c *client) delete(ctx context.Context, r *request) (object, error) {
-	return c.change(ctx, r, keyspace.Change{Delete: true}, nil)
-}
-
-// change makes a write. Of several things that are wrong with it the key comes
-// first, and then err, which is the value's.
-func (c *client) change(ctx context.Context, r *request, change keyspace.Change, err error) (object, error) {
-	key, keyErr := r.wantKey()
-	if keyErr != nil {
-		return nil, keyErr
-	}
-	if err == nil {
-		change, err = r.wantChange(change)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := c.want(mayWrite(key)); err != nil {
-		return nil, err
-	}
-	e, err := c.server.write(ctx, key, change)
+	e, err := c.core.metrics.write(ctx, key, r.guard(change))
 	if err != nil || !r.id.present {
 		return nil, err
 	}
-	return newReply(r).number("version", e.Version), nil
+	return encodeReply(r).Uint("version", e.Version), nil
 }
 
-// get's reply is queued in its place among the updates of the key.
-func (c *client) get(ctx context.Context, r *request) (object, error) {
-	key, err := r.wantKey()
-	if err != nil {
-		return nil, err
-	}
-	if err := c.want(mayRead(key)); err != nil {
+// get reads a key. The reply is queued in its place among the updates of the key.
+func (c *webSocket) get(ctx context.Context, r *request) (rawjson.Builder, error) {
+	key := r.key.value
+	if err := c.authorize((*auth.Grants).MaySubscribe, keyspace.Key(key)); err != nil {
 		return nil, err
 	}
 	return nil, c.session.Get(ctx, key, func(e keyspace.Entry) []byte {
 		if e.Value == nil {
-			return newRefusal(r, keyspace.ErrNotFound)
+			return encodeRefusal(r, keyspace.ErrNotFound)
 		}
-		return newReply(r).entry(e).end()
+		return withEntry(encodeReply(r), e).End()
 	})
 }
 
-// publish is set where it has a key.
-func (c *client) publish(ctx context.Context, r *request) (object, error) {
+// publish publishes to a topic. With a key it is set.
+func (c *webSocket) publish(ctx context.Context, r *request) (rawjson.Builder, error) {
 	if r.key.present {
 		return c.set(ctx, r)
 	}
-	if !r.topic.present {
-		return nil, refuse(codeInvalidRequest, "publish needs a topic or a key")
+	topic := r.topic.value
+	if err := c.authorize((*auth.Grants).MayChange, keyspace.Topic(topic)); err != nil {
+		return nil, err
 	}
-	value, err := r.wantValue()
+	return encodeReply(r), c.core.keyspace.Publish(ctx, topic, r.value.value)
+}
+
+// will keeps a write for the end of the session. Without a value it withdraws one.
+func (c *webSocket) will(_ context.Context, r *request) (rawjson.Builder, error) {
+	w := session.Will{Target: r.target(), Value: r.value.value}
+	if err := c.authorize((*auth.Grants).MayChange, w.Target); err != nil {
+		return nil, err
+	}
+	return encodeReply(r), c.session.SetWill(w)
+}
+
+// authenticate takes a token. It ends the subscriptions that the token does not
+// cover.
+func (c *webSocket) authenticate(ctx context.Context, r *request) (rawjson.Builder, error) {
+	if c.credentials == nil { // every client may do everything
+		return encodeReply(r), nil
+	}
+	p, err := c.core.access.verify(r.token.value)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.want(mayPublish(r.topic.text)); err != nil {
+	c.credentials.renew(p)
+	lost := slices.DeleteFunc(c.session.Targets(), p.MaySubscribe)
+	if err := c.session.Unsubscribe(ctx, lost); err != nil {
+		c.session.Close(err) // it might receive what it may not read
 		return nil, err
 	}
-	return newReply(r), c.server.keyspace.Publish(ctx, r.topic.text, value)
+	reply := encodeReply(r)
+	if reply != nil && len(lost) > 0 {
+		names := make([]string, len(lost))
+		for i, t := range lost {
+			names[i] = t.Name
+		}
+		slices.Sort(names)
+		reply = reply.Strings("ended", names)
+	}
+	return reply, nil
 }
 
-// will keeps a write for the end of the session; without a value it withdraws
-// one.
-func (c *client) will(r *request) (object, error) {
-	if !r.key.present && !r.topic.present {
-		return nil, refuse(codeInvalidRequest, "will needs a key or a topic")
+func (c *webSocket) pong(_ context.Context, r *request) (rawjson.Builder, error) {
+	return encodeReply(r).String("action", "pong"), nil
+}
+
+// logRequest writes the log line of a request, at debug.
+func (c *webSocket) logRequest(r *request, err error) {
+	e := c.core.options.Logger.Debug()
+	if e == nil {
+		return
 	}
-	if r.value.err != nil {
-		return nil, r.value.err
+	e = e.Stringer("session", c.id).Str("action", shortened(r.action.value))
+	if r.key.present && keyspace.CheckName(r.key.value) == nil {
+		e = e.Str("key", r.key.value)
 	}
-	w := session.Will{Key: r.key.text, Topic: r.topic.text, Value: r.value.raw}
-	granted := mayWrite(w.Key)
-	if w.Topic != "" {
-		granted = mayPublish(w.Topic)
+	if r.topic.present && keyspace.CheckName(r.topic.value) == nil {
+		e = e.Str("topic", r.topic.value)
 	}
-	if err := c.want(granted); err != nil {
-		return nil, err
+	if err != nil {
+		e = e.Str("code", explain(err).code).Err(err)
 	}
-	return newReply(r), c.session.SetWill(w)
+	e.Msg("session request")
 }

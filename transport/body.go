@@ -2,165 +2,115 @@ package transport
 
 import (
 	"errors"
-	"slices"
+	"strings"
 
 	"rtdb/keyspace"
+	"rtdb/transport/rawjson"
 )
 
-// maxItems is how many writes a request may make, and how many keys a page of
-// a listing may have.
+// maxItems is how many writes a batch may have, and how many keys a page of a
+// listing.
 const maxItems = 1000
 
-// A written is what the body of a write says, or an item of a batch.
-type written struct {
-	key, value, ttl, ifVersion field
-	fault                      error // an unknown field
-}
-
-// parseWritten reads an object of the fields that are named. inValue says that
-// what is wrong is wrong in the value.
-func parseWritten(data []byte, maxValueBytes int, fields ...string) (w written, inValue bool, err error) {
-	s := scanner{data: data}
-	err = s.document(func(name string) error {
-		inValue = name == "value"
-		v, err := s.value()
-		if err != nil {
-			return err
-		}
-		inValue = false
-		known := slices.Contains(fields, name)
-		switch {
-		case !known && w.fault == nil:
-			w.fault = refuse(codeInvalidRequest, "unknown field %s", quoted(name))
-		case !known:
-		case name == "key":
-			w.key = nameField("key", v)
-		case name == "value":
-			w.value = valueField(v, maxValueBytes)
-		case name == "ttl":
-			w.ttl = ttlField(v)
-		case name == "ifVersion":
-			w.ifVersion = versionField("ifVersion", v)
-		}
-		return nil
-	})
-	return w, inValue, err
-}
-
-// change returns the change that is asked for.
-func (w *written) change() (c keyspace.Change, err error) {
-	if err := errors.Join(w.fault, w.key.err, w.ttl.err, w.ifVersion.err); err != nil {
+// change returns the write that a body or an item asks for.
+func (r *request) change() (c keyspace.Change, err error) {
+	unknown := r.unknown
+	if r.null.present && !unknown.present { // in a body, null does not count as absent
+		r.unknown = r.null
+	}
+	switch err := errors.Join(r.unknownError(), r.key.err, r.ttl.err, r.ifVersion.err); {
+	case err != nil:
 		return c, err
-	}
-	if !w.value.present {
+	case !r.value.given():
 		return c, refuse(codeInvalidRequest, `there is no "value"`)
+	case r.value.err != nil:
+		return c, r.value.err
 	}
-	c = keyspace.Change{Value: w.value.raw, TTL: w.ttl.ttl}
-	if w.ifVersion.present {
-		c.If = atVersion(w.ifVersion.number)
-	}
-	return c, w.value.err
+	return r.guard(keyspace.Change{Value: r.value.value, TTL: r.ttl.value}), nil
 }
 
-// parseWrite reads the body of a write: an object that has a value, and may
-// have the other fields that are named.
-func parseWrite(body []byte, maxValueBytes int, others ...string) (keyspace.Change, error) {
-	w, inValue, err := parseWritten(body, maxValueBytes, append(others, "value")...)
-	switch {
-	case err != nil && inValue:
+// parseWrite reads the body of a write: an object that has a value, and may have
+// optional members.
+func parseWrite(body []byte, optional members, maxValueBytes int) (keyspace.Change, error) {
+	var r request
+	switch err := r.parse(body, valueMember|optional, maxValueBytes); {
+	case err != nil && isInValue(err):
 		return keyspace.Change{}, refuse(codeInvalidValue, "the value is not valid JSON: %v", err)
 	case err != nil:
 		return keyspace.Change{}, refuse(codeInvalidRequest, `the body is not a JSON object {"value":…}: %v`, err)
-	}
-	if w.fault == nil && !w.value.present {
+	case !r.unknown.present && !r.null.present && !r.value.given():
 		return keyspace.Change{}, refuse(codeInvalidRequest, `the body has no "value": it is {"value":…}`)
 	}
-	return w.change()
+	return r.change()
 }
 
 // parsePatch reads a body that is a value and nothing else.
 func parsePatch(body []byte, maxValueBytes int) ([]byte, error) {
-	s := scanner{data: body}
-	s.space()
-	v, err := s.value()
-	if err == nil {
-		s.space()
-		if s.pos < len(s.data) {
-			err = s.unexpected("the end")
-		}
-	}
+	v, err := rawjson.Parse(body)
 	if err != nil {
 		return nil, refuse(codeInvalidValue, "the body is not a JSON Merge Patch, which is any JSON value: %v", err)
 	}
-	f := valueField(v, maxValueBytes)
-	return f.raw, f.err
+	f := decodeValue(v, maxValueBytes)
+	return f.value, f.err
 }
 
-// An item is one write of a batch: a change of a key, or why it is none.
+// parseLevel reads the body {"level":…}, and returns the level in lower case.
+func parseLevel(body []byte) (level string, err error) {
+	var r request
+	err = r.parse(body, levelMember, 0)
+	if err != nil || !r.level.present || r.unknown.present || r.null.present {
+		return "", refuse(codeInvalidRequest, `the body is not {"level":…}`)
+	}
+	return strings.ToLower(r.level.value), nil
+}
+
+// An item is one write of a batch, or the error in its place.
 type item struct {
-	key    field
+	key    field[string]
 	change keyspace.Change
 	err    error
 }
 
-// parseBatch reads the body of many writes, {"items":[…]}. What is wrong with
-// one item is that item's; only what is no batch at all is an error.
-func parseBatch(body []byte, maxValueBytes int) ([]item, error) {
-	var items []item
-	var fault, unknown error // of the items, and of another field
-	present := false
-	s := scanner{data: body}
-	err := s.document(func(name string) error {
-		if name != "items" {
-			if unknown == nil {
-				unknown = refuse(codeInvalidRequest, `unknown field %s: the body is {"items":[…]}`, quoted(name))
-			}
-			_, err := s.value()
-			return err
-		}
-		items, present, fault = nil, true, nil // the last counts
-		if s.peek() != '[' {
-			fault = refuse(codeInvalidRequest, "items is not an array")
-			_, err := s.value()
-			return err
-		}
-		return s.array(func() error {
-			v, err := s.value()
-			if err != nil {
-				return err
-			}
-			if len(items) == maxItems {
-				fault = refuse(codeTooLarge, "there are more than %d items", maxItems)
-				return nil
-			}
-			items = append(items, parseItem(v, maxValueBytes))
-			return nil
-		})
-	})
+// parseBatch reads the body of a batch, {"items":[…]}. A fault in one item is that
+// item's error; parseBatch returns an error only if the body is not a batch.
+func parseBatch(body []byte, maxValueBytes int) (items []item, err error) {
+	var r request
+	err = r.parse(body, itemsMember, maxValueBytes)
+	if r.null.present && !r.unknown.present {
+		r.unknown = r.null
+	}
 	switch {
 	case err != nil:
 		return nil, refuse(codeInvalidRequest, `the body is not a JSON object {"items":[…]}: %v`, err)
-	case unknown != nil:
-		return nil, unknown
-	case fault != nil:
-		return nil, fault
-	case !present:
+	case r.unknown.present:
+		return nil, refuse(codeInvalidRequest, `unknown field %s: the body is {"items":[…]}`, quoted(r.unknown.value))
+	case !r.items.present:
 		return nil, refuse(codeInvalidRequest, `the body has no "items": it is {"items":[…]}`)
+	case r.items.value.Kind() != rawjson.Array:
+		return nil, refuse(codeInvalidRequest, "items is not an array")
 	}
-	return items, nil
+	err = r.items.value.Elements(func(v rawjson.Value) error {
+		if len(items) == maxItems {
+			return refuse(codeTooLarge, "there are more than %d items", maxItems)
+		}
+		items = append(items, parseItem(v, maxValueBytes))
+		return nil
+	})
+	return items, err
 }
 
-func parseItem(v rawValue, maxValueBytes int) (x item) {
-	if !v.isObject() {
+func parseItem(v rawjson.Value, maxValueBytes int) (x item) {
+	if v.Kind() != rawjson.Object {
 		x.err = refuse(codeInvalidRequest, "the item is not an object")
 		return x
 	}
-	w, _, err := parseWritten(v.text, maxValueBytes, "key", "value", "ttl", "ifVersion")
+	var r request
+	err := r.parse(v.Text, keyMember|valueMember|ttlMember|ifVersionMember, maxValueBytes)
 	if err == nil {
-		x.key = w.key
-		x.change, err = w.change()
+		x.key = r.key
+		x.change, err = r.change()
 	}
-	if err == nil && !w.key.present {
+	if err == nil && !r.key.present {
 		err = refuse(codeInvalidRequest, `there is no "key"`)
 	}
 	x.err = err

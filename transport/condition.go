@@ -12,10 +12,10 @@ import (
 // etag is the entity-tag of a version (RFC 9110, section 8.8.3).
 func etag(version uint64) string { return `"` + strconv.FormatUint(version, 10) + `"` }
 
-// setETag has the answer say which version it is of.
+// setETag sets the version that a response is about.
 func setETag(w http.ResponseWriter, version uint64) { w.Header().Set("ETag", etag(version)) }
 
-// A tagList is what If-Match or If-None-Match lists (RFC 9110, section 13.1).
+// A tagList is the value of If-Match or If-None-Match (RFC 9110, section 13.1).
 type tagList struct {
 	present bool
 	any     bool // "*"
@@ -23,7 +23,7 @@ type tagList struct {
 	weak    []string // without the W/
 }
 
-// parseTags reads a header, of which there may be several lines.
+// parseTags reads a header, which may have several lines.
 func parseTags(h http.Header, name string) (l tagList, err error) {
 	lines := h.Values(name)
 	if len(lines) == 0 {
@@ -66,10 +66,13 @@ func parseTags(h http.Header, name string) (l tagList, err error) {
 	return l, nil
 }
 
-// A precondition is what a request wants of the version that is there.
+// A precondition is what a request demands of the key's current version.
 type precondition struct {
 	match, noneMatch tagList
 }
+
+// given reports whether the request has a condition.
+func (p *precondition) given() bool { return p.match.present || p.noneMatch.present }
 
 func parsePrecondition(r *http.Request) (p precondition, err error) {
 	if p.match, err = parseTags(r.Header, "If-Match"); err != nil {
@@ -79,8 +82,8 @@ func parsePrecondition(r *http.Request) (p precondition, err error) {
 	return p, err
 }
 
-// matches reports whether If-Match holds at a version, where 0 is none. A weak
-// tag never does.
+// matches reports whether If-Match holds at a version; 0 means that there is no key. A
+// weak tag never matches.
 func (p *precondition) matches(version uint64) bool {
 	l := &p.match
 	return !l.present || version != 0 && (l.any || slices.Contains(l.strong, etag(version)))
@@ -92,10 +95,10 @@ func (p *precondition) matchesNone(version uint64) bool {
 	return !l.present || version == 0 || !l.any && !slices.Contains(l.strong, tag) && !slices.Contains(l.weak, tag)
 }
 
-// guard has a change made only where the request's conditions hold.
-func guard(c keyspace.Change, r *http.Request) (keyspace.Change, error) {
+// guardChange adds the request's conditions to a change.
+func guardChange(c keyspace.Change, r *http.Request) (keyspace.Change, error) {
 	p, err := parsePrecondition(r)
-	if err == nil && (p.match.present || p.noneMatch.present) {
+	if err == nil && p.given() {
 		c.If = func(version uint64) bool { return p.matches(version) && p.matchesNone(version) }
 	}
 	return c, err

@@ -26,7 +26,7 @@ func TestCredentialsThatWakeTooEarly(t *testing.T) {
 			defer mu.Unlock()
 			events = append(events, event{what, time.Since(start)})
 		}
-		c := newCredentials(&access{}, &auth.Principal{Expires: start.Add(5 * time.Minute)},
+		c := newCredentials(&auth.Principal{Expires: start.Add(5 * time.Minute)},
 			func(left time.Duration) { note("warned of " + left.String()) },
 			func(error) { note("ended") })
 		c.next()
@@ -35,7 +35,7 @@ func TestCredentialsThatWakeTooEarly(t *testing.T) {
 		time.Sleep(4*time.Minute - time.Second) // warned
 		c.next()
 		c.mu.Lock()
-		c.who.Expires = c.who.Expires.Add(time.Second) // the clock was set back
+		c.current.Expires = c.current.Expires.Add(time.Second) // the clock was set back
 		c.mu.Unlock()
 		time.Sleep(5 * time.Second)
 		synctest.Wait()

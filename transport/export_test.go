@@ -10,11 +10,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"rtdb/session"
+	"rtdb/transport/socket"
 )
 
 // For the fuzz tests.
 
-// ParsedRequest is what request.parse made of a message.
+// A ParsedRequest is what request.parse made of a message.
 type ParsedRequest struct {
 	ID, Value          []byte
 	Action, Key, Topic string
@@ -23,23 +24,23 @@ type ParsedRequest struct {
 
 func ParseRequest(data []byte, maxValueBytes int) ParsedRequest {
 	var r request
-	err := r.parse(data, maxValueBytes)
-	if err == nil {
-		err = r.check()
-	}
-	if err == nil {
-		err = r.value.err
+	_, err := r.parseMessage(data, maxValueBytes)
+	var again request
+	if again.parse(data, messageMembers, maxValueBytes) == nil { // what an action needs is tested elsewhere
+		if err = r.checkMessage(); err == nil {
+			err = r.value.err
+		}
 	}
 	return ParsedRequest{
-		ID: r.id.raw, Value: r.value.raw,
-		Action: r.action.text, Key: r.key.text, Topic: r.topic.text,
+		ID: r.id.value, Value: r.value.value,
+		Action: r.action.value, Key: r.key.value, Topic: r.topic.value,
 		Err: err,
 	}
 }
 
-// CheckValue returns the value that text is, as it is kept.
+// CheckValue returns the value of a text as it is kept.
 func CheckValue(text []byte, maxBytes int) ([]byte, error) {
-	c, err := parseWrite(append(append([]byte(`{"value":`), text...), '}'), maxBytes)
+	c, err := parseWrite(append(append([]byte(`{"value":`), text...), '}'), 0, maxBytes)
 	return c.Value, err
 }
 
@@ -57,25 +58,16 @@ func ParseBatch(data []byte, maxValueBytes int) (items []Item, err error) {
 	return items, err
 }
 
-// Matches tells whether an If-Match of the header holds at a version.
+// Matches reports whether an If-Match of the header holds at a version.
 func Matches(header string, version uint64) (bool, error) {
 	p, err := parsePrecondition(&http.Request{Header: http.Header{"If-Match": {header}}})
 	return err == nil && p.matches(version), err
 }
 
-// LoneSurrogate is of a string that is valid JSON.
-func LoneSurrogate(raw []byte) bool { return loneSurrogate(raw) }
-
-// MergePatch reads a patch, and returns what applies it. Both texts are valid
-// and compact.
-func MergePatch(patch []byte) (apply func(target []byte) []byte) {
-	return parseMergePatch(patch).apply
-}
-
 // Routes are the paths of the server, as the log has them.
 func (s *Server) Routes() (routes []string) {
-	for _, e := range s.endpoints {
-		if e.admin || e.local {
+	for _, e := range s.routes.endpoints {
+		if e.audience == forAdmins || e.audience == forOperator {
 			continue // the operator's are in the README
 		}
 		routes = append(routes, e.route)
@@ -83,21 +75,21 @@ func (s *Server) Routes() (routes []string) {
 	return routes
 }
 
-// Code is the code that a client is told for an error.
+// Code returns the code that a client gets for an error.
 func Code(err error) string { return explain(err).code }
 
 const (
-	PingInterval = pingInterval
-	PongTimeout  = pongTimeout
-	StallTimeout = stallTimeout
-	CloseTimeout = closeTimeout
+	PingInterval = socket.PingInterval
+	PongTimeout  = socket.PongTimeout
+	StallTimeout = socket.StallTimeout
+	CloseTimeout = socket.CloseTimeout
 )
 
 // For the benchmarks.
 
 // Unmeasure has the metrics count nothing.
 func (s *Server) Unmeasure() {
-	m := s.metrics
+	m := s.core.metrics
 	for code := range m.writes {
 		m.writes[code] = noCounter{}
 	}
@@ -113,30 +105,32 @@ type noHistogram struct{ prometheus.Histogram }
 
 func (noHistogram) Observe(float64) {}
 
-// ServeLibrary answers a WebSocket's handshake as /ws does, but leaves all
-// that is written, and its buffers, to the library.
+// ServeLibrary answers a WebSocket's handshake as /ws does, but leaves all that is
+// written, and its buffers, to the library.
 func (s *Server) ServeLibrary(w http.ResponseWriter, r *http.Request) {
 	ws, err := websocket.Accept(w, r, nil)
 	if err != nil {
 		return
 	}
 	ws.SetReadLimit(-1)
-	c := &client{ws: ws}
-	c.open(s, socketRoute, r.RemoteAddr, libraryConn{ws}, session.Options{})
-	c.conn.session = c.session
+	c := &webSocket{}
+	c.open(s.core, webSocketClient, r.RemoteAddr, libraryConn{c, ws}, session.Options{})
 	for err == nil {
 		var message io.Reader
 		if _, message, err = ws.Reader(context.Background()); err == nil {
-			err = c.readOne(message)
-			c.session.Uncork() // our own conn is not there to do it
+			err = c.readMessage(message)
+			c.session.Uncork() // no Conn does it
 		}
 	}
 	c.session.Close(err)
-	_, _ = c.session.End(s.lifetime)
+	_, _ = c.session.End(s.core.lifetime)
 }
 
-// A libraryConn is a session's way to its client by the library alone.
-type libraryConn struct{ ws *websocket.Conn }
+// A libraryConn writes to a client by the library alone.
+type libraryConn struct {
+	*webSocket
+	ws *websocket.Conn
+}
 
 func (c libraryConn) Send(messages []session.Message) error {
 	for _, m := range messages {

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/coder/websocket"
@@ -15,9 +13,11 @@ import (
 	"rtdb/keyspace"
 	"rtdb/session"
 	"rtdb/transport/auth"
+	"rtdb/transport/guard"
+	"rtdb/transport/socket"
 )
 
-// The codes of errors, as clients are told them.
+// The codes of errors that clients get.
 const (
 	codeInvalidRequest   = "invalid_request"
 	codeInvalidName      = "invalid_name"
@@ -50,15 +50,15 @@ var statuses = map[string]int{
 	codeUnavailable:      http.StatusServiceUnavailable,
 }
 
-// A failure is an error as a client is told it: a code for programs, and a
-// message that a person can act on.
+// A failure is an error as a client gets it: a code for programs, and a message that a
+// person can act on.
 type failure struct {
 	code    string
 	message string
-	status  int // by HTTP; 0 is that of the code
+	status  int // of HTTP; 0 means the status of the code
 
-	retry   time.Duration // when to try again; 0 is that of the code
-	current *uint64       // of a version mismatch: the version that the key has
+	retry   time.Duration // when to try again; only for limits
+	current *uint64       // the key's version, if it does not match
 }
 
 func (f *failure) Error() string { return f.code + ": " + f.message }
@@ -68,53 +68,72 @@ func refuse(code, format string, args ...any) *failure {
 	return &failure{code: code, message: fmt.Sprintf(format, args...)}
 }
 
-// errDraining answers every request once the server is going away.
+// errDraining answers every request once the server is shutting down.
 var errDraining = refuse(codeUnavailable, "the server is shutting down: try again, or another server")
 
-// explain is the one place where an error becomes what a client is told.
+func tooManyRequests(perSecond float64) *failure {
+	return refuse(codeRateLimited, "too many requests: %v a second are allowed", perSecond)
+}
+
+// explain is the one place in which an error becomes what a client gets.
 func explain(err error) *failure {
+	f := failureOf(err)
+	if f.status == 0 {
+		withStatus := *f
+		withStatus.status = statuses[f.code]
+		f = &withStatus
+	}
+	return f
+}
+
+func failureOf(err error) *failure {
 	var f *failure
 	var name *keyspace.NameError
 	var token *auth.TokenError
 	var mismatch *keyspace.VersionError
 	switch {
 	case errors.As(err, &f):
+		return f
 	case errors.As(err, &name):
-		f = refuse(codeInvalidName, "not a valid name: %s", name.Reason)
+		return refuse(codeInvalidName, "not a valid name: %s", name.Reason)
 	case errors.As(err, &token):
-		f = refuse(codeUnauthorized, "the token is not accepted: %s", token.Reason)
+		return refuse(codeUnauthorized, "the token is not accepted: %s", token.Reason)
+	case errors.Is(err, guard.ErrOrigin):
+		return refuse(codeForbidden, "the request comes from a page of another origin")
+	case errors.Is(err, guard.ErrHost):
+		return refuse(codeForbidden, "the Host header names another machine: call this one localhost, or configure a key")
+	case errors.Is(err, guard.ErrAdminHost):
+		return refuse(codeForbidden, "the Host header is a name that a page could have: call the admin address by its IP address")
 	case errors.Is(err, keyspace.ErrTooManyKeys):
-		f = refuse(codeLimitReached, "there are as many keys as are allowed: delete some, or write to those")
+		return refuse(codeLimitReached, "the server has its maximum number of keys: delete some, or write to existing ones")
 	case errors.Is(err, keyspace.ErrFull):
-		f = refuse(codeLimitReached, "the server has no memory left for another key, or a longer value")
+		return refuse(codeLimitReached, "the server has no memory left for another key, or a longer value")
 	case errors.Is(err, session.ErrTooMany):
-		f = refuse(codeLimitReached, "this connection has as many subscriptions, or wills, as are allowed, or the server has no memory left for more")
+		return refuse(codeLimitReached, "this connection has its maximum of subscriptions or wills, or the server has no memory left for more")
 	case errors.As(err, &mismatch):
-		f = refuse(codeVersionMismatch, "the key is at version %d, and the request wants another", mismatch.Current)
-		if mismatch.Current == 0 {
-			f.message = "there is no such key, and the request wants one"
-		}
-		f.current = &mismatch.Current
+		return mismatchFailure(mismatch.Current)
 	case errors.Is(err, keyspace.ErrNotFound):
-		f = refuse(codeNotFound, "there is no such key")
+		return refuse(codeNotFound, "there is no such key")
 	case errors.Is(err, keyspace.ErrClosed):
-		f = errDraining
+		return errDraining
 	case errors.Is(err, keyspace.ErrUnavailable):
-		f = refuse(codeUnavailable, "the write could not be made durable, and was not made")
+		return refuse(codeUnavailable, "the write could not be made durable, and was not made")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		f = refuse(codeUnavailable, "the request was given up; a write may have been made")
-	default:
-		f = refuse(codeInternal, "the server failed; a write may have been made")
+		return refuse(codeUnavailable, "the request was given up; a write may have been made")
 	}
-	if f.status == 0 {
-		copied := *f
-		copied.status = statuses[f.code]
-		f = &copied
+	return refuse(codeInternal, "the server failed; a write may have been made")
+}
+
+func mismatchFailure(current uint64) *failure {
+	f := refuse(codeVersionMismatch, "the key is at version %d, and the request wants another", current)
+	if current == 0 {
+		f.message = "there is no such key, and the request wants one"
 	}
+	f.current = &current
 	return f
 }
 
-// reasonOf returns what a NameError has to say.
+// reasonOf returns the reason of a NameError.
 func reasonOf(err error) string {
 	var name *keyspace.NameError
 	if errors.As(err, &name) {
@@ -123,71 +142,65 @@ func reasonOf(err error) string {
 	return err.Error()
 }
 
-// Why a session ends, besides what the session and the connection say.
+// The causes of a session's end, besides those of packages session and socket.
 var (
-	errBinary           = errors.New("transport: binary message")
 	errNotUTF8          = errors.New("transport: text message that is not UTF-8")
-	errTooBig           = errors.New("transport: message over the size limit")
 	errNoPong           = errors.New("transport: no pong")
-	errTooLong          = errors.New("transport: message not complete in time")
-	errStalled          = errors.New("transport: client takes no bytes")
 	errNotAuthenticated = errors.New("transport: no token in time")
 	errTokenExpired     = errors.New("transport: token expired")
 	errRestart          = errors.New("transport: server shutting down")
-	errNotAllowed       = errors.New("transport: client broke the WebSocket protocol")
 	errKicked           = errors.New("transport: kicked by the operator")
-	errFlood            = errors.New("transport: too many requests for too long")
+	errTooFast          = errors.New("transport: too many requests for too long")
 	errGone             = fmt.Errorf("transport: client ended the stream: %w", io.EOF)
 )
 
-// An ending is how a session ends: the close code (RFC 6455, section 7.4), and
-// the reason for the client and the log.
+// An ending is how a session ends: the close code (RFC 6455, section 7.4) and the
+// reason, for the client and the log.
 type ending struct {
 	code   websocket.StatusCode
 	reason string
-	silent bool // the client is not told: it has gone, or said so itself
+	silent bool // the client is not told, because it has gone or has closed itself
 }
 
-// endingOf is the one place where the cause of an end becomes a close code.
+// The close codes of rtdb (RFC 6455, section 7.4.2: 4000 to 4999 are private).
+const (
+	statusTooSlow      websocket.StatusCode = 4008
+	statusKicked       websocket.StatusCode = 4009
+	statusTokenExpired websocket.StatusCode = 4010
+)
+
+// endings are how a session ends, by cause.
+var endings = []struct {
+	cause error
+	ending
+}{
+	{socket.ErrBinary, ending{websocket.StatusUnsupportedData, "binary message: only text is understood", false}},
+	{errNotUTF8, ending{websocket.StatusInvalidFramePayloadData, "text message is not UTF-8", false}},
+	{errNoPong, ending{websocket.StatusPolicyViolation, "no pong in time", false}},
+	{socket.ErrMessageTimeout, ending{websocket.StatusPolicyViolation, "message took too long", false}},
+	{errTooFast, ending{websocket.StatusPolicyViolation, "too many requests", false}},
+	{errNotAuthenticated, ending{websocket.StatusPolicyViolation, "no token in time", false}},
+	{errTokenExpired, ending{statusTokenExpired, "token expired", false}},
+	{errKicked, ending{statusKicked, "kicked", false}},
+	{socket.ErrTooBig, ending{websocket.StatusMessageTooBig, "message too big", false}},
+	{errRestart, ending{websocket.StatusServiceRestart, "server is shutting down: reconnect", false}},
+	{socket.ErrStalled, ending{statusTooSlow, "too slow", false}},
+	{socket.ErrProtocol, ending{websocket.StatusProtocolError, "protocol error", false}},
+}
+
+// endingOf is the one place in which the cause of an end becomes a close code.
 func endingOf(cause error) ending {
 	var byClient websocket.CloseError
-	switch {
-	case errors.As(cause, &byClient):
+	if errors.As(cause, &byClient) {
 		return ending{byClient.Code, "closed by client", true}
-	case errors.Is(cause, errBinary):
-		return ending{websocket.StatusUnsupportedData, "binary message: only text is understood", false}
-	case errors.Is(cause, errNotUTF8):
-		return ending{websocket.StatusInvalidFramePayloadData, "text message is not UTF-8", false}
-	case errors.Is(cause, errNoPong):
-		return ending{websocket.StatusPolicyViolation, "no pong in time", false}
-	case errors.Is(cause, errTooLong):
-		return ending{websocket.StatusPolicyViolation, "message took too long", false}
-	case errors.Is(cause, errFlood):
-		return ending{websocket.StatusPolicyViolation, "too many requests", false}
-	case errors.Is(cause, errNotAuthenticated):
-		return ending{websocket.StatusPolicyViolation, "no token in time", false}
-	case errors.Is(cause, errTokenExpired):
-		return ending{4010, "token expired", false}
-	case errors.Is(cause, errKicked):
-		return ending{4009, "kicked", false}
-	case errors.Is(cause, errTooBig):
-		return ending{websocket.StatusMessageTooBig, "message too big", false}
-	case errors.Is(cause, errRestart):
-		return ending{websocket.StatusServiceRestart, "server is shutting down: reconnect", false}
-	case errors.Is(cause, errStalled):
-		return ending{4008, "too slow", false}
-	case errors.Is(cause, errNotAllowed):
-		return ending{websocket.StatusProtocolError, "protocol error", false}
-	case isLost(cause):
+	}
+	for _, e := range endings {
+		if errors.Is(cause, e.cause) {
+			return e.ending
+		}
+	}
+	if socket.IsLost(cause) {
 		return ending{websocket.StatusAbnormalClosure, "connection lost", true}
 	}
 	return ending{websocket.StatusInternalError, "internal error", false}
-}
-
-// isLost reports whether an error of the connection says that it is gone.
-func isLost(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) ||
-		errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded)
 }

@@ -1,205 +1,220 @@
 package transport
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"rtdb/keyspace"
+	"rtdb/transport/rawjson"
 )
 
-// maxDepth is how deep arrays and objects in a value may be nested.
-const maxDepth = 64
+const (
+	// maxDepth is how deep arrays and objects in a value may be nested.
+	maxDepth = 64
 
-// maxTTL is the longest time to live: what is asked beyond it is as good as
-// for ever, and a time.Duration ends in the year 292.
-const maxTTL = 100 * 365 * 24 * time.Hour
+	// maxTTL is the longest time to live. A longer one is as good as forever, and
+	// a time.Duration ends after 292 years.
+	maxTTL = 100 * 365 * 24 * time.Hour
+)
 
-// A field is what a request says under one name. Where a name comes more than
-// once the last counts, what was wrong with the others included.
-type field struct {
-	present bool
-	raw     []byte        // as it stands in the request, or as it is kept
-	text    string        // of a string
-	texts   []string      // of an array of strings
-	number  uint64        // of a number
-	ttl     time.Duration // of a number of seconds
-	truth   bool          // of a boolean
-	err     error         // that the field is no good for what it is there for
+// A field is what a request has as one of its members. null counts as absent, except
+// in a value.
+type field[T any] struct {
+	value   T
+	present bool  // value is set
+	err     error // why the member has no valid value
 }
 
-func idField(v rawValue) field {
-	switch {
-	case v.isNull():
-		return field{}
-	case v.isString(), v.isNumber():
-		return field{present: true, raw: v.compact()}
-	}
-	return field{err: refuse(codeInvalidRequest, "the id is neither a string nor a number")}
+// given reports whether the request has the member, valid or not.
+func (f *field[T]) given() bool { return f.present || f.err != nil }
+
+func valid[T any](value T) field[T] { return field[T]{value: value, present: true} }
+
+func invalid[T any](code, format string, args ...any) field[T] {
+	return field[T]{err: refuse(code, format, args...)}
 }
 
-func stringField(what string, v rawValue) field {
-	switch {
-	case v.isNull():
-		return field{}
-	case v.isString():
-		return field{present: true, text: decodeString(v.text)}
+func decodeID(v rawjson.Value) field[[]byte] {
+	switch v.Kind() {
+	case rawjson.Null:
+		return field[[]byte]{}
+	case rawjson.String, rawjson.Number:
+		return valid(v.Compact())
 	}
-	return field{err: refuse(codeInvalidRequest, "the %s is not a string", what)}
+	return invalid[[]byte](codeInvalidRequest, "the id is neither a string nor a number")
 }
 
-func nameField(what string, v rawValue) field {
-	f := stringField(what, v)
-	if f.present && loneSurrogate(v.text) {
-		f = field{err: refuse(codeInvalidName, "the %s has half of a surrogate pair", what)}
+func decodeString(what string, v rawjson.Value) field[string] {
+	switch v.Kind() {
+	case rawjson.Null:
+		return field[string]{}
+	case rawjson.String:
+		return valid(v.Decode())
 	}
-	return f
+	return invalid[string](codeInvalidRequest, "the %s is not a string", what)
 }
 
-// namesField reads an array of names, each of which check takes.
-func namesField(what string, v rawValue, check func(string) error) field {
-	if v.isNull() {
-		return field{}
+// decodeName decodes the name of a key or topic, or a pattern. It does not check
+// them, except for lone surrogates, which decoding would lose.
+func decodeName(what string, v rawjson.Value) field[string] {
+	if v.Kind() == rawjson.String && v.HasLoneSurrogate() {
+		return invalid[string](codeInvalidName, "the %s has half of a surrogate pair", what)
 	}
-	f := field{present: true}
-	notNames := refuse(codeInvalidRequest, "%s is not an array of strings", what)
-	if !v.isArray() {
-		f.err = notNames
-		return f
+	return decodeString(what, v)
+}
+
+// decodeNames decodes an array of names, and checks them.
+func decodeNames(what string, v rawjson.Value) field[[]string] {
+	switch v.Kind() {
+	case rawjson.Null:
+		return field[[]string]{}
+	case rawjson.Array:
+	default:
+		return invalid[[]string](codeInvalidRequest, "%s is not an array of strings", what)
 	}
-	s := scanner{data: v.text}
-	err := s.array(func() error {
-		element, err := s.value()
-		if err != nil {
-			return err
+	var names []string
+	err := v.Elements(func(element rawjson.Value) error {
+		if element.Kind() != rawjson.String {
+			return refuse(codeInvalidRequest, "%s: %s is not a string", what, quoted(string(element.Text)))
 		}
-		if !element.isString() {
-			return refuse(codeInvalidRequest, "%s: %s is not a string", what, quoted(string(element.text)))
-		}
-		name := decodeString(element.text)
-		if loneSurrogate(element.text) {
+		name := element.Decode()
+		if element.HasLoneSurrogate() {
 			return refuse(codeInvalidName, "%s: %s has half of a surrogate pair", what, quoted(name))
 		}
-		if err := check(name); err != nil {
+		if err := keyspace.CheckName(name); err != nil {
 			return refuse(codeInvalidName, "%s: %s is not a valid name: %s", what, quoted(name), reasonOf(err))
 		}
-		f.texts = append(f.texts, name)
+		names = append(names, name)
 		return nil
 	})
 	switch {
 	case err != nil:
-		f.err = err
-	case len(f.texts) == 0:
-		f.err = refuse(codeInvalidRequest, "%s is empty", what)
+		return field[[]string]{err: err}
+	case len(names) == 0:
+		return invalid[[]string](codeInvalidRequest, "%s is empty", what)
 	}
-	return f
+	return valid(names)
 }
 
-func boolField(what string, v rawValue) field {
-	switch {
-	case v.isNull():
-		return field{}
-	case v.isTrue(), v.isFalse():
-		return field{present: true, truth: v.isTrue()}
+func decodeBool(what string, v rawjson.Value) field[bool] {
+	switch v.Kind() {
+	case rawjson.Null:
+		return field[bool]{}
+	case rawjson.Bool:
+		return valid(v.IsTrue())
 	}
-	return field{present: true, err: refuse(codeInvalidRequest, "%s is neither true nor false", what)}
+	return invalid[bool](codeInvalidRequest, "%s is neither true nor false", what)
 }
 
-// versionField reads an integer that is not negative. How it is written does
-// not matter: there are clients that know only floating-point numbers.
-func versionField(what string, v rawValue) field {
-	if v.isNull() {
-		return field{}
+// decodeVersion decodes an integer of 0 or more. It may be written in any form,
+// because some clients know only floating-point numbers.
+func decodeVersion(what string, v rawjson.Value) field[uint64] {
+	switch v.Kind() {
+	case rawjson.Null:
+		return field[uint64]{}
+	case rawjson.Number:
+		if n, ok := parseInteger(string(v.Text)); ok {
+			return valid(n)
+		}
 	}
-	f := field{present: true}
-	wrong := refuse(codeInvalidRequest, "%s is not an integer of 0 or more", what)
-	if !v.isNumber() {
-		f.err = wrong
-		return f
+	return invalid[uint64](codeInvalidRequest, "%s is not an integer of 0 or more", what)
+}
+
+// parseInteger returns the value of a JSON number that is an integer of 0 or more. A
+// number that is too large is the largest.
+func parseInteger(text string) (uint64, bool) {
+	if n, ok := parseDigits(text); ok {
+		return n, true
 	}
-	if n, ok := parseVersion(string(v.text)); ok {
-		f.number = n
-		return f
-	}
-	// Written with a point or an exponent. More digits than a float64 has
-	// are no integer's that anybody means.
-	x, err := strconv.ParseFloat(string(v.text), 64)
-	mantissa, _, _ := strings.Cut(strings.ToLower(string(v.text)), "e")
+	// It has a sign, a point or an exponent. A float64 has 15 digits; an integer
+	// with more that is written like this is a mistake.
+	x, err := strconv.ParseFloat(text, 64)
+	mantissa, _, _ := strings.Cut(strings.ToLower(text), "e")
 	zero := strings.Trim(mantissa, "0.") == ""
 	switch {
 	case math.Signbit(x), x != math.Trunc(x), (x == 0) != zero, len(mantissa) > 18:
-		f.err = wrong
+		return 0, false
 	case err != nil || x >= math.MaxUint64:
-		f.number = math.MaxUint64
-	default:
-		f.number = uint64(x)
+		return math.MaxUint64, true
 	}
-	return f
+	return uint64(x), true
 }
 
-// parseVersion reads digits. A version larger than there are is as good as the
-// largest.
-func parseVersion(text string) (uint64, bool) {
+// parseDigits returns the value of a text of digits. A number that is too large is
+// the largest.
+func parseDigits(text string) (uint64, bool) {
 	if text == "" || strings.Trim(text, "0123456789") != "" {
 		return 0, false
 	}
-	n, _ := strconv.ParseUint(text, 10, 64) // at worst it is out of range, and n the largest
+	n, _ := strconv.ParseUint(text, 10, 64) // the only error left is that n is too large; then it is the largest
 	return n, true
 }
 
-func ttlField(v rawValue) field {
-	if v.isNull() {
-		return field{}
+// decodeTTL decodes a number of seconds above 0.
+func decodeTTL(v rawjson.Value) field[time.Duration] {
+	if v.Kind() == rawjson.Null {
+		return field[time.Duration]{}
 	}
-	f := field{present: true}
 	x, tiny := math.NaN(), false
-	if v.isNumber() {
-		x, _ = strconv.ParseFloat(string(v.text), 64) // out of range it is infinite, or 0
-		mantissa, _, _ := strings.Cut(strings.ToLower(string(v.text)), "e")
+	if v.Kind() == rawjson.Number {
+		text := string(v.Text)
+		x, _ = strconv.ParseFloat(text, 64) // a number out of range is infinite, or 0
+		mantissa, _, _ := strings.Cut(strings.ToLower(text), "e")
 		tiny = x == 0 && !math.Signbit(x) && strings.Trim(mantissa, "0.") != ""
 	}
-	if !(x > 0) && !tiny {
-		f.err = refuse(codeInvalidRequest, "ttl is not a number of seconds above 0")
-		return f
+	switch {
+	case !(x > 0) && !tiny:
+		return invalid[time.Duration](codeInvalidRequest, "ttl is not a number of seconds above 0")
+	case x >= maxTTL.Seconds():
+		return valid(maxTTL)
 	}
-	f.ttl = maxTTL
-	if x < maxTTL.Seconds() {
-		f.ttl = max(time.Duration(x*float64(time.Second)), 1)
-	}
-	return f
+	return valid(max(time.Duration(x*float64(time.Second)), 1))
 }
 
-func valueField(v rawValue, maxBytes int) field {
-	f := field{present: true}
-	if v.depth > maxDepth {
-		f.err = refuse(codeInvalidValue, "the value is nested %d deep, %d at most are allowed", v.depth, maxDepth)
-		return f
+// decodeValue decodes a value as it is kept.
+func decodeValue(v rawjson.Value, maxBytes int) field[[]byte] {
+	if v.Depth > maxDepth {
+		return invalid[[]byte](codeInvalidValue, "the value is nested %d deep, at most %d are allowed", v.Depth, maxDepth)
 	}
-	f.raw = v.compact()
-	if len(f.raw) > maxBytes {
-		f.err = tooLong(len(f.raw), maxBytes)
-		f.raw = nil
+	value := v.Compact()
+	if err := checkLength(value, maxBytes); err != nil {
+		return field[[]byte]{err: err}
 	}
-	return f
+	return valid(value)
 }
 
-func tooLong(bytes, maxBytes int) error {
-	return refuse(codeTooLarge, "the value is %d bytes long, %d at most are allowed", bytes, maxBytes)
+// checkLength returns the error of a value that is too long.
+func checkLength(value []byte, maxBytes int) error {
+	if len(value) > maxBytes {
+		return refuse(codeTooLarge, "the value is %d bytes long, at most %d are allowed", len(value), maxBytes)
+	}
+	return nil
 }
 
-// mergeInto returns the Merge of a patch, for a keyspace.Change. Patching does
-// not nest a value deeper than it and the patch were.
-func mergeInto(patch []byte, maxBytes int) func(old []byte) ([]byte, error) {
-	parsed := parseMergePatch(patch)
+// mergePatch returns a Merge for a [keyspace.Change]. A patch does not nest a value
+// deeper than the value and the patch were.
+func mergePatch(patch []byte, maxBytes int) func(old []byte) ([]byte, error) {
+	parsed := rawjson.ParseMergePatch(patch)
 	return func(old []byte) ([]byte, error) {
-		value := parsed.apply(old)
-		if len(value) > maxBytes {
-			return nil, tooLong(len(value), maxBytes)
-		}
-		return value, nil
+		value := parsed.Apply(old)
+		return value, checkLength(value, maxBytes)
 	}
 }
 
-// atVersion is a condition for a keyspace.Change.
-func atVersion(want uint64) func(uint64) bool {
-	return func(version uint64) bool { return version == want }
+// quoted quotes a client's text for an error message, and cuts it to 64 bytes.
+func quoted(s string) string {
+	const limit = 64
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) > limit {
+		cut := limit
+		for !utf8.RuneStart(s[cut]) {
+			cut--
+		}
+		return fmt.Sprintf("%q…", s[:cut])
+	}
+	return fmt.Sprintf("%q", s)
 }

@@ -210,18 +210,6 @@ func duplicates(t *testing.T, data []byte) bool {
 	return false
 }
 
-func TestLoneSurrogates(t *testing.T) {
-	for raw, want := range map[string]bool{
-		`""`: false, `"a"`: false, `"\ud83d\ude00"`: false, `"\uD83D\uDE00x"`: false, `"\u00e9"`: false, `"\\ud800"`: false,
-		`"\ud800"`: true, `"\udc00"`: true, `"\ud800\ud800"`: true, `"\ud800x"`: true, `"\ud800\n"`: true,
-		`"\ude00\ud83d"`: true, `"x\ud83d"`: true, `"\ud83d\ude00\ude00"`: true, `"\ud83d\\ude00"`: true,
-	} {
-		if got := transport.LoneSurrogate([]byte(raw)); got != want {
-			t.Errorf("%s: %v, want %v", raw, got, want)
-		}
-	}
-}
-
 // A batch is refused as a whole only where it is no batch; each item that is
 // taken is one that encoding/json takes, too.
 func FuzzBatch(f *testing.F) {

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"sync/atomic"
@@ -10,18 +11,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"rtdb/keyspace"
 	"rtdb/session"
 )
 
-// sampling is of how many writes, and of how many sends to a socket, one is
-// timed: a look at the clock costs more than to count.
+// One write in sampling is timed, and one send to a socket in sampling: looking at the
+// clock costs more than counting.
 const sampling = 8
 
-// metrics are what Prometheus is told. What sessions count themselves is added up
-// when it asks, and costs nothing between.
+// metrics are what Prometheus collects. What sessions count themselves is added up
+// when Prometheus asks, and costs nothing in between.
 type metrics struct {
+	keyspace *keyspace.Keyspace
 	registry *prometheus.Registry
-	writes   map[string]prometheus.Counter // by the code of the error; "ok"
+	writes   map[string]prometheus.Counter // by the code of the error, or "ok"
 	requests *prometheus.CounterVec        // by route and status
 	ends     *prometheus.CounterVec        // of sessions, by reason
 	received prometheus.Counter
@@ -29,52 +32,75 @@ type metrics struct {
 	socket   sampled
 }
 
-// A sampled is a histogram of some of what happens.
+// A sampled is a histogram of a sample of events.
 type sampled struct {
 	prometheus.Histogram
 	count atomic.Uint32
 }
 
-// due reports whether this one is to be timed.
+// due reports whether the next event is to be timed.
 func (s *sampled) due() bool { return s.count.Add(1)%sampling == 0 }
 
-func newMetrics(s *Server) *metrics {
+func newMetrics(ks *keyspace.Keyspace, clients *registry) *metrics {
 	m := &metrics{
+		keyspace: ks,
 		registry: prometheus.NewRegistry(),
 		writes:   make(map[string]prometheus.Counter),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "rtdb_http_requests_total", Help: "HTTP requests answered, the handshakes of WebSockets included.",
+			Name: "rtdb_http_requests_total", Help: "HTTP requests answered, WebSocket handshakes included.",
 		}, []string{"route", "code"}),
 		ends: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "rtdb_session_ends_total", Help: "Sessions that have ended, by why.",
+			Name: "rtdb_session_ends_total", Help: "Sessions that have ended, by reason.",
 		}, []string{"reason"}),
 		received: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "rtdb_received_messages_total", Help: "Messages of clients on WebSockets.",
+			Name: "rtdb_received_messages_total", Help: "Messages that clients sent on WebSockets.",
 		}),
 	}
 	times := prometheus.ExponentialBuckets(25e-6, 2, 20) // 25 µs to 13 s
 	m.commit.Histogram = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "rtdb_write_commit_seconds", Buckets: times,
-		Help: "From when a write was understood to when it took effect; one in eight is timed.",
+		Help: "Time from the parsing of a write until it took effect; one write in eight is timed.",
 	})
 	m.socket.Histogram = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "rtdb_write_socket_seconds", Buckets: times,
-		Help: "From when a write took effect to when its update was handed to the system for a WebSocket; one send in eight is timed, by its oldest update.",
+		Help: "Time from when a write took effect until the system took its update for a WebSocket; one send in eight is timed, by its oldest update.",
 	})
 	writes := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "rtdb_writes_total", Help: "Writes of keys that clients asked for, deletes and patches included, by what came of them.",
+		Name: "rtdb_writes_total", Help: "Writes of keys that clients asked for, deletes and patches included, by result.",
 	}, []string{"result"})
 	for code := range statuses {
 		m.writes[code] = writes.WithLabelValues(code)
 	}
 	m.writes["ok"] = writes.WithLabelValues("ok")
-	m.ends.WithLabelValues("internal error") // so that the first one is seen to rise
-	m.registry.MustRegister(m.requests, m.ends, m.received, writes, m.commit.Histogram, m.socket.Histogram, &tally{server: s},
+	m.ends.WithLabelValues("internal error") // so that Prometheus sees the first one as an increase
+	m.registry.MustRegister(m.requests, m.ends, m.received, writes, m.commit.Histogram, m.socket.Histogram, &tally{keyspace: ks, clients: clients},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-// wrote counts a write.
+// write makes a change of a key, and counts it.
+func (m *metrics) write(ctx context.Context, key string, c keyspace.Change) (e keyspace.Entry, err error) {
+	if !m.commit.due() {
+		e, err = m.keyspace.Write(ctx, key, c)
+	} else {
+		start := time.Now()
+		if e, err = m.keyspace.Write(ctx, key, c); err == nil {
+			m.commit.Observe(time.Since(start).Seconds())
+		}
+	}
+	m.wrote(err)
+	return e, err
+}
+
+// writeAll makes changes, each on its own, and counts them.
+func (m *metrics) writeAll(ctx context.Context, changes []keyspace.KeyedChange) []keyspace.Result {
+	results := m.keyspace.WriteAll(ctx, changes)
+	for i := range results {
+		m.wrote(results[i].Err)
+	}
+	return results
+}
+
 func (m *metrics) wrote(err error) {
 	result := "ok"
 	if err != nil {
@@ -83,8 +109,8 @@ func (m *metrics) wrote(err error) {
 	m.writes[result].Inc()
 }
 
-// sent times what a session has handed over, if it is its turn.
-func (m *metrics) sent(messages []session.Message) {
+// delivered times messages that a socket has taken, if they are in the sample.
+func (m *metrics) delivered(messages []session.Message) {
 	if !m.socket.due() {
 		return
 	}
@@ -96,26 +122,16 @@ func (m *metrics) sent(messages []session.Message) {
 	}
 }
 
+// answered counts an HTTP request.
 func (m *metrics) answered(route string, status int) {
 	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
 }
 
-// A tally is a collector of what is counted elsewhere.
+// A tally collects what the keyspace and the sessions count themselves. It implements
+// [prometheus.Collector].
 type tally struct {
-	server *Server
-}
-
-// A total is the sums of all sessions, those that have ended included.
-type total struct {
-	session.Stats
-	bytes uint64
-}
-
-func (t *total) add(stats session.Stats, bytes uint64) {
-	t.Delivered += stats.Delivered
-	t.Conflated += stats.Conflated
-	t.Missed += stats.Missed
-	t.bytes += bytes
+	keyspace *keyspace.Keyspace
+	clients  *registry
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -123,20 +139,20 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	descSessions      = describe("rtdb_sessions", "Sessions that are open, by kind: WebSockets and streams of events.", "kind")
+	descSessions      = describe("rtdb_sessions", "Open sessions, by kind: websocket or events.", "kind")
 	descLagging       = describe("rtdb_lagging_sessions", "Sessions whose client has fallen behind.")
-	descLag           = describe("rtdb_lag_seconds", "How long the oldest update has waited that waits for a client.")
+	descLag           = describe("rtdb_lag_seconds", "Age of the oldest update that waits for a client.")
 	descPending       = describe("rtdb_pending_bytes", "Bytes that wait for clients.")
-	descSubscriptions = describe("rtdb_subscriptions", "Names that sessions are subscribed to: keys, topics and patterns.")
+	descSubscriptions = describe("rtdb_subscriptions", "Subscriptions of all sessions: keys, topics and patterns.")
 	descKeys          = describe("rtdb_keys", "Keys that have a value.")
 	descDeliveries    = describe("rtdb_deliveries_total", "Updates sent to clients.")
-	descConflated     = describe("rtdb_conflated_total", "Updates that gave way to a newer one of their key, for a client was behind.")
-	descDropped       = describe("rtdb_dropped_total", "Messages of topics that were dropped, for too many waited for a client.")
-	descBytes         = describe("rtdb_sent_bytes_total", "Bytes sent on WebSockets and streams of events.")
-	descMaxSessions   = describe("rtdb_max_sessions", "Sessions that may be open; 0 is no limit.")
+	descConflated     = describe("rtdb_conflated_total", "Updates that a newer one of their key replaced, because a client was behind.")
+	descDropped       = describe("rtdb_dropped_total", "Messages of topics that were dropped, because too many waited for a client.")
+	descBytes         = describe("rtdb_sent_bytes_total", "Bytes sent on WebSockets and event streams.")
+	descMaxSessions   = describe("rtdb_max_sessions", "Limit of open sessions; 0 is no limit.")
 )
 
-// Describe is prometheus's.
+// Describe sends the descriptions of the metrics.
 func (t *tally) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descSessions, descLagging, descLag, descPending, descSubscriptions, descKeys,
@@ -146,41 +162,38 @@ func (t *tally) Describe(to chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect is prometheus's.
+// Collect sends the metrics.
 func (t *tally) Collect(to chan<- prometheus.Metric) {
-	s := t.server
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
 	counter := func(d *prometheus.Desc, value uint64) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value))
 	}
-	open := map[string]int{socketRoute: 0, eventsRoute: 0}
+	var open [clientKinds]int
+	var sum total // of the sessions that are open
 	lagging, subscriptions, pending := 0, 0, int64(0)
 	var oldest time.Duration
-	s.mu.Lock()
-	sum := s.ended
-	for v := range s.guests {
-		g, bytes := v.seen()
-		now := g.session.Now()
-		sum.add(now.Stats, bytes)
-		open[g.route]++
-		subscriptions += now.Subscriptions
-		pending += now.PendingBytes
-		oldest = max(oldest, now.Behind)
-		if now.Lagging {
+	past := t.clients.each(func(c *client) {
+		status := c.session.Status()
+		sum.add(status.Stats, c.link.sent())
+		open[c.kind]++
+		subscriptions += status.Subscriptions
+		pending += status.PendingBytes
+		oldest = max(oldest, status.Behind)
+		if status.Lagging {
 			lagging++
 		}
-	}
-	s.mu.Unlock()
-	gauge(descSessions, float64(open[socketRoute]), "websocket")
-	gauge(descSessions, float64(open[eventsRoute]), "events")
+	})
+	sum.add(past.Stats, past.bytes)
+	gauge(descSessions, float64(open[webSocketClient]), "websocket")
+	gauge(descSessions, float64(open[eventClient]), "events")
 	gauge(descLagging, float64(lagging))
 	gauge(descLag, oldest.Seconds())
 	gauge(descPending, float64(pending))
 	gauge(descSubscriptions, float64(subscriptions))
-	gauge(descKeys, float64(s.keyspace.Keys()))
-	gauge(descMaxSessions, float64(s.options.MaxSessions))
+	gauge(descKeys, float64(t.keyspace.Keys()))
+	gauge(descMaxSessions, float64(t.clients.limit))
 	counter(descDeliveries, sum.Delivered)
 	counter(descConflated, sum.Conflated)
 	counter(descDropped, sum.Missed)

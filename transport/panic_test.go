@@ -29,7 +29,7 @@ func TestAPanicInAKeysActor(t *testing.T) {
 	w.want(t, "POST", "/data/k", `{"value":5}`, http.StatusOK, `"version":3`)
 	other.want(`{"key":"k","value":1}`, `{"key":"l","value":4}`, `{"key":"k","value":5}`)
 	for range 2 { // one for each request
-		if p := <-panics; p.Key != "k" || len(p.Stack) == 0 {
+		if p := <-panics; p.Target != keyspace.Key("k") || len(p.Stack) == 0 {
 			t.Errorf("told of %+v", p)
 		}
 	}

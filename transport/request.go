@@ -2,102 +2,174 @@ package transport
 
 import (
 	"errors"
-	"fmt"
-	"strings"
-	"sync"
-	"unicode/utf8"
+	"time"
 
 	"rtdb/keyspace"
 	"rtdb/session"
+	"rtdb/transport/rawjson"
 )
 
-// A request is one text message of a client.
-type request struct {
-	id        field // raw is echoed
-	action    field
-	key       field
-	topic     field
-	keys      field
-	topics    field
-	pattern   field
-	value     field // raw is the value as it is kept
-	snapshot  field
-	since     field
-	ifVersion field
-	ttl       field
-	token     field
-	fault     error // that is none of a field: an unknown name
+// members is a set of the members that requests have: of WebSocket messages, of
+// bodies, and of the items of a batch.
+type members uint32
+
+const (
+	idMember members = 1 << iota
+	actionMember
+	keyMember
+	topicMember
+	keysMember
+	topicsMember
+	patternMember
+	valueMember
+	snapshotMember
+	sinceMember
+	ifVersionMember
+	ttlMember
+	tokenMember
+	itemsMember
+	levelMember
+)
+
+// messageMembers are the members of a WebSocket message.
+const messageMembers = idMember | actionMember | keyMember | topicMember | keysMember | topicsMember | patternMember |
+	valueMember | snapshotMember | sinceMember | ifVersionMember | ttlMember | tokenMember
+
+// memberOf returns the member of a name, 0 if there is none.
+func memberOf(name string) members {
+	switch name {
+	case "id":
+		return idMember
+	case "action":
+		return actionMember
+	case "key":
+		return keyMember
+	case "topic":
+		return topicMember
+	case "keys":
+		return keysMember
+	case "topics":
+		return topicsMember
+	case "pattern":
+		return patternMember
+	case "value":
+		return valueMember
+	case "snapshot":
+		return snapshotMember
+	case "since":
+		return sinceMember
+	case "ifVersion":
+		return ifVersionMember
+	case "ttl":
+		return ttlMember
+	case "token":
+		return tokenMember
+	case "items":
+		return itemsMember
+	case "level":
+		return levelMember
+	}
+	return 0
 }
 
-// requests are pooled, for one is too large for the stack of a reader, which
-// every idle client has.
-var requests = sync.Pool{New: func() any { return new(request) }}
+// A request is what a client asks for: a WebSocket message, a body, or an item of a
+// batch. If a member comes more than once, the last one counts.
+type request struct {
+	id        field[[]byte] // as it is sent back
+	action    field[string]
+	key       field[string]
+	topic     field[string]
+	keys      field[[]string]
+	topics    field[[]string]
+	pattern   field[string]
+	value     field[[]byte] // as it is kept
+	snapshot  field[bool]
+	since     field[uint64]
+	ifVersion field[uint64]
+	ttl       field[time.Duration]
+	token     field[string]
+	items     field[rawjson.Value]
+	level     field[string]
 
-// parse reads a message into an empty request. It reads on after what is wrong with one
-// field, for the reply to carry the id; only where the text is no JSON object
-// does it stop, and returns the error with what it had read by then.
-func (r *request) parse(data []byte, maxValueBytes int) error {
-	inValue := false
-	s := scanner{data: data}
-	err := s.document(func(name string) error {
-		inValue = name == "value"
-		v, err := s.value()
-		if err != nil {
-			return err
-		}
-		inValue = false
-		switch name {
-		case "id":
-			r.id = idField(v)
-		case "action":
-			r.action = stringField("action", v)
-		case "key":
-			r.key = nameField("key", v)
-		case "topic":
-			r.topic = nameField("topic", v)
-		case "keys":
-			r.keys = namesField("keys", v, keyspace.CheckName)
-		case "topics":
-			r.topics = namesField("topics", v, keyspace.CheckName)
-		case "pattern":
-			r.pattern = nameField("pattern", v)
-		case "value":
-			r.value = valueField(v, maxValueBytes)
-		case "snapshot":
-			r.snapshot = boolField("snapshot", v)
-		case "since":
-			r.since = versionField("since", v)
-		case "ifVersion":
-			r.ifVersion = versionField("ifVersion", v)
-		case "token":
-			r.token = stringField("token", v)
-		case "ttl":
-			r.ttl = ttlField(v)
+	unknown field[string] // the first member that the request cannot have, except for null
+	null    field[string] // the first such member that is null
+}
+
+// parse reads text, a JSON object, into an empty request whose members may be known.
+// It reads on after a member that is wrong, so that a reply can carry the id. It
+// returns an error only if text is not a JSON object.
+func (r *request) parse(text []byte, known members, maxValueBytes int) error {
+	return rawjson.ParseObject(text, func(name string, v rawjson.Value) error {
+		switch memberOf(name) & known {
+		case idMember:
+			r.id = decodeID(v)
+		case actionMember:
+			r.action = decodeString("action", v)
+		case keyMember:
+			r.key = decodeName("key", v)
+		case topicMember:
+			r.topic = decodeName("topic", v)
+		case keysMember:
+			r.keys = decodeNames("keys", v)
+		case topicsMember:
+			r.topics = decodeNames("topics", v)
+		case patternMember:
+			r.pattern = decodeName("pattern", v)
+		case valueMember:
+			r.value = decodeValue(v, maxValueBytes)
+		case snapshotMember:
+			r.snapshot = decodeBool("snapshot", v)
+		case sinceMember:
+			r.since = decodeVersion("since", v)
+		case ifVersionMember:
+			r.ifVersion = decodeVersion("ifVersion", v)
+		case ttlMember:
+			r.ttl = decodeTTL(v)
+		case tokenMember:
+			r.token = decodeString("token", v)
+		case itemsMember:
+			r.items = field[rawjson.Value]{value: v, present: true}
+		case levelMember:
+			r.level = decodeString("level", v)
 		default:
-			if r.fault == nil && !v.isNull() { // null is absent
-				r.fault = refuse(codeInvalidRequest, "unknown field %s", quoted(name))
+			first := &r.unknown
+			if v.Kind() == rawjson.Null {
+				first = &r.null
+			}
+			if !first.present {
+				*first = field[string]{value: name, present: true}
 			}
 		}
 		return nil
 	})
-	switch {
-	case err != nil && inValue:
-		return refuse(codeInvalidValue, "the value is not valid JSON: %v", err)
-	case err != nil:
-		return refuse(codeInvalidRequest, "the message is not a JSON object: %v", err)
-	}
-	return nil
 }
 
-// check returns the first thing that is wrong with a request whatever its
-// action. What is wrong with the other fields matters only to those who want
-// them.
-func (r *request) check() error {
-	bothNamed := r.key.present && r.topic.present
-	switch err := errors.Join(r.id.err, r.action.err, r.fault, r.key.err, r.topic.err); {
+// parseMessage reads a WebSocket message into an empty request. It returns the action
+// that the request asks for, whose check the request has passed.
+func (r *request) parseMessage(text []byte, maxValueBytes int) (*action, error) {
+	if err := r.parse(text, messageMembers, maxValueBytes); err != nil {
+		if isInValue(err) {
+			return nil, refuse(codeInvalidValue, "the value is not valid JSON: %v", err)
+		}
+		return nil, refuse(codeInvalidRequest, "the message is not a JSON object: %v", err)
+	}
+	if err := r.checkMessage(); err != nil {
+		return nil, err
+	}
+	a, ok := actions[r.action.value]
+	if !ok {
+		return nil, refuse(codeInvalidRequest, "unknown action %s", quoted(r.action.value))
+	}
+	return a, a.check(r)
+}
+
+// checkMessage returns the first thing that is wrong with a message, whatever its
+// action.
+func (r *request) checkMessage() error {
+	switch err := errors.Join(r.id.err, r.action.err, r.unknownError(), r.key.err, r.topic.err); {
 	case err != nil:
 		return err
-	case bothNamed:
+	case r.key.present && r.topic.present:
 		return refuse(codeInvalidRequest, "the request has both a key and a topic")
 	case !r.action.present:
 		return refuse(codeInvalidRequest, "the request has no action")
@@ -105,89 +177,139 @@ func (r *request) check() error {
 	return nil
 }
 
-// wantKey returns the key of a request that must have one.
-func (r *request) wantKey() (string, error) {
+// isInValue reports whether a syntax error is in the value that the client wants to
+// write, and not in the request around it.
+func isInValue(err error) bool {
+	var syntax *rawjson.SyntaxError
+	return errors.As(err, &syntax) && syntax.Member == "value"
+}
+
+func (r *request) unknownError() error {
+	if !r.unknown.present {
+		return nil
+	}
+	return refuse(codeInvalidRequest, "unknown field %s", quoted(r.unknown.value))
+}
+
+// The checks of the actions. Each returns the first thing that is wrong with what
+// the action uses. What is wrong with other members does not matter.
+
+func checkNothing(*request) error { return nil }
+
+func checkKey(r *request) error {
 	if !r.key.present {
-		return "", refuse(codeInvalidRequest, "%s needs a key", r.action.text)
+		return refuse(codeInvalidRequest, "%s needs a key", r.action.value)
 	}
-	return r.key.text, nil
+	return nil
 }
 
-// wantValue returns the value of a request that must have one.
-func (r *request) wantValue() ([]byte, error) {
+func checkValue(r *request) error {
+	if !r.value.given() {
+		return refuse(codeInvalidRequest, "%s needs a value", r.action.value)
+	}
+	return r.value.err
+}
+
+func checkWrite(r *request) error {
+	if err := checkKey(r); err != nil {
+		return err
+	}
+	if err := checkValue(r); err != nil {
+		return err
+	}
+	if r.ifVersion.err != nil {
+		return r.ifVersion.err
+	}
+	return r.ttl.err
+}
+
+func checkDelete(r *request) error {
+	if err := checkKey(r); err != nil {
+		return err
+	}
+	return r.ifVersion.err
+}
+
+func checkPublish(r *request) error {
 	switch {
-	case !r.value.present:
-		return nil, refuse(codeInvalidRequest, "%s needs a value", r.action.text)
-	case r.value.err != nil:
-		return nil, r.value.err
+	case r.key.present: // it is a write
+		return checkWrite(r)
+	case !r.topic.present:
+		return refuse(codeInvalidRequest, "publish needs a topic or a key")
 	}
-	return r.value.raw, nil
+	return checkValue(r)
 }
 
-// wantNames returns what a request subscribes to.
-func (r *request) wantNames() (names session.Names, err error) {
+func checkWill(r *request) error {
+	if !r.key.present && !r.topic.present {
+		return refuse(codeInvalidRequest, "will needs a key or a topic")
+	}
+	return r.value.err
+}
+
+func checkToken(r *request) error {
+	if !r.token.given() {
+		return refuse(codeInvalidRequest, "auth needs a token")
+	}
+	return r.token.err
+}
+
+func checkTargets(r *request) error {
 	given := 0
-	for _, f := range []*field{&r.key, &r.topic, &r.keys, &r.topics, &r.pattern} {
-		if f.present || f.err != nil {
+	for _, g := range []bool{r.key.given(), r.topic.given(), r.keys.given(), r.topics.given(), r.pattern.given()} {
+		if g {
 			given++
 		}
 	}
-	switch {
-	case given == 0:
-		return names, refuse(codeInvalidRequest, "%s needs a key, a topic, keys, topics or a pattern", r.action.text)
-	case given > 1:
-		return names, refuse(codeInvalidRequest, "%s takes only one of key, topic, keys, topics and pattern", r.action.text)
+	switch given {
+	case 0:
+		return refuse(codeInvalidRequest, "%s needs a key, a topic, keys, topics or a pattern", r.action.value)
+	case 1:
+		return errors.Join(r.keys.err, r.topics.err, r.pattern.err)
 	}
-	if err := errors.Join(r.keys.err, r.topics.err, r.pattern.err); err != nil {
-		return names, err
+	return refuse(codeInvalidRequest, "%s takes only one of key, topic, keys, topics and pattern", r.action.value)
+}
+
+func checkSubscribe(r *request) error {
+	return errors.Join(checkTargets(r), r.snapshot.err, r.since.err)
+}
+
+// target returns the key or topic of a request that has one.
+func (r *request) target() keyspace.Target {
+	if r.topic.present {
+		return keyspace.Topic(r.topic.value)
 	}
-	names = session.Names{Keys: r.keys.texts, Topics: r.topics.texts}
+	return keyspace.Key(r.key.value)
+}
+
+// targets returns what a request subscribes to or unsubscribes from.
+func (r *request) targets() (all []keyspace.Target) {
 	switch {
-	case r.key.present:
-		names.Keys = []string{r.key.text}
-	case r.topic.present:
-		names.Topics = []string{r.topic.text}
 	case r.pattern.present:
-		names.Patterns = []string{r.pattern.text}
-	}
-	return names, nil
-}
-
-// wantStart returns how a subscription is to begin.
-func (r *request) wantStart() (session.Start, error) {
-	if err := errors.Join(r.snapshot.err, r.since.err); err != nil {
-		return session.Start{}, err
-	}
-	return session.Start{Snapshot: r.snapshot.truth, Resume: r.since.present, Since: r.since.number}, nil
-}
-
-// wantChange completes a change by the condition of a request, and by its time
-// to live where it has use for one.
-func (r *request) wantChange(c keyspace.Change) (keyspace.Change, error) {
-	if r.ifVersion.err != nil {
-		return c, r.ifVersion.err
-	}
-	if r.ifVersion.present {
-		c.If = atVersion(r.ifVersion.number)
-	}
-	if !c.Delete {
-		c.TTL = r.ttl.ttl
-		return c, r.ttl.err
-	}
-	return c, nil
-}
-
-// quoted returns what a client sent for use in a message to it: quoted, and
-// not at any length.
-func quoted(s string) string {
-	const most = 64
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	if len(s) > most {
-		cut := most
-		for !utf8.RuneStart(s[cut]) {
-			cut--
+		return []keyspace.Target{keyspace.Pattern(r.pattern.value)}
+	case r.keys.present:
+		for _, key := range r.keys.value {
+			all = append(all, keyspace.Key(key))
 		}
-		return fmt.Sprintf("%q…", s[:cut])
+		return all
+	case r.topics.present:
+		for _, topic := range r.topics.value {
+			all = append(all, keyspace.Topic(topic))
+		}
+		return all
 	}
-	return fmt.Sprintf("%q", s)
+	return []keyspace.Target{r.target()}
+}
+
+// start returns how a subscription begins.
+func (r *request) start() session.Start {
+	return session.Start{Snapshot: r.snapshot.value, Resume: r.since.present, Since: r.since.value}
+}
+
+// guard adds the request's condition to a change.
+func (r *request) guard(c keyspace.Change) keyspace.Change {
+	if want := r.ifVersion.value; r.ifVersion.present {
+		c.If = func(version uint64) bool { return version == want }
+	}
+	return c
 }

@@ -77,7 +77,7 @@ func TestWills(t *testing.T) {
 				}
 			}
 			// A subscriber is told after the publisher has its answer.
-			if err := w.keyspace.SubscribeTopic(t.Context(), "last", &last, keyspace.Start{}); err != nil {
+			if err := w.keyspace.Subscribe(t.Context(), keyspace.Topic("last"), &last, keyspace.Start{}); err != nil {
 				t.Fatal(err)
 			}
 			want := 0
@@ -138,5 +138,5 @@ func (in *listener) Deliver(*keyspace.Update) { in.n.Add(1) }
 func (in *listener) count() int { return int(in.n.Load()) }
 
 func (in *listener) listen(w *wire, topic string) error {
-	return w.keyspace.SubscribeTopic(context.Background(), topic, in, keyspace.Start{})
+	return w.keyspace.Subscribe(context.Background(), keyspace.Topic(topic), in, keyspace.Start{})
 }

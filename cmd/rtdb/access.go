@@ -12,6 +12,7 @@ import (
 
 	"rtdb/transport"
 	"rtdb/transport/auth"
+	"rtdb/transport/guard"
 )
 
 // An accessConfig says who may do what, and from where.
@@ -49,7 +50,7 @@ func (c *accessConfig) read() (a access, err error) {
 		a.anonymous = &grants
 	}
 	for _, text := range list(c.AllowedOrigins) {
-		origin, err := transport.ParseOrigin(text)
+		origin, err := guard.ParseOrigin(text)
 		if err != nil {
 			return a, fmt.Errorf("--allowed-origins ($ALLOWED_ORIGINS): %w", err)
 		}

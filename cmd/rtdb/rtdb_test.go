@@ -427,7 +427,7 @@ func TestTwoSignalsAtOnce(t *testing.T) {
 
 func TestAPanicIsLoggedAsText(t *testing.T) {
 	var out bytes.Buffer
-	logPanic(zerolog.New(&out), keyspace.Panic{Key: "k", Value: errors.New("store: broken"), Stack: []byte("goroutine 1\nmain.go:1")})
+	logPanic(zerolog.New(&out), keyspace.Panic{Target: keyspace.Key("k"), Value: errors.New("store: broken"), Stack: []byte("goroutine 1\nmain.go:1")})
 	want := `{"level":"error","key":"k","error":"store: broken","stack":"goroutine 1\nmain.go:1","message":"actor panicked"}` + "\n"
 	if out.String() != want {
 		t.Errorf("logged %s, want %s", out.String(), want)

@@ -128,10 +128,10 @@ func drain(grace time.Duration, server *transport.Server, ks *keyspace.Keyspace)
 
 func logPanic(log zerolog.Logger, p keyspace.Panic) {
 	e := log.Error()
-	if p.Key != "" {
-		e = e.Str("key", p.Key)
+	if p.Target.Kind == keyspace.KindTopic {
+		e = e.Str("topic", p.Target.Name)
 	} else {
-		e = e.Str("topic", p.Topic)
+		e = e.Str("key", p.Target.Name)
 	}
 	// An error that was panicked with is to be read, not to be marshalled.
 	e.Str("error", fmt.Sprint(p.Value)).Bytes("stack", p.Stack).Msg("actor panicked")

@@ -98,6 +98,26 @@ func (g *Grants) MayListen(topic string) bool { return match(g.Listen, topic) }
 // MayPublish reports whether a topic may be published to.
 func (g *Grants) MayPublish(topic string) bool { return match(g.Publish, topic) }
 
+// MaySubscribe reports whether a target may be subscribed to: a key and a pattern of
+// keys by what may be read, a topic by what may be listened to.
+func (g *Grants) MaySubscribe(t keyspace.Target) bool {
+	switch t.Kind {
+	case keyspace.KindTopic:
+		return g.MayListen(t.Name)
+	case keyspace.KindPattern:
+		return g.MayReadAll(t.Name)
+	}
+	return g.MayRead(t.Name)
+}
+
+// MayChange reports whether a key may be written, or a topic published to.
+func (g *Grants) MayChange(t keyspace.Target) bool {
+	if t.Kind == keyspace.KindTopic {
+		return g.MayPublish(t.Name)
+	}
+	return g.MayWrite(t.Name)
+}
+
 func match(patterns []string, name string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool { return keyspace.Matches(p, name) })
 }

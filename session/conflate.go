@@ -1,0 +1,73 @@
+package session
+
+import "rtdb/keyspace"
+
+// conflateLocked puts an update in the place of an older update of its key that
+// waits. It reports false if the message does not conflate, the client keeps up,
+// or no update of the key waits.
+func (b *outbox) conflateLocked(m *Message) bool {
+	if !m.conflates() || b.places == nil && !b.behindLocked() {
+		return false
+	}
+	if b.places == nil {
+		b.beginConflationLocked()
+	}
+	number, ok := b.places[m.update.Target.Name]
+	if ok {
+		b.replaceLocked(&b.items[number-b.base], m)
+	}
+	return ok
+}
+
+// beginConflationLocked conflates the updates that wait one by one: it keeps the
+// newest of each key, in the place of the oldest.
+func (b *outbox) beginConflationLocked() {
+	b.places = make(map[string]uint64)
+	first := int(max(b.fence, b.base+uint64(b.head)) - b.base)
+	kept := first
+	for i := first; i < len(b.items); i++ {
+		m := &b.items[i]
+		if m.conflates() {
+			key := m.update.Target.Name
+			if number, ok := b.places[key]; ok {
+				b.replaceLocked(&b.items[number-b.base], m)
+				b.updates--
+				b.countLocked(m, -int64(len(m.Text)))
+				continue
+			}
+			b.places[key] = b.base + uint64(kept)
+		}
+		b.items[kept] = *m
+		kept++
+	}
+	clear(b.items[kept:])
+	b.items = b.items[:kept]
+}
+
+// replaceLocked puts a newer update in the place of one that waits. The older
+// revision stays, because messages that wait behind it may be older than the
+// newer one. The older time stays, too: it is the client's lag.
+func (b *outbox) replaceLocked(old, newer *Message) {
+	b.countLocked(old, int64(len(newer.Text)-len(old.Text)))
+	old.Text, old.update = newer.Text, newer.update
+	b.conflated++
+}
+
+// maxCounted is the number of updates up to which pendingKeysLocked looks at each.
+// For a client that is behind, almost all of more updates are of different keys,
+// and counting them would make the keys wait.
+const maxCounted = 4096
+
+// pendingKeysLocked counts the keys and topics of which an update waits.
+func (b *outbox) pendingKeysLocked() int {
+	if b.updates == 0 || b.updates > maxCounted {
+		return b.updates
+	}
+	targets := make(map[keyspace.Target]struct{})
+	for i := b.head; i < len(b.items); i++ {
+		if u := b.items[i].update; u != nil {
+			targets[u.Target] = struct{}{}
+		}
+	}
+	return len(targets)
+}

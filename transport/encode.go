@@ -1,0 +1,110 @@
+package transport
+
+import (
+	"strconv"
+
+	"rtdb/keyspace"
+	"rtdb/transport/rawjson"
+)
+
+// The forms in which subscribers get an update.
+const (
+	plainForm     keyspace.Form = iota
+	versionedForm               // with the version of a key
+)
+
+// A plainEncoder implements [session.Encoder] for plain clients and event streams.
+type plainEncoder struct{}
+
+func (plainEncoder) EncodeUpdate(u *keyspace.Update) []byte { return u.Encoded(plainForm, encodePlain) }
+
+func (plainEncoder) EncodeMissed(topic string, n uint64) []byte {
+	return rawjson.Builder(nil).String("topic", topic).Uint("missed", n).End()
+}
+
+// A versionedEncoder implements [session.Encoder] for clients that speak rtdb.v1.
+type versionedEncoder struct{ plainEncoder }
+
+func (versionedEncoder) EncodeUpdate(u *keyspace.Update) []byte {
+	if u.Target.Kind == keyspace.KindTopic {
+		return u.Encoded(plainForm, encodePlain)
+	}
+	return u.Encoded(versionedForm, encodeVersioned)
+}
+
+func encodePlain(u *keyspace.Update) []byte {
+	return append(encodeUpdate(u, len("}")), '}')
+}
+
+func encodeVersioned(u *keyspace.Update) []byte {
+	m := append(encodeUpdate(u, len(`,"version":9007199254740991}`)), `,"version":`...)
+	return append(strconv.AppendUint(m, u.Version, 10), '}')
+}
+
+// encodeUpdate returns the object of an update without its end, and with the
+// capacity for that.
+func encodeUpdate(u *keyspace.Update, end int) []byte {
+	kind := `{"key":`
+	if u.Target.Kind == keyspace.KindTopic {
+		kind = `{"topic":`
+	}
+	m := make([]byte, 0, len(`{"topic":"","value":null,"deleted":true`)+len(u.Target.Name)+len(u.Value)+end)
+	m = append(m, kind...)
+	m = rawjson.AppendString(m, u.Target.Name)
+	m = append(m, `,"value":`...)
+	if u.Value == nil {
+		return append(m, `null,"deleted":true`...)
+	}
+	return append(m, u.Value...)
+}
+
+// encodeReply returns the beginning of the reply to a request that succeeded.
+// Without an id it is empty: such a reply is sent only if it has more to say.
+func encodeReply(r *request) rawjson.Builder {
+	if !r.id.present {
+		return nil
+	}
+	return rawjson.Builder(nil).Raw("id", r.id.value).True("ok")
+}
+
+// encodeRefusal returns the reply to a request that failed.
+func encodeRefusal(r *request, err error) []byte {
+	f := explain(err)
+	if r.id.present {
+		return withFailure(rawjson.Builder(nil).Raw("id", r.id.value), f).End()
+	}
+	b := withFailure(nil, f)
+	if r.action.present {
+		b = b.String("action", r.action.value)
+	}
+	if r.key.present {
+		b = b.String("key", r.key.value)
+	}
+	if r.topic.present {
+		b = b.String("topic", r.topic.value)
+	}
+	return b.End()
+}
+
+// withEntry appends a key, its value and its version.
+func withEntry(b rawjson.Builder, e keyspace.Entry) rawjson.Builder {
+	return b.String("key", e.Key).Raw("value", e.Value).Uint("version", e.Version)
+}
+
+// withMark appends the members of the mark between a snapshot and live updates.
+func withMark(b rawjson.Builder, m keyspace.Mark) rawjson.Builder {
+	b = b.Uint("revision", m.Revision)
+	if m.Reset {
+		b = b.True("reset")
+	}
+	return b
+}
+
+// withFailure appends the error that a client gets.
+func withFailure(b rawjson.Builder, f *failure) rawjson.Builder {
+	e := rawjson.Builder(nil).String("code", f.code).String("message", f.message)
+	if f.current != nil {
+		e = e.Uint("version", *f.current)
+	}
+	return b.Raw("error", e.End())
+}

@@ -1,0 +1,127 @@
+package transport
+
+import (
+	"cmp"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"rtdb/session"
+	"rtdb/transport/rawjson"
+)
+
+// operations has the handlers of the operator.
+type operations struct{ *core }
+
+// noCommandLine answers pprof's question for the command line, which may have a
+// secret in it.
+func noCommandLine(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("rtdb")) // it fails if the client has gone
+}
+
+const (
+	defaultSessions = 100
+	maxSessions     = 1000
+)
+
+// A sessionStatus is one session in the operator's list.
+type sessionStatus struct {
+	client *client
+	session.Status
+}
+
+// sessionOrders are how the list of sessions can be sorted.
+var sessionOrders = map[string]func(a, b sessionStatus) int{
+	"lag":   func(a, b sessionStatus) int { return cmp.Compare(b.Behind, a.Behind) },
+	"bytes": func(a, b sessionStatus) int { return cmp.Compare(b.PendingBytes, a.PendingBytes) },
+	"age":   func(a, b sessionStatus) int { return a.client.opened.Compare(b.client.opened) },
+}
+
+func (x *operations) listSessions(w *response, r *http.Request) error {
+	query := r.URL.Query()
+	limit, err := parseLimit(query, defaultSessions, maxSessions)
+	if err != nil {
+		return err
+	}
+	sort, err := single(query, "sort")
+	if err != nil {
+		return err
+	}
+	if !query.Has("sort") {
+		sort = "lag"
+	}
+	order, ok := sessionOrders[sort]
+	if !ok {
+		return refuse(codeInvalidRequest, "sort is neither lag, bytes nor age")
+	}
+	var all []sessionStatus
+	x.clients.each(func(c *client) { all = append(all, sessionStatus{c, c.session.Status()}) })
+	slices.SortFunc(all, func(a, b sessionStatus) int {
+		return cmp.Or(order(a, b), cmp.Compare(a.client.id, b.client.id))
+	})
+	body := []byte(`{"sessions":[`)
+	for i, s := range all[:min(len(all), limit)] {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = append(body, s.encode()...)
+	}
+	w.json(http.StatusOK, append(body, `]}`...))
+	return nil
+}
+
+func (s *sessionStatus) encode() []byte {
+	whole := func(d time.Duration) uint64 { return uint64(max(0, d.Milliseconds())) }
+	c := s.client
+	return rawjson.Builder(nil).
+		String("id", c.id.String()).String("remote", c.remote).String("route", c.kind.route()).
+		Uint("age_ms", whole(time.Since(c.opened))).Uint("subscriptions", uint64(s.Subscriptions)).
+		Uint("delivered", s.Delivered).Uint("conflated", s.Conflated).Uint("dropped", s.Dropped).
+		Uint("pending_keys", uint64(c.session.PendingKeys())).Uint("pending_bytes", uint64(s.PendingBytes)).
+		Uint("lag_ms", whole(s.Behind)).End()
+}
+
+// kick closes a session with 4009.
+func (x *operations) kick(w *response, r *http.Request) error {
+	text := r.PathValue("id")
+	id, err := strconv.ParseUint(text, 16, 64)
+	c := x.clients.find(clientID(id))
+	if err != nil || c == nil || c.id.String() != text {
+		return refuse(codeNotFound, "there is no session %s", quoted(text))
+	}
+	c.session.Close(errKicked)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// A Level is the lowest level of the log, which can be changed while the server runs.
+type Level interface {
+	Current() string
+	Change(level string) error
+}
+
+func (x *operations) getLevel(w *response, _ *http.Request) error {
+	if x.options.Level == nil {
+		return refuse(codeNotFound, "the level of this server's log cannot be changed")
+	}
+	w.json(http.StatusOK, rawjson.Builder(nil).String("level", x.options.Level.Current()).End())
+	return nil
+}
+
+// setLevel takes {"level":"debug"}.
+func (x *operations) setLevel(w *response, r *http.Request) error {
+	if x.options.Level == nil {
+		return refuse(codeNotFound, "the level of this server's log cannot be changed")
+	}
+	level, err := readBody(r, x.maxMessage(), x.options.Crowded, parseLevel)
+	if err != nil {
+		return err
+	}
+	if err := x.options.Level.Change(level); err != nil {
+		return refuse(codeInvalidRequest, "level is not trace, debug, info, warn or error")
+	}
+	x.options.Logger.Warn().Str("to", level).Msg("log level changed")
+	return x.getLevel(w, r)
+}

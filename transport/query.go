@@ -1,0 +1,106 @@
+package transport
+
+import (
+	"net/http"
+	"net/url"
+
+	"rtdb/keyspace"
+	"rtdb/session"
+)
+
+// defaultPage is how many keys a page of a listing has if the request does not say.
+const defaultPage = 100
+
+// parseListing reads the query of a listing.
+func parseListing(query url.Values) (q keyspace.Query, err error) {
+	for _, p := range []struct {
+		name  string
+		value *string
+	}{{"prefix", &q.Prefix}, {"pattern", &q.Pattern}, {"after", &q.After}} {
+		if *p.value, err = single(query, p.name); err != nil {
+			return q, err
+		}
+	}
+	if query.Has("pattern") {
+		if err := keyspace.CheckPattern(q.Pattern); err != nil {
+			return q, refuse(codeInvalidName, "not a valid pattern: %s", reasonOf(err))
+		}
+	}
+	q.Limit, err = parseLimit(query, defaultPage, maxItems)
+	return q, err
+}
+
+// parseLimit reads the parameter limit, a number from 1 to most.
+func parseLimit(query url.Values, absent, most int) (int, error) {
+	text, err := single(query, "limit")
+	if err != nil || !query.Has("limit") {
+		return absent, err
+	}
+	n, ok := parseDigits(text)
+	if !ok || n < 1 || n > uint64(most) {
+		return 0, refuse(codeInvalidRequest, "limit is not a number from 1 to %d", most)
+	}
+	return int(n), nil
+}
+
+// single returns the value of a parameter that may come once, "" if it does not come.
+func single(query url.Values, name string) (string, error) {
+	values := query[name]
+	if len(values) > 1 {
+		return "", refuse(codeInvalidRequest, "%s is given more than once", name)
+	}
+	return query.Get(name), nil
+}
+
+// parseTargets reads the targets of an event stream.
+func parseTargets(query url.Values) (targets []keyspace.Target, err error) {
+	for _, p := range []struct {
+		name   string
+		target func(string) keyspace.Target
+	}{{"key", keyspace.Key}, {"topic", keyspace.Topic}, {"pattern", keyspace.Pattern}} {
+		for _, value := range query[p.name] {
+			t := p.target(value)
+			if err := t.Check(); err != nil {
+				return nil, refuse(codeInvalidName, "%s %s is not valid: %s", p.name, quoted(value), reasonOf(err))
+			}
+			targets = append(targets, t)
+		}
+	}
+	if len(targets) == 0 {
+		return nil, refuse(codeInvalidRequest, "an event stream needs a key, a pattern or a topic")
+	}
+	return targets, nil
+}
+
+// parseStart reads how an event stream begins. A browser that reconnects sends
+// Last-Event-ID, which is newer than the parameter since.
+func parseStart(query url.Values, h http.Header) (start session.Start, err error) {
+	snapshot, err := single(query, "snapshot")
+	if err != nil {
+		return start, err
+	}
+	switch {
+	case !query.Has("snapshot"), snapshot == "false":
+	case snapshot == "true":
+		start.Snapshot = true
+	default:
+		return start, refuse(codeInvalidRequest, "snapshot is neither true nor false")
+	}
+	since, err := single(query, "since")
+	if err != nil {
+		return start, err
+	}
+	what, given := "since", query.Has("since")
+	if id := h.Get("Last-Event-ID"); id != "" {
+		since, what, given = id, "Last-Event-ID", true
+	}
+	if !given {
+		return start, nil
+	}
+	revision, ok := parseDigits(since)
+	if !ok {
+		return start, refuse(codeInvalidRequest, "%s is not a revision, an integer of 0 or more", what)
+	}
+	start.Resume, start.Since = true, revision
+	return start, nil
+}

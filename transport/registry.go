@@ -1,0 +1,210 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"rtdb/session"
+)
+
+// A registry knows the clients that are connected. It limits their number, finds
+// and counts them, and drains them at a shutdown.
+type registry struct {
+	limit   int         // 0: no limit
+	crowded func() bool // memory is short; may be nil
+
+	open   [clientKinds]sync.WaitGroup // clients from reserve to release
+	drains sync.WaitGroup              // goroutines of drain
+
+	mu       sync.Mutex
+	draining bool // nothing new is accepted
+	closing  bool // event streams end, too
+	reserved int  // clients from reserve to release
+	clients  map[clientID]*client
+	past     total // of clients that have left
+}
+
+func newRegistry(limit int, crowded func() bool) *registry {
+	return &registry{limit: limit, crowded: crowded, clients: make(map[clientID]*client)}
+}
+
+// reserve takes a place for a client that is about to connect, or returns why there
+// is none. release gives the place back.
+func (g *registry) reserve(kind clientKind) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.draining:
+		return errDraining
+	case g.limit > 0 && g.reserved >= g.limit:
+		return tooManyClients("the server has its maximum of %d sessions", g.limit)
+	case g.crowded != nil && g.crowded():
+		return tooManyClients("the server has no memory left for another session")
+	}
+	g.reserved++
+	g.open[kind].Add(1)
+	return nil
+}
+
+func tooManyClients(format string, args ...any) error {
+	f := refuse(codeLimitReached, format, args...)
+	f.status = http.StatusServiceUnavailable
+	f.retry = time.Second + rand.N(9*time.Second) // so that they do not all come back at once
+	return f
+}
+
+func (g *registry) release(kind clientKind) {
+	g.mu.Lock()
+	g.reserved--
+	g.mu.Unlock()
+	g.open[kind].Done()
+}
+
+// add registers a client that has connected.
+func (g *registry) add(c *client) {
+	g.mu.Lock()
+	late := g.closing || g.draining && c.kind == webSocketClient
+	g.clients[c.id] = c
+	g.mu.Unlock()
+	if late { // it was connecting when the drain began
+		c.link.hangUp(errRestart)
+	}
+}
+
+// remove forgets a client, but not what its session has done.
+func (g *registry) remove(c *client, stats session.Stats) {
+	sent := c.link.sent()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.clients, c.id)
+	g.past.add(stats, sent)
+}
+
+// find returns a client by its id, nil if there is none.
+func (g *registry) find(id clientID) *client {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.clients[id]
+}
+
+// each calls f for each client, and returns the sums of those that have left. f
+// must not block.
+func (g *registry) each(f func(*client)) (past total) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, c := range g.clients {
+		f(c)
+	}
+	return g.past
+}
+
+func (g *registry) len() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.clients)
+}
+
+func (g *registry) isDraining() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.draining
+}
+
+// drain accepts no new clients, hangs up on the WebSockets, waits until they have
+// gone, and hangs up on the event streams. If ctx ends first it returns the cause.
+func (g *registry) drain(ctx context.Context) error {
+	g.mu.Lock()
+	g.draining = true
+	g.mu.Unlock()
+	gone := make(chan struct{})
+	g.drains.Go(func() {
+		g.hangUp(ctx, webSocketClient)
+		g.open[webSocketClient].Wait()
+		g.mu.Lock()
+		g.closing = true
+		g.mu.Unlock()
+		g.hangUp(ctx, eventClient)
+		close(gone)
+	})
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Up to spreadFrom clients are hung up on at once. More are spread, spreadEach for
+// each of them, but over no more than spreadShare of the time that is left: so not
+// all of them reconnect at the same moment, wherever that is.
+const (
+	spreadFrom  = 100
+	spreadEach  = 2 * time.Millisecond
+	spreadShare = 0.6
+)
+
+// hangUp ends the clients of a kind, in random order.
+func (g *registry) hangUp(ctx context.Context, kind clientKind) {
+	var leaving []*client
+	g.each(func(c *client) {
+		if c.kind == kind {
+			leaving = append(leaving, c)
+		}
+	})
+	rand.Shuffle(len(leaving), func(i, j int) { leaving[i], leaving[j] = leaving[j], leaving[i] })
+	spread := time.Duration(0)
+	if n := len(leaving); n > spreadFrom {
+		spread = time.Duration(n) * spreadEach
+		if deadline, ok := ctx.Deadline(); ok {
+			spread = min(spread, time.Duration(spreadShare*float64(time.Until(deadline))))
+		}
+	}
+	start := time.Now()
+	var calls sync.WaitGroup
+	for i, c := range leaving {
+		due := spread * time.Duration(i) / time.Duration(len(leaving))
+		if wait := due - time.Since(start); wait > 0 {
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done(): // those that are left are cut off
+			}
+		}
+		calls.Go(func() { c.link.hangUp(errRestart) })
+	}
+	calls.Wait()
+}
+
+// abortAll cuts off all clients. It does not wait for them.
+func (g *registry) abortAll() {
+	g.each(func(c *client) { c.link.abort(errRestart) })
+}
+
+// wait waits until all clients have released their places, and drain is done.
+func (g *registry) wait() {
+	g.drains.Wait()
+	for kind := range g.open {
+		g.open[kind].Wait()
+	}
+}
+
+// A total is the sums of what sessions have done.
+type total struct {
+	session.Stats
+	bytes uint64
+}
+
+func (t *total) add(stats session.Stats, bytes uint64) {
+	t.Delivered += stats.Delivered
+	t.Conflated += stats.Conflated
+	t.Missed += stats.Missed
+	t.bytes += bytes
+}
+
+// A clientID names a client in the log and for the operator.
+type clientID uint64
+
+func (id clientID) String() string { return fmt.Sprintf("%016x", uint64(id)) }

@@ -1,0 +1,157 @@
+package transport
+
+import (
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"rtdb/keyspace"
+	"rtdb/transport/auth"
+	"rtdb/transport/socket"
+)
+
+// A response is the ResponseWriter of one request, with what the endpoints and the
+// log know of the request.
+type response struct {
+	http.ResponseWriter
+	remote    string
+	route     string
+	name      string          // in the path: a key, a topic, or ""
+	principal *auth.Principal // nil: at /ws, a client that has not authenticated yet
+	status    int
+	code      string // of the error that was sent
+	err       error
+}
+
+func (w *response) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *response) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// jsonHeader sets the headers of a JSON response.
+func (w *response) jsonHeader() {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+}
+
+// json sends a JSON body.
+func (w *response) json(status int, body []byte) {
+	w.jsonHeader()
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // it fails if the client has gone, and then nobody is left to tell
+}
+
+// empty sends a response without a body.
+func (w *response) empty(status int) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+}
+
+// challenge sets the header that asks for a token (RFC 6750, section 3).
+func (w *response) challenge(err error) {
+	value := `Bearer realm="rtdb"`
+	if err != errNoToken {
+		value += `, error="invalid_token"`
+	}
+	w.Header().Set("WWW-Authenticate", value)
+}
+
+// fail sends an error. If the body of the request was too large it then reads on for
+// a while: a client that sends everything before it reads would otherwise find the
+// connection reset, and no response (RFC 9112, section 9.6).
+func (w *response) fail(r *http.Request, err error) {
+	f := explain(err)
+	w.code, w.err = f.code, err
+	body := withFailure(nil, f).End()
+	switch f.code {
+	case codeLimitReached, codeRateLimited:
+		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(f.retry.Seconds())))))
+	}
+	if f.code != codeTooLarge {
+		w.json(f.status, body)
+		return
+	}
+	control := http.NewResponseController(w)
+	_ = control.EnableFullDuplex() // only HTTP/1 needs it and has it
+	w.Header().Set("Connection", "close")
+	w.json(f.status, body)
+	if control.Flush() != nil || r.Header.Get("Expect") != "" {
+		return // a client that sent Expect waits for permission before it sends the body
+	}
+	if control.SetReadDeadline(time.Now().Add(socket.LingerTimeout)) == nil {
+		_, _ = io.Copy(io.Discard, r.Body)
+	}
+}
+
+// readBody reads the body of a request and returns what parse makes of it. parse must
+// not keep the bytes. crowded reports that memory is short; it may be nil.
+func readBody[T any](r *http.Request, limit int, crowded func() bool, parse func(body []byte) (T, error)) (T, error) {
+	var zero T
+	tooLarge := refuse(codeTooLarge, "the body is longer than %d bytes", limit)
+	if r.ContentLength > int64(limit) {
+		return zero, tooLarge
+	}
+	buffer := socket.TakeBuffer()
+	defer buffer.Free()
+	switch err := buffer.ReadAll(r.Body, limit, crowded); {
+	case errors.Is(err, socket.ErrTooBig):
+		return zero, tooLarge
+	case errors.Is(err, socket.ErrNoMemory):
+		return zero, refuse(codeLimitReached, "the server has no memory left for so long a body")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return zero, refuse(codeInvalidRequest, "the body took too long: it may take %v", requestTimeout)
+	case err != nil:
+		return zero, refuse(codeInvalidRequest, "the body could not be read to its end")
+	}
+	return parse(buffer.Bytes)
+}
+
+// log writes the log line of the request. No field can be longer than a name.
+func (w *response) log(log zerolog.Logger, r *http.Request, took time.Duration) {
+	level := zerolog.InfoLevel
+	if w.route == healthRoute || w.route == readyRoute || w.route == metricsRoute {
+		level = zerolog.DebugLevel
+	}
+	e := log.WithLevel(level).
+		Str("remote", w.remote).Str("method", shortened(r.Method)).Str("route", w.route).
+		Int("status", w.status).Float64("duration_ms", milliseconds(took))
+	if keyspace.CheckName(w.name) == nil {
+		if w.route == topicRoute {
+			e = e.Str("topic", w.name)
+		} else {
+			e = e.Str("key", w.name)
+		}
+	}
+	if w.code != "" {
+		e = e.Str("code", w.code)
+	}
+	if w.code == codeInternal || w.code == codeUnavailable {
+		e = e.Err(w.err)
+	}
+	e.Msg("http request")
+}
+
+// shortened truncates a word to 16 bytes and drops invalid UTF-8.
+func shortened(word string) string { return strings.ToValidUTF8(word[:min(len(word), 16)], "") }

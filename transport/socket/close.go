@@ -1,0 +1,116 @@
+package socket
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+	"unicode/utf8"
+
+	"github.com/coder/websocket"
+)
+
+// Close sends a close frame with a code and a reason, and waits for the client's
+// close frame for CloseTimeout, or LingerTimeout after Linger. If nothing can be
+// written any more it cuts the connection. It does nothing if the library is
+// answering the client's close frame.
+func (c *Conn) Close(code websocket.StatusCode, reason string) {
+	switch {
+	case c.wire.broken():
+		c.Cut()
+	case c.wire.mayClose():
+		_ = c.ws.Close(code, reason) // it fails if the client has gone
+	}
+}
+
+// Cut ends the connection at once, without a close frame.
+func (c *Conn) Cut() { _ = c.wire.Close() }
+
+// Linger gives the client more time for its close frame, because it is still
+// sending a message that is too big.
+func (c *Conn) Linger() { c.wire.lingers.Store(true) }
+
+// Await waits for the client's close frame, for CloseTimeout at most, if the
+// library has sent one because the client broke the protocol. Otherwise it does
+// nothing. The reader calls it after its last Next.
+func (c *Conn) Await(code websocket.StatusCode, reason string) { _ = c.ws.Close(code, reason) }
+
+// Release cuts the connection and ends what the library keeps of it. It is the
+// last call.
+func (c *Conn) Release() { _ = c.ws.CloseNow() }
+
+// Close ends the network connection, for the library and Cut.
+func (w *wire) Close() error {
+	w.fd.close()
+	return w.Conn.Close()
+}
+
+// The session and the library may both begin to close the WebSocket: the first
+// because the session ends, the second to answer the client. mayClose and mayEcho
+// settle which of them does: each says so first and then looks at the other, so
+// that they never wait for each other.
+
+func (w *wire) mayClose() bool {
+	w.closeMu.Lock()
+	w.closing = true
+	w.closeMu.Unlock()
+	return !w.echoing.Load()
+}
+
+func (w *wire) mayEcho() bool {
+	if w.isClosing() {
+		return false
+	}
+	w.echoing.Store(true)
+	return !w.isClosing()
+}
+
+func (w *wire) isClosing() bool {
+	w.closeMu.Lock()
+	defer w.closeMu.Unlock()
+	return w.closing
+}
+
+// writeClose writes a close frame, after which nothing is written. If the library
+// writes it of its own accord, on the reader's goroutine, the client first gets
+// what it is still owed.
+func (w *wire) writeClose(frame []byte) error {
+	if w.mayEcho() {
+		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+		_ = w.session.Drain(ctx) // what still waits after that is lost
+		cancel()
+	}
+	if reason := frame[min(4, len(frame)):]; !utf8.Valid(reason) { // the client's own, echoed (RFC 6455, section 8.1)
+		code := websocket.StatusInvalidFramePayloadData
+		frame = []byte{frame[0], 2, byte(code >> 8), byte(code & 0xff)}
+	}
+	w.writing.Lock()
+	defer w.writing.Unlock()
+	if w.torn && w.writeErr == nil {
+		w.writeErr = ErrStalled
+	}
+	if err := w.writeLocked(frame); err != nil {
+		return err
+	}
+	w.writeErr = fmt.Errorf("socket: after the close frame: %w", net.ErrClosed)
+	return w.setFinalReadDeadline()
+}
+
+// setFinalReadDeadline gives the client its time for its own close frame.
+func (w *wire) setFinalReadDeadline() error {
+	timeout := CloseTimeout
+	if w.lingers.Load() {
+		timeout = LingerTimeout
+	}
+	w.closeMu.Lock()
+	defer w.closeMu.Unlock()
+	w.closeSent = true
+	return w.SetReadDeadline(time.Now().Add(timeout))
+}
+
+// broken reports whether nothing can be written any more, not even a close frame.
+func (w *wire) broken() bool {
+	w.writing.Lock()
+	defer w.writing.Unlock()
+	return w.writeErr != nil
+}

@@ -1,0 +1,22 @@
+//go:build !linux
+
+package socket
+
+import (
+	"errors"
+	"net"
+)
+
+// A descriptor is not used on this system: sessions write by the connection itself,
+// and may block.
+type descriptor struct{}
+
+func (descriptor) open(net.Conn) {}
+
+func (descriptor) usable() bool { return false }
+
+func (descriptor) close() {}
+
+func (descriptor) tryWrite([]byte) (int, error) { return 0, errors.ErrUnsupported }
+
+func (descriptor) tryRead([]byte) int { return 0 }

@@ -1,0 +1,49 @@
+// Package socket is the connection below a WebSocket: its bytes, frames, deadlines
+// and the closing handshake (RFC 6455). It knows nothing of keys, requests and JSON.
+//
+// # How it is used
+//
+// The transport calls [Conn.Accept] in an HTTP handler, [Conn.Start] with the
+// session, and then reads messages with [Conn.Next] and [Conn.Finish] on one
+// goroutine, the reader. The session's actor writes: it takes [Conn.Frames], adds its
+// messages, and calls [Conn.TryWrite] or [Conn.Write].
+//
+// # Model
+//
+// Package coder/websocket does the handshake, the parsing of frames, control frames
+// and the closing handshake. Text messages are written past it, because a frame of a
+// server is not masked: one write(2) can take all frames that wait, of many messages,
+// and the payload of an update is the same for all clients. Both ways meet in the type
+// wire, which is the library's network connection. It has three jobs:
+//
+//	file       job                                          lock
+//	read.go    reads, in large pieces if much comes,        none: one goroutine reads at a
+//	           and limits the time of a message             time (see closeMu)
+//	write.go   writes frames whole and in order             writing; controlMu for pings and
+//	                                                        pongs that wait
+//	close.go   writes the close frame last, and settles     closeMu: who closes, and the
+//	           who closes                                   final read deadline
+//
+// # Rules
+//
+//   - Frames are written whole and in the order in which they were passed. Nothing
+//     follows a close frame.
+//   - TryWrite never blocks. Write blocks as long as the client takes a byte now and
+//     then. A client that takes none for 10 s ends with [ErrStalled].
+//   - A message must be complete 10 s (Options.MessageTimeout) after its first byte.
+//   - A ping is sent every 25 s ([Pinger]). A client that shows no sign of life for 10 s
+//     is lost. Pings and pongs go out with the session's next write.
+//   - Before the client's close frame is answered, the session sends what waits.
+//
+// # The descriptor
+//
+// On Linux, TryWrite writes to the file descriptor itself (descriptor_linux.go). On
+// other systems, and under TLS, Conn.CanTry reports false, and sessions use Write.
+//
+// The race detector does not see what a raw system call reads. So under -race each
+// such write is reported to it with [runtime.RaceReadRange] (race.go), which, unlike
+// [syscall.Write], does not order goroutines and so hides no race. All tests of package
+// transport run like that in CI. What a read(2) writes goes through [syscall.Read],
+// which the race detector knows. The number of the descriptor is guarded by a mutex:
+// it is not used after the connection is closed, when it may be another file's.
+package socket

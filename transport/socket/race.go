@@ -1,0 +1,13 @@
+//go:build race && linux
+
+package socket
+
+import (
+	"runtime"
+	"unsafe"
+)
+
+// noteRead tells the race detector that the kernel reads p. A raw system call does
+// not, and it must not order goroutines either, as [syscall.Write] does: that could
+// hide a race.
+func noteRead(p []byte) { runtime.RaceReadRange(unsafe.Pointer(unsafe.SliceData(p)), len(p)) }

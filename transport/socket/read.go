@@ -1,0 +1,143 @@
+package socket
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"time"
+)
+
+// A readBlock holds bytes that were read ahead of the library's reader.
+type readBlock struct {
+	bytes [16 << 10]byte
+}
+
+// readBlocks are shared by all connections. A connection has a block only until it
+// is read.
+var readBlocks = sync.Pool{New: func() any { return new(readBlock) }}
+
+// Read reads for the library. It returns first what was read ahead.
+func (w *wire) Read(p []byte) (int, error) {
+	if len(w.ahead) > 0 {
+		w.partial.Store(true)
+		return w.readAhead(p), nil
+	}
+	if w.timing.CompareAndSwap(inMessage, timedMessage) || w.partial.Load() && w.timing.CompareAndSwap(betweenMessages, timedHeader) {
+		// A deadline is set only here, when a message does not come at once: one
+		// for each message would cost more than most messages.
+		w.setReadDeadline(time.Now().Add(w.messageTimeout))
+	}
+	w.session.Uncork()
+	w.blockedSince.Store(time.Now().UnixNano())
+	defer w.blockedSince.Store(0)
+	if !w.full {
+		n, err := w.Conn.Read(p)
+		w.full = n == len(p)
+		if n > 0 {
+			w.partial.Store(true)
+		}
+		return n, err
+	}
+	w.full = false // the next read uses the connection, which knows of deadlines
+	if w.fillAhead() {
+		return w.readAhead(p), nil
+	}
+	return w.Conn.Read(p)
+}
+
+// fillAhead reads a large piece without blocking, for a client that sends much at
+// once: the library's buffer is small, and would need a system call for every few
+// messages. It reports false if nothing is there yet, so that no connection waits
+// with so large a buffer in hand. With 4 such publishers and 50 subscribers of 1000
+// keys a delivery takes 0.21 µs and not 0.28 (BenchmarkFanout).
+func (w *wire) fillAhead() bool {
+	block := readBlocks.Get().(*readBlock)
+	n := w.fd.tryRead(block.bytes[:])
+	if n <= 0 {
+		readBlocks.Put(block)
+		return false
+	}
+	w.block, w.ahead = block, block.bytes[:n]
+	w.partial.Store(true)
+	return true
+}
+
+func (w *wire) readAhead(p []byte) int {
+	n := copy(p, w.ahead)
+	if w.ahead = w.ahead[n:]; len(w.ahead) == 0 {
+		w.ahead = nil
+		if w.block != nil {
+			readBlocks.Put(w.block)
+			w.block = nil
+		}
+	}
+	return n
+}
+
+// drained reports whether nothing that was read is left for the reader. It takes
+// closeMu because the session's actor reads, too, once closing is set; then it
+// reports false.
+func (w *wire) drained() bool {
+	w.closeMu.Lock()
+	defer w.closeMu.Unlock()
+	return !w.closing && len(w.ahead) == 0 && w.reader != nil && w.reader.Buffered() == 0
+}
+
+// quiet reports whether the reader has been waiting for the client for a while:
+// then it has read everything that the client sent.
+func (w *wire) quiet() bool {
+	since := w.blockedSince.Load()
+	return since != 0 && time.Since(time.Unix(0, since)) >= time.Second
+}
+
+// The timing of messages. A message may take messageTimeout from its first byte to
+// its last.
+const (
+	betweenMessages = iota
+	timedHeader     // a frame has begun, and has a deadline
+	inMessage       // a message has begun
+	timedMessage    // a message has begun, and has a deadline
+)
+
+// beginMessage is called when the header of a message was read. If the header had
+// a deadline, it is the message's.
+func (w *wire) beginMessage() {
+	if !w.timing.CompareAndSwap(timedHeader, timedMessage) {
+		w.timing.Store(inMessage)
+	}
+}
+
+// endMessage is called when a message was read. It reports whether the message had
+// a deadline.
+func (w *wire) endMessage() (timed bool) {
+	timed = w.timing.Swap(betweenMessages) == timedMessage
+	if timed {
+		w.setReadDeadline(time.Time{})
+	}
+	w.partial.Store(!w.drained())
+	return timed
+}
+
+// endControl is called when a ping or a pong was read, on the goroutine that reads.
+func (w *wire) endControl() {
+	if w.timing.CompareAndSwap(timedHeader, betweenMessages) {
+		w.setReadDeadline(time.Time{})
+	}
+	w.partial.Store(len(w.ahead) > 0 || w.reader.Buffered() > 0)
+}
+
+// headerIsLate reports whether err says that a frame's header was not complete in
+// time.
+func (w *wire) headerIsLate(err error) bool {
+	return w.timing.Load() == timedHeader && errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// setReadDeadline sets the read deadline, unless a close frame was sent, whose
+// deadline is final.
+func (w *wire) setReadDeadline(t time.Time) {
+	w.closeMu.Lock()
+	defer w.closeMu.Unlock()
+	if !w.closeSent {
+		_ = w.SetReadDeadline(t) // if it fails, the next read fails
+	}
+}

@@ -1,0 +1,53 @@
+package socket
+
+import (
+	"bufio"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A wire is the network connection as the library and the session both use it. The
+// library reads from it, and writes control frames to it. The session writes text
+// frames past the library. The wire keeps frames whole and in order, lets no data
+// follow a close frame, and does not wait for a client that takes nothing.
+//
+// Its three jobs have a file each: read.go, write.go and close.go.
+type wire struct {
+	// The writer's part comes first: what each write looks at is in one line of
+	// the cache.
+	writing    sync.Mutex // held while whole frames are written, except when torn is set
+	fd         descriptor
+	writeErr   error         // why nothing more is written
+	sent       atomic.Uint64 // bytes
+	hasControl atomic.Bool   // control frames wait; looking here is cheaper than locking controlMu
+	torn       bool          // a frame was written in part: its rest comes next
+
+	net.Conn
+	session Session
+
+	// The reader's part. Only the goroutine that reads uses it, except for the
+	// atomic fields. That is the client's reader; once closing is set, it may be
+	// the session's actor.
+	reader         *bufio.Reader // the library's, over this wire
+	ahead          []byte        // bytes that were read from the connection and not yet by reader
+	block          *readBlock    // what ahead is a part of; nil for the bytes that net/http had read
+	full           bool          // the last read filled its buffer: more may wait
+	messageTimeout time.Duration
+	partial        atomic.Bool  // bytes were read that are not a whole frame yet
+	timing         atomic.Int32 // a message's timing
+	blockedSince   atomic.Int64 // when the read that waits began, Unix nanoseconds; 0 if none waits
+
+	// The closer's part.
+	closeMu   sync.Mutex
+	closing   bool        // the session closes the WebSocket; changed under closeMu
+	closeSent bool        // a close frame was sent: the read deadline is final
+	echoing   atomic.Bool // the library answers the client's close frame, or its fault
+	lingers   atomic.Bool // the client is sending a message that is too big
+
+	controlMu  sync.Mutex
+	ping, pong []byte // frames that go out with the session's next write
+
+	kept *Frames // what TryWrite has left; the session's actor uses it
+}

@@ -1,0 +1,138 @@
+package socket
+
+import (
+	"errors"
+	"os"
+	"time"
+)
+
+// stallStep is how exactly StallTimeout is kept: a write that ends at its deadline
+// says how much was taken, and not when.
+const stallStep = StallTimeout / 5
+
+// Frames returns the frames for the session's next write: first what the last
+// TryWrite has left, then the control frames that wait. The caller adds its
+// messages and passes the frames to TryWrite or Write, which free them.
+func (c *Conn) Frames() *Frames {
+	f := c.wire.kept
+	if c.wire.kept = nil; f == nil {
+		f = newFrames()
+	}
+	f.bytes = c.wire.appendControl(f.bytes)
+	return f
+}
+
+// TryWrite writes as much of f as it can without blocking. If done is false and
+// err is nil, the rest is kept, and the next call must be Write.
+func (c *Conn) TryWrite(f *Frames) (done bool, err error) {
+	w := &c.wire
+	if !w.writing.TryLock() {
+		w.kept = f
+		return false, nil
+	}
+	defer w.writing.Unlock()
+	if w.writeErr != nil {
+		f.free()
+		return true, w.writeErr
+	}
+	if len(f.bytes) > 0 {
+		f.taken, w.writeErr = w.fd.tryWrite(f.bytes)
+		w.sent.Add(uint64(f.taken))
+		if w.writeErr == nil && f.taken < len(f.bytes) {
+			w.torn = f.taken > 0
+			w.kept = f
+			return false, nil
+		}
+	}
+	f.free()
+	return true, w.writeErr
+}
+
+// Write writes f. It blocks as long as the client takes a byte now and then, and
+// returns ErrStalled if it takes none for StallTimeout.
+func (c *Conn) Write(f *Frames) error {
+	defer f.free()
+	c.wire.writing.Lock()
+	defer c.wire.writing.Unlock()
+	c.wire.torn = false
+	return c.wire.writeLocked(f.bytes[f.taken:])
+}
+
+// writeLocked writes p as long as the client takes a byte now and then. Once the
+// session is ending, taking bytes gives the client no more time. After an error a
+// frame may be cut in two, so nothing more is written.
+func (w *wire) writeLocked(p []byte) error {
+	progress := time.Now()
+	for len(p) > 0 && w.writeErr == nil {
+		if w.writeErr = w.SetWriteDeadline(time.Now().Add(stallStep)); w.writeErr != nil {
+			break
+		}
+		n, err := w.Conn.Write(p)
+		w.sent.Add(uint64(n))
+		p = p[n:]
+		if n > 0 && !w.session.Ending() {
+			progress = time.Now()
+		}
+		switch late := errors.Is(err, os.ErrDeadlineExceeded); {
+		case late && time.Since(progress) >= StallTimeout:
+			w.writeErr = ErrStalled
+		case err != nil && !late:
+			w.writeErr = err
+		}
+	}
+	return w.writeErr
+}
+
+// Write writes for the library. Each call is one control frame, because the library
+// flushes each frame and its buffer holds the longest.
+//
+// Pings and pongs are left to the session's actor, which may block: the library
+// gives up a connection on which one takes 5 s. If several pongs wait, the newest
+// answers for all (RFC 6455, section 5.5.3).
+func (w *wire) Write(p []byte) (int, error) {
+	const opcode, opClose, opPing = 0x0f, 0x08, 0x09
+	switch p[0] & opcode {
+	case opClose:
+		return len(p), w.writeClose(p)
+	case opPing:
+		w.queueControl(&w.ping, p)
+	default:
+		w.queueControl(&w.pong, p)
+	}
+	return len(p), nil
+}
+
+// queueControl puts a control frame into its place, ping or pong, for the
+// session's next write.
+func (w *wire) queueControl(place *[]byte, frame []byte) {
+	w.controlMu.Lock()
+	first := w.ping == nil && w.pong == nil
+	*place = append((*place)[:0], frame...)
+	w.hasControl.Store(true)
+	w.controlMu.Unlock()
+	if first { // else the session has been asked, and has not written yet
+		w.session.Flush()
+	}
+}
+
+// appendControl takes the control frames that wait.
+func (w *wire) appendControl(frames []byte) []byte {
+	if !w.hasControl.Load() {
+		return frames
+	}
+	w.controlMu.Lock()
+	defer w.controlMu.Unlock()
+	w.hasControl.Store(false)
+	frames = append(append(frames, w.pong...), w.ping...)
+	w.ping, w.pong = nil, nil
+	return frames
+}
+
+// busy reports whether something is being written.
+func (w *wire) busy() bool {
+	if w.writing.TryLock() {
+		w.writing.Unlock()
+		return false
+	}
+	return true
+}
