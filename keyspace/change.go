@@ -7,34 +7,37 @@ import (
 	"time"
 )
 
-// A Change is what a write asks for: a value, or what becomes of the one that
-// is there, or no value any more.
+// A Change describes a write to a key: it sets a value, merges into the value, or
+// deletes the key.
 type Change struct {
-	// Value is the new value, not to be changed from then on.
+	// Value is the new value: opaque bytes that are not nil. The caller must
+	// not change them afterwards.
 	Value []byte
 
-	// Merge, where it is not nil, makes the new value of the one that is
-	// there, nil where there is none; its error refuses the write. The key's
-	// actor calls it, so nothing comes between; it must not change what it
-	// gets, and should be quick.
+	// Merge, if it is not nil, makes the new value from the old one. old is nil
+	// if the key has no value. If Merge returns an error, the write is refused
+	// with that error. The key's actor calls Merge, so no other write comes
+	// between. Merge must not change old, and should be quick.
 	Merge func(old []byte) ([]byte, error)
 
 	// Delete deletes the key.
 	Delete bool
 
-	// If, where it is not nil, is asked whether the write may be made at the
-	// version that the key has, 0 where it has no value. The key's actor
-	// calls it: of two writes that want the same version one is made.
+	// If, if it is not nil, reports whether the write may be made. It gets the
+	// key's version, or 0 if the key has no value. The key's actor calls it, so
+	// of two writes that require the same version only one is made.
 	If func(version uint64) bool
 
-	// TTL is how long the key is kept, unless it is written again; 0 is for
-	// ever, but for a Merge: there 0 leaves the time as it is.
+	// TTL is the time to live: the key expires after it, unless the key is
+	// written again. 0 means that the key never expires. A Merge with TTL 0
+	// keeps the key's time to live.
 	TTL time.Duration
 }
 
-// A VersionError refuses a write whose condition does not hold.
+// A VersionError means that a write was refused because its condition does not
+// hold.
 type VersionError struct {
-	Current uint64 // the version that the key has; 0: it has no value
+	Current uint64 // the key's version; 0 if the key has no value
 }
 
 func (e *VersionError) Error() string {
@@ -46,25 +49,16 @@ func (e *VersionError) Error() string {
 
 var errNoValue = errors.New("keyspace: write without a value")
 
-// Write makes one change, and returns what the key holds by it. Its error is a
-// *VersionError where the condition does not hold, and ErrNotFound where there
-// was nothing to delete. Where ctx ends before the answer, Write returns its
-// cause, and whether the write took effect is not known.
+// Write changes a key and returns the key's value and version after the write. It
+// returns a *VersionError if the condition does not hold, and ErrNotFound if there
+// is nothing to delete. If ctx ends before the answer, Write returns the cause of
+// ctx; it is then not known whether the write took effect.
 func (ks *Keyspace) Write(ctx context.Context, key string, c Change) (Entry, error) {
-	r, err := ks.startWrite(ctx, key, c)
+	r, err := ks.submitWrite(ctx, key, c)
 	if err != nil {
 		return Entry{}, err
 	}
-	return ks.wait(ctx, r, key)
-}
-
-// wait is for what startWrite has started.
-func (ks *Keyspace) wait(ctx context.Context, r *request, key string) (Entry, error) {
-	res, err := ks.keys.wait(ctx, r)
-	if err != nil {
-		return Entry{}, err
-	}
-	return Entry{Key: key, Value: res.value, Version: res.version}, nil
+	return ks.waitWrite(ctx, r, key)
 }
 
 // A KeyedChange is a Change of one key.
@@ -73,30 +67,31 @@ type KeyedChange struct {
 	Change
 }
 
-// A Result is what became of a KeyedChange.
+// A Result is the outcome of a KeyedChange.
 type Result struct {
 	Entry Entry
 	Err   error
 }
 
-// WriteAll makes many changes, each on its own as by Write, and returns what
-// became of them, in order. Changes of one key are made in order; of several
-// keys, at the same time.
+// WriteAll makes each of the changes as Write does, and returns the results in the
+// same order. Each change succeeds or fails on its own. Changes of one key are made
+// in order. Changes of different keys are made concurrently.
 func (ks *Keyspace) WriteAll(ctx context.Context, changes []KeyedChange) []Result {
 	results := make([]Result, len(changes))
 	requests := make([]*request, len(changes))
 	for i, c := range changes {
-		requests[i], results[i].Err = ks.startWrite(ctx, c.Key, c.Change)
+		requests[i], results[i].Err = ks.submitWrite(ctx, c.Key, c.Change)
 	}
 	for i, r := range requests {
 		if r != nil {
-			results[i].Entry, results[i].Err = ks.wait(ctx, r, changes[i].Key)
+			results[i].Entry, results[i].Err = ks.waitWrite(ctx, r, changes[i].Key)
 		}
 	}
 	return results
 }
 
-func (ks *Keyspace) startWrite(ctx context.Context, key string, c Change) (*request, error) {
+// submitWrite sends the change to the key's actor. waitWrite must follow.
+func (ks *Keyspace) submitWrite(ctx context.Context, key string, c Change) (*request, error) {
 	if err := CheckName(key); err != nil {
 		return nil, err
 	}
@@ -107,7 +102,7 @@ func (ks *Keyspace) startWrite(ctx context.Context, key string, c Change) (*requ
 	case c.Value == nil && c.Merge == nil:
 		return nil, errNoValue
 	}
-	r, err := ks.keys.start(ctx, key, op != opDelete, task{op: op, change: c})
+	r, err := ks.keys.submit(ctx, key, op != opDelete, task{op: op, change: c})
 	if !errors.Is(err, errAbsent) {
 		return r, err
 	}
@@ -117,14 +112,23 @@ func (ks *Keyspace) startWrite(ctx context.Context, key string, c Change) (*requ
 	return nil, ErrNotFound
 }
 
-// Set writes a value, which must not be changed from then on, and returns the
-// version of the write. It is Write with nothing else to say.
+// waitWrite waits for the result of a request that submitWrite sent.
+func (ks *Keyspace) waitWrite(ctx context.Context, r *request, key string) (Entry, error) {
+	res, err := ks.keys.wait(ctx, r)
+	if err != nil {
+		return Entry{}, err
+	}
+	return Entry{Key: key, Value: res.value, Version: res.version}, nil
+}
+
+// Set writes a value and returns the version of the write. It is Write with a
+// Change that has only this Value. The caller must not change the value afterwards.
 func (ks *Keyspace) Set(ctx context.Context, key string, value []byte) (version uint64, err error) {
 	e, err := ks.Write(ctx, key, Change{Value: value})
 	return e.Version, err
 }
 
-// Delete deletes the key's value and returns the version of that write, or
+// Delete deletes the key's value and returns the version of the delete, or
 // ErrNotFound.
 func (ks *Keyspace) Delete(ctx context.Context, key string) (version uint64, err error) {
 	e, err := ks.Write(ctx, key, Change{Delete: true})

@@ -3,6 +3,7 @@ package keyspace
 import (
 	"context"
 	"errors"
+	"iter"
 	"runtime"
 	"strings"
 	"sync"
@@ -11,37 +12,39 @@ import (
 	"rtdb/actor"
 )
 
-// A node is a key or a topic: an actor with a name.
-type node interface {
+// A namedActor is a *key or a *topic.
+type namedActor interface {
 	comparable
 	Send(ctx context.Context, r *request) error
 	Shutdown(ctx context.Context) error
 }
 
-// errAbsent means that nothing of that name is there, and none was to be made.
+// errAbsent means that no actor has the name, and that the caller did not want one
+// to be spawned.
 var errAbsent = errors.New("keyspace: absent")
 
-// A directory finds the actor that owns a name. Looking one up takes no lock.
-type directory[N node] struct {
-	spawn    func(name string) N
-	nodes    sync.Map // string → N
+// A directory finds the actor that owns a name. It takes no lock to find one.
+type directory[A namedActor] struct {
+	spawn    func(name string) A
+	byName   sync.Map // string → A
 	closed   atomic.Bool
 	requests requestPool
 }
 
-func (d *directory[N]) find(name string) (n N, ok bool) {
-	v, ok := d.nodes.Load(name)
+// find returns the actor that owns a name, if there is one.
+func (d *directory[A]) find(name string) (a A, ok bool) {
+	v, ok := d.byName.Load(name)
 	if !ok {
-		return n, false
+		return a, false
 	}
-	return v.(N), true
+	return v.(A), true
 }
 
 // call sends a task to the actor that owns a name, and waits for the result. If
 // there is no actor it spawns one, or returns errAbsent if spawn is false. If ctx
-// ends after the request was accepted, it is not known what became of it.
-func (d *directory[N]) call(ctx context.Context, name string, spawn bool, t task) error {
-	r, err := d.start(ctx, name, spawn, t)
+// ends after the request was accepted, the outcome is not known.
+func (d *directory[A]) call(ctx context.Context, name string, spawn bool, t task) error {
+	r, err := d.submit(ctx, name, spawn, t)
 	if err != nil {
 		return err
 	}
@@ -49,9 +52,9 @@ func (d *directory[N]) call(ctx context.Context, name string, spawn bool, t task
 	return err
 }
 
-// start is the first half of call: it puts the request into the actor's mailbox.
-func (d *directory[N]) start(ctx context.Context, name string, spawn bool, t task) (*request, error) {
-	r := d.requests.take(t)
+// submit is the first half of call: it puts the request into the actor's mailbox.
+func (d *directory[A]) submit(ctx context.Context, name string, spawn bool, t task) (*request, error) {
+	r := d.requests.get(t)
 	if err := d.send(ctx, name, spawn, r); err != nil {
 		d.requests.put(r)
 		return nil, err
@@ -59,69 +62,79 @@ func (d *directory[N]) start(ctx context.Context, name string, spawn bool, t tas
 	return r, nil
 }
 
-// wait is the second half of call.
-func (d *directory[N]) wait(ctx context.Context, r *request) (result, error) {
+// wait is the second half of call: it returns the result.
+func (d *directory[A]) wait(ctx context.Context, r *request) (result, error) {
 	select {
 	case res := <-r.results:
 		d.requests.put(r)
 		return res, res.err
 	case <-ctx.Done():
-		return result{}, context.Cause(ctx) // the request is still the actor's
+		return result{}, context.Cause(ctx) // the actor still has the request
 	}
 }
 
-func (d *directory[N]) send(ctx context.Context, name string, spawn bool, r *request) error {
+func (d *directory[A]) send(ctx context.Context, name string, spawn bool, r *request) error {
 	for {
-		n, err := d.owner(name, spawn)
+		a, err := d.findOrSpawn(name, spawn)
 		if err != nil {
 			return err
 		}
-		if err := n.Send(ctx, r); !errors.Is(err, actor.ErrStopped) {
+		if err := a.Send(ctx, r); !errors.Is(err, actor.ErrStopped) {
 			return err
 		}
-		// The owner has stopped, and whoever stopped it is about to take
-		// it out of the directory or to put its heir there.
+		// The actor has stopped. The goroutine that stopped it is about to
+		// remove it from the directory, or to replace it with its successor.
 		runtime.Gosched()
 	}
 }
 
-func (d *directory[N]) owner(name string, spawn bool) (n N, err error) {
-	if n, ok := d.find(name); ok {
-		if d.closed.Load() { // its actor may already refuse
-			return n, ErrClosed
+// findOrSpawn returns the actor that owns a name. If there is no actor it spawns
+// one, or returns errAbsent if spawn is false. It returns ErrClosed if the
+// directory was shut down.
+func (d *directory[A]) findOrSpawn(name string, spawn bool) (a A, err error) {
+	if a, ok := d.find(name); ok {
+		if d.closed.Load() { // the actor may already refuse requests
+			return a, ErrClosed
 		}
-		return n, nil
+		return a, nil
 	}
 	if d.closed.Load() {
-		return n, ErrClosed
+		return a, ErrClosed
 	}
 	if !spawn {
-		return n, errAbsent
+		return a, errAbsent
 	}
-	name = strings.Clone(name) // it may be part of a larger string
-	v, _ := d.nodes.LoadOrStore(name, d.spawn(name))
+	name = strings.Clone(name) // the name may be part of a larger string
+	v, _ := d.byName.LoadOrStore(name, d.spawn(name))
 	if d.closed.Load() {
-		// shutdown may have walked past before this one was there; had it
-		// begun after this look, it would find it.
-		return n, ErrClosed
+		// shutdown may have walked past this name before the actor was stored.
+		// If closed is still false here, shutdown will find the actor.
+		return a, ErrClosed
 	}
-	return v.(N), nil
+	return v.(A), nil
 }
 
-func (d *directory[N]) remove(name string, n N) { d.nodes.CompareAndDelete(name, n) }
+// remove removes the actor, unless another one has its name by now.
+func (d *directory[A]) remove(name string, a A) { d.byName.CompareAndDelete(name, a) }
 
-func (d *directory[N]) replace(name string, n, heir N) { d.nodes.CompareAndSwap(name, n, heir) }
-
-func (d *directory[N]) all(yield func(N) bool) {
-	d.nodes.Range(func(_, v any) bool { return yield(v.(N)) })
+// replace puts the successor in the place of an actor that panicked.
+func (d *directory[A]) replace(name string, a, successor A) {
+	d.byName.CompareAndSwap(name, a, successor)
 }
 
-// shutdown refuses what comes from now on, and drains one actor after the
-// other.
-func (d *directory[N]) shutdown(ctx context.Context) error {
+// actors returns all actors, in no order.
+func (d *directory[A]) actors() iter.Seq[A] {
+	return func(yield func(A) bool) {
+		d.byName.Range(func(_, v any) bool { return yield(v.(A)) })
+	}
+}
+
+// shutdown refuses new requests, and waits until every actor has handled the
+// requests that it accepted.
+func (d *directory[A]) shutdown(ctx context.Context) error {
 	d.closed.Store(true)
-	for n := range d.all {
-		if err := n.Shutdown(ctx); err != nil {
+	for a := range d.actors() {
+		if err := a.Shutdown(ctx); err != nil {
 			return err
 		}
 	}

@@ -1,113 +1,186 @@
 // Package keyspace holds the keys and topics of a real-time database.
 //
-// A key holds state: its last value is kept, and every write is sent to its
-// subscribers. A topic holds nothing: what is published is sent to its
-// subscribers and forgotten. Keys and topics are separate name spaces. The
-// package knows values only as bytes that are not nil.
+// A key holds state: the keyspace keeps the key's last value, and sends every write
+// to the key's subscribers. A topic holds nothing: the keyspace sends a published
+// message to the topic's subscribers and forgets it. Keys and topics are separate
+// name spaces.
 //
-// # Model
+// Values are opaque bytes that are not nil. The package never looks into them. The
+// subscribers decide how an update is encoded for their clients. The first
+// subscriber that needs an encoding makes it, and the others share it
+// ([Update.Encoded]).
 //
-// Every key is owned by an actor, spawned by the first write or subscription
-// and retired when it has neither a value nor a subscriber. The actor
-// serializes the writes: it takes what waits, has the [Store] commit it with
-// one call, publishes the last state through an atomic pointer, answers the
-// writers, and tells the subscribers. A topic's actor is there only while
-// somebody subscribes.
+// # Use
 //
-// A read loads what the actor published. It takes no lock and no mailbox, and
-// reading a key that is not there creates nothing.
+// [Open] returns a keyspace with the state that its [Store] holds. [Keyspace.Set],
+// [Keyspace.Delete], [Keyspace.Write] and [Keyspace.WriteAll] write keys.
+// [Keyspace.Get], [Keyspace.GetInOrder] and [Keyspace.List] read them.
+// [Keyspace.Publish] sends a message to a topic. [Keyspace.Subscribe] delivers the
+// updates of a [Target] (a key, a topic, or a pattern that matches keys) to a
+// [Subscriber]. [Keyspace.Shutdown] ends the keyspace and closes the store.
 //
 // # Guarantees
 //
-//   - Versions rise with every accepted write to any key, deletes and expiries
-//     included.
-//   - One key's writes are one sequence, seen in that order by every reader
-//     and every subscriber. A read that begins after a write was answered
-//     sees that write or a later one.
-//   - Conditions and merges are the key's actor's: nothing comes between what
-//     they see and what they write.
-//   - A subscriber is told of every write after its Subscribe was answered,
-//     once, however many of its names and patterns match, until its
-//     Unsubscribe was answered. Between names there is no order. A writer may
-//     have its answer before subscribers are told, and so may a reader see a
-//     write before they do: one who is both told and asks uses GetInOrder, and
-//     never sees the key go back.
-//   - A writer waits for its key's actor, and so for the store. A subscriber
-//     makes nobody wait: Deliver must return at once.
+//   - Versions rise with every accepted write to any key. Deletes and expiries are
+//     writes, too.
+//   - The writes of one key are one sequence. Every reader and every subscriber
+//     sees them in that order. A read that begins after a write was answered sees
+//     that write or a later one.
+//   - The key's actor evaluates conditions and merges. No other write comes between
+//     the value that they see and the value that they write.
+//   - A subscriber receives every write from the answer to its Subscribe until the
+//     answer to its Unsubscribe. It receives each write once, even if several of
+//     its keys and patterns match. There is no order between different keys and
+//     topics.
+//   - A writer may be answered, and a reader may see the write, before the
+//     subscribers receive it. A subscriber that also reads uses
+//     [Keyspace.GetInOrder], and so never sees the key go back.
+//   - A writer waits for its key's actor, and so for the store. A subscriber makes
+//     nobody wait: Deliver must return at once.
+//
+// # Model
+//
+// Every key has an actor, which handles the key's requests one after the other. The
+// first write or subscription starts the actor. The actor ends when the key has
+// neither a value nor a subscriber.
+//
+// The actor takes all requests that wait in its mailbox. It checks the writes, and
+// the store commits the accepted ones with one call. Then the actor makes the key's
+// new state visible to readers through an atomic pointer, answers the writers, and
+// delivers the updates to the subscribers. Because there is one actor for each key,
+// all writers, readers and subscribers of the key agree on the order of its writes.
+// Because the state is visible before the answer, a writer can read its own write.
+// Because the updates come last, a writer never waits for a subscriber.
+//
+// A read loads the state from that pointer. It takes no lock and does not use the
+// mailbox, so it can be ahead of the subscribers. Reading a key that does not exist
+// creates nothing. GetInOrder, in contrast, asks the actor, so its result has a
+// place among the updates.
+//
+// A topic has an actor, too, but only while the topic has a subscriber. This actor
+// delivers the messages, and stores nothing.
 //
 // # Patterns and snapshots
 //
-// The patterns are one trie, with a clock that rises with each subscription. A
-// key's actor keeps the sets of subscribers that match it, and looks again only
-// when the trie's shape moved; so a pattern costs a key nothing until the key
-// is written. To tell them it holds the trie's lock for reading, and notes the
-// clock. A subscription takes the lock for writing. So of each update and each
-// subscription one was first, and the key's actor knows which: what it told at
-// the subscription's clock or later, the subscriber was told.
+// One trie holds all patterns that have a subscriber. The trie has a generation and
+// a logical clock. The generation changes when a pattern gets its first subscriber
+// or loses its last one. The clock rises with each subscription to a pattern.
 //
-// A snapshot of a pattern follows from that. First the subscription begins;
-// then each key in the index that matches is asked, by a message to its actor,
-// to pass what it holds, unless it has told the subscriber since. A key that
-// was made after the beginning has told him. So there is no gap and nothing
-// twice, without a lock on more than one key, and the subscriber's pace is its
-// own. One who subscribed to a key before, by its name, is passed what he may
-// have been told.
+// The actor of a key remembers which sets of subscribers match the key. It looks
+// them up again only if the generation has changed. So a pattern costs a key
+// nothing until the key is written.
+//
+// To deliver an update to these sets, the actor holds the trie's lock for reading,
+// and notes the clock. A subscription holds the lock for writing. So for each
+// update and each subscription, the actor knows which came first: an update that was
+// delivered at the subscription's clock or later was delivered to that subscriber.
+//
+// A snapshot of a pattern follows from that:
+//
+//  1. The subscription begins. From now on, writes are delivered.
+//  2. Subscribe walks through the index of keys. It sends the actor of each key
+//     that matches a message, which asks the actor to pass the key's value to the
+//     subscriber.
+//  3. The actor passes the value, unless it has delivered an update of the key
+//     since the subscription began. In that case the subscriber has the value
+//     already.
+//
+// The index may not have a key that was made after the subscription began, but the
+// write that made the key was delivered. So the subscriber misses nothing and
+// receives nothing twice. No lock covers more than one key, and the subscriber sets
+// the pace. There is one exception to "nothing twice": if the subscriber had
+// already subscribed to a key by its name, the snapshot may pass a value that the
+// subscriber has received.
 //
 // # Revisions
 //
-// A revision r is a promise: who has been told all up to a point has missed no
-// write with a version of at most r. A write is in flight from before the store
-// numbers it until the last subscriber is told; meanwhile writes of other keys
-// with higher versions may be done. So the highest version that was told is no
-// such r.
+// A revision r is a promise to a subscriber. It comes with a mark ([Mark.Revision])
+// or with an update ([Update.Revision]), and says: if you have received everything
+// up to this point, you have missed no write with a version of at most r. A
+// subscriber that loses its connection later resumes from r.
 //
-// Every run of writes is in a list from its beginning to its end, with a bound:
-// the highest version that was done when it began. The store numbers a write
-// above all that were committed before, so each write of a run is above its
-// bound; and bounds rise along the list. So no write that is in flight is at or
-// below the first run's bound, and that is the revision; where nothing is in
-// flight it is the highest version done. A mark that is set then promises it
-// rightly: what is at or below it was told before the mark, to a subscriber
-// who had subscribed; if he had not, the snapshot has passed it to him, or it
-// is older than what he subscribed to. [Update.Revision] leaves out the run
-// that is being told, for of that all up to the update was told. A promise that
-// was right stays right, so whoever keeps an older one is told more than he
-// missed, and never less.
+// The highest version that was delivered is not such a revision. A write is in
+// flight from before the store gives it a version until the last subscriber has
+// received it. Meanwhile, writes of other keys with higher versions may be done.
 //
-// A commit that hangs holds the revision back until it ends, and nothing else.
+// A run of writes is the writes of one key that the store commits with one call.
+// The keyspace has a list of the runs that are in flight. A run enters the list
+// before its commit, and leaves the list after the delivery of its last update.
+// When it enters, the run gets a bound: the highest version of all writes that are
+// done. From this follows the revision:
 //
-// Who resumes since r is passed each key whose version is above r. Deletes
-// leave tombstones, the newest [RememberedDeletes]. Where r is below one that
-// was forgotten, below what the store had at the start, or above all that was
-// ever promised, he is passed everything, and told so.
+//  1. The store gives each write a version above those of all writes that were
+//     committed before. So each write of a run is above the run's bound.
+//  2. The highest version that is done never falls. So the bounds never fall along
+//     the list.
+//  3. So no write in flight is at or below the bound of the first run in the list.
+//     That bound is the revision. If the list is empty, the revision is the highest
+//     version that is done.
+//
+// A mark may therefore promise the revision that the keyspace has when the mark is
+// made. A write at or below that revision was delivered before the mark, so one of
+// three things is true. The subscriber had subscribed, and received the write. Or
+// the snapshot passed the write, or a later one of its key, to the subscriber. Or
+// the write is older than the writes that the subscriber asked for.
+//
+// An update may promise more than a mark. [Update.Revision] leaves out the run that
+// is being delivered, because the subscriber has received that run up to the
+// update.
+//
+// A promise that was right stays right. So a subscriber that keeps an older
+// revision receives more than it missed when it resumes, and never less.
+//
+// A commit that hangs holds the revision back until it ends. It holds back nothing
+// else.
+//
+// # Resuming
+//
+// A subscriber that resumes since r is passed each key whose version is above r. A
+// delete leaves a tombstone, so that the subscriber is passed the delete. The
+// keyspace keeps the newest [RememberedDeletes] tombstones. The subscriber is
+// passed everything, and the mark says so ([Mark.Reset]), in three cases:
+//
+//   - r is below the version of a delete whose tombstone was forgotten.
+//   - r is below the last version of the store when the keyspace was opened.
+//   - r is above all versions that were ever given to a write, so this keyspace did
+//     not promise it.
 //
 // # Expiry
 //
-// Keys that expire are in one heap with one timer; the others know nothing of
-// it. A key that is due is asked by a message to its actor, so a write that was
-// accepted before it wins. Keys that are due together are asked in bursts of 64
-// each millisecond: 100,000 take some 2 s, in which the median of a write stays
-// what it was (BenchmarkSetWhileKeysExpire). The delete is a write like any
-// other.
+// The keys that expire are in one heap with one timer. Keys that do not expire cost
+// nothing. A key that is due gets a message, which asks its actor to delete the
+// key. A write that the actor accepted before this message wins. If many keys are
+// due together, 64 of them are asked each millisecond: 100,000 keys take some 2 s,
+// and the median time of a write stays the same (BenchmarkSetWhileKeysExpire). The
+// delete is a write like any other.
 //
 // # Failure
 //
-// A write that the store refuses takes no effect ([ErrUnavailable]); an expiry
-// is tried again. A panic stops one key's actor: what it was handling is
-// answered with [ErrInternal], and an heir goes on with the state last
-// published, the same subscribers and expiry. Where a subscriber's Deliver
-// panicked the others may miss that run's updates; who resumes from before it
-// is passed everything.
+// If the store refuses a write, the write takes no effect, and the writer gets
+// [ErrUnavailable]. If the store refuses an expiry, the keyspace tries again.
+//
+// A panic stops the actor of one key or topic. The requests that the actor had not
+// answered get [ErrInternal], except an unsubscribe, which succeeds. A successor
+// takes over with the state that readers saw last, the same subscribers, and the
+// same expiry. If a subscriber's Deliver panicked, other subscribers may miss the
+// updates of that run. A subscriber that resumes from a revision before that run is
+// passed everything.
 //
 // # Cost
 //
-// A key at rest, without subscribers, is one struct and its entries in two maps
-// and the index: 340 bytes besides its name and value (BenchmarkKeyAtRest), and
-// no goroutine. A thousand patterns that do not match cost a write nothing that
-// can be measured: 1.00 times the time with none (BenchmarkSetBesidePatterns).
-// A snapshot of 100,000 keys takes 150 ms, to resume with nothing changed 14 ms
-// (BenchmarkSubscribePattern). A listing holds the index for 256 keys at a time:
-// while a million are walked again and again, a write that makes a key takes 24
-// instead of 6 µs, 92 instead of 48 at the 99.9th percentile (BenchmarkWalk).
-// An overwrite does not touch the index.
+// A key at rest, without subscribers, is one struct and its entries in two maps and
+// the index. It takes 354 bytes, besides its name and its value
+// (BenchmarkKeyAtRest), and it has no goroutine.
+//
+// A thousand patterns that do not match cost a write nothing that can be measured:
+// the write takes 1.00 times the time of a write without patterns
+// (BenchmarkSetBesidePatterns).
+//
+// A snapshot of 100,000 keys takes 150 ms. To resume when nothing has changed takes
+// 14 ms (BenchmarkSubscribePattern).
+//
+// A listing holds the index's lock for 256 keys at a time. While listings of a
+// million keys run without a pause, a write that makes a key takes 24 µs, not 6 µs;
+// at the 99.9th percentile it takes 92 µs, not 48 µs (BenchmarkWalk). An overwrite
+// does not touch the index.
 package keyspace

@@ -10,101 +10,102 @@ import (
 )
 
 const (
-	// expiryBurst is how many keys are asked to expire at once, and
-	// expiryPause how long the next of those that are due wait then: a
-	// hundred thousand that are due together leave room for writers
+	// expiryBurst is the number of keys that are asked to expire at once, and
+	// expiryPause is the pause before the next keys that are due. Because of the
+	// pauses, writers are served while a hundred thousand keys are due together
 	// (BenchmarkSetWhileKeysExpire).
 	expiryBurst = 64
 	expiryPause = time.Millisecond
 
-	// expiryRetry is how long one waits whose key's mailbox was full, or
-	// whose delete the store refused.
+	// expiryRetry is the time until a key is asked again, if its mailbox was full
+	// or the store refused the delete.
 	expiryRetry = 10 * time.Millisecond
 )
 
-// An expiry says when a key is to be deleted. Its key's actor alone makes and
-// moves it; a key that never expires has none.
+// An expiry says when a key is to be deleted. Only the key's actor makes and
+// changes it. A key that never expires has no expiry.
 type expiry struct {
-	key *key      // guarded by the expiries' mu
-	at  time.Time // guarded by the same; its key's actor may read it without
-	due time.Time // when it is looked at: at, or later for another try
-	pos int       // in the heap; outOfHeap while the key's actor has been asked
+	key     *key      // guarded by expiries.mu
+	expires time.Time // guarded by expiries.mu; the key's actor may read it without
+	due     time.Time // when the key is asked: expires, or later if it is asked again
+	pos     int       // in the heap; notInHeap after the key's actor was asked
 }
 
-const outOfHeap = -1
+const notInHeap = -1
 
-// expiries ask the actors of the keys that are due, by one timer and a heap. A
-// key is in it at most once, however often its time is put off.
+// expiries asks the actors of keys that are due to delete them. It has one timer,
+// and a heap in which each key is at most once.
 type expiries struct {
-	mu    sync.Mutex
-	heap  expiryHeap
-	timer *time.Timer
-	armed time.Time // when the timer fires; zero: it does not
-	rest  time.Time // it does not fire before
-	open  bool      // keys are asked
+	mu          sync.Mutex
+	heap        expiryHeap
+	timer       *time.Timer
+	firesAt     time.Time // when the timer fires; zero: it is not set
+	pausedUntil time.Time // the timer does not fire before
+	enabled     bool      // keys are asked
 }
 
-// set moves the expiry of the actor's own key, where a zero at is never.
-func (x *expiries) set(k *key, at time.Time) {
+// set changes when a key expires. A zero time means never. Only the key's own actor
+// calls it.
+func (x *expiries) set(k *key, expires time.Time) {
 	switch {
-	case at.IsZero() && k.expiry == nil:
+	case expires.IsZero() && k.expiry == nil:
 		return
 	case k.expiry == nil:
-		k.expiry = &expiry{key: k, pos: outOfHeap}
+		k.expiry = &expiry{key: k, pos: notInHeap}
 	}
 	e := k.expiry
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if at.IsZero() {
-		if e.pos != outOfHeap {
+	if expires.IsZero() {
+		if e.pos != notInHeap {
 			heap.Remove(&x.heap, e.pos)
 		}
 		k.expiry = nil
 		return
 	}
-	e.at = at
-	x.pushLocked(e, at)
+	e.expires = expires
+	x.pushLocked(e, expires)
 }
 
-// retry is for an expiry that its key's actor could not do.
+// retry asks for an expiry again after the store refused it.
 func (x *expiries) retry(e *expiry) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.pushLocked(e, time.Now().Add(expiryRetry))
 }
 
-// inherit has the actor asked that took the place of one that panicked, and
-// has its expiry. It is not that actor's, which may have moved it by now.
-func (x *expiries) inherit(e *expiry, heir *key) {
+// reassign gives the expiry of an actor that panicked to its successor. It keeps
+// the time of the expiry, because the successor may have changed it already.
+func (x *expiries) reassign(e *expiry, successor *key) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	e.key = heir
-	x.pushLocked(e, e.at)
+	e.key = successor
+	x.pushLocked(e, e.expires)
 }
 
 func (x *expiries) pushLocked(e *expiry, due time.Time) {
 	e.due = due
-	if e.pos == outOfHeap {
+	if e.pos == notInHeap {
 		heap.Push(&x.heap, e)
 	} else {
 		heap.Fix(&x.heap, e.pos)
 	}
-	x.armLocked()
+	x.setTimerLocked()
 }
 
-// armLocked has the timer fire when the first is due.
-func (x *expiries) armLocked() {
-	if !x.open || len(x.heap) == 0 {
+// setTimerLocked makes the timer fire when the first key is due.
+func (x *expiries) setTimerLocked() {
+	if !x.enabled || len(x.heap) == 0 {
 		return
 	}
 	at := x.heap[0].due
-	if at.Before(x.rest) {
-		at = x.rest
+	if at.Before(x.pausedUntil) {
+		at = x.pausedUntil
 	}
-	if !x.armed.IsZero() && !at.Before(x.armed) {
-		return // it fires before that, and looks again
+	if !x.firesAt.IsZero() && !at.Before(x.firesAt) {
+		return // the timer fires before that, and is then set again
 	}
-	x.armed = at
+	x.firesAt = at
 	if x.timer == nil {
 		x.timer = time.AfterFunc(time.Until(at), x.fire)
 	} else {
@@ -112,16 +113,17 @@ func (x *expiries) armLocked() {
 	}
 }
 
-// fire asks the keys that are due. It holds the lock throughout, for TrySend
-// waits for nobody, and close must not return while a key is being asked.
+// fire asks the keys that are due. It may hold the lock all the time because
+// TrySend does not wait. It must hold the lock because no key may be asked after
+// disable has returned.
 func (x *expiries) fire() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if !x.open {
+	if !x.enabled {
 		return
 	}
 	now := time.Now()
-	x.armed = time.Time{}
+	x.firesAt = time.Time{}
 	for range expiryBurst {
 		if len(x.heap) == 0 || x.heap[0].due.After(now) {
 			break
@@ -133,31 +135,33 @@ func (x *expiries) fire() {
 			heap.Fix(&x.heap, 0)
 			continue
 		}
-		// Where the actor has stopped its heir will set it anew.
+		// If the actor has stopped, reassign puts the expiry back for the
+		// successor.
 		heap.Pop(&x.heap)
 	}
-	x.rest = now.Add(expiryPause)
-	x.armLocked()
+	x.pausedUntil = now.Add(expiryPause)
+	x.setTimerLocked()
 }
 
-// begin has keys asked from now on: before, the store may still be loading.
-func (x *expiries) begin() {
+// enable lets keys expire. It is called after the store has loaded.
+func (x *expiries) enable() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.open = true
-	x.armLocked()
+	x.enabled = true
+	x.setTimerLocked()
 }
 
-func (x *expiries) close() {
+// disable stops asking keys to expire.
+func (x *expiries) disable() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.open = false
+	x.enabled = false
 	if x.timer != nil {
 		x.timer.Stop()
 	}
 }
 
-// expiryHeap is a heap.Interface, the first due in front.
+// expiryHeap is a heap.Interface. The key that is due first is at the front.
 type expiryHeap []*expiry
 
 func (h expiryHeap) Len() int           { return len(h) }
@@ -179,6 +183,6 @@ func (h *expiryHeap) Pop() any {
 	e := (*h)[last]
 	(*h)[last] = nil
 	*h = (*h)[:last]
-	e.pos = outOfHeap
+	e.pos = notInHeap
 	return e
 }

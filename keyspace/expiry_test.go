@@ -12,25 +12,6 @@ import (
 	"rtdb/keyspace"
 )
 
-func setFor(t testing.TB, ks *keyspace.Keyspace, key, value string, ttl time.Duration) {
-	t.Helper()
-	if _, err := ks.Write(context.Background(), key, keyspace.Change{Value: []byte(value), TTL: ttl}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func wantHeld(t *testing.T, ks *keyspace.Keyspace, key, want string) {
-	t.Helper()
-	synctest.Wait()
-	e, err := ks.Get(key)
-	if errors.Is(err, keyspace.ErrNotFound) && want == "" {
-		return
-	}
-	if err != nil || string(e.Value) != want {
-		t.Errorf("%v: %s holds %q, %v; want %q", time.Now(), key, e.Value, err, want)
-	}
-}
-
 func TestAKeyExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ks := open(t, keyspace.Options{})
@@ -40,19 +21,19 @@ func TestAKeyExpires(t *testing.T) {
 		}
 		setFor(t, ks, "k", "1", time.Minute)
 		time.Sleep(time.Minute - 1)
-		wantHeld(t, ks, "k", "1")
+		wantValue(t, ks, "k", "1")
 		time.Sleep(time.Nanosecond)
-		wantHeld(t, ks, "k", "")
+		wantValue(t, ks, "k", "")
 		wantMessages(t, &in, `{"key":"k","value":1}`, `{"key":"k","value":null,"deleted":true}`)
 		if v := mustSet(t, ks, "k", "2"); v != 3 {
-			t.Errorf("version %d, want 3: the expiry has one", v)
+			t.Errorf("version %d, want 3: the expiry has version 2", v)
 		}
 		time.Sleep(time.Hour)
-		wantHeld(t, ks, "k", "2")
+		wantValue(t, ks, "k", "2")
 	})
 }
 
-func TestWhatPutsAnExpiryOff(t *testing.T) {
+func TestChangesThatMoveAnExpiry(t *testing.T) {
 	same := func(old []byte) ([]byte, error) { return append([]byte(nil), old...), nil }
 	for name, c := range map[string]struct {
 		change  keyspace.Change
@@ -76,27 +57,27 @@ func TestWhatPutsAnExpiryOff(t *testing.T) {
 				_, _ = ks.Write(t.Context(), "k", c.change)
 				if c.expires == 0 {
 					time.Sleep(1000 * time.Hour)
-					wantHeld(t, ks, "k", "1")
+					wantValue(t, ks, "k", "1")
 					return
 				}
 				time.Sleep(c.expires - 1)
-				wantHeld(t, ks, "k", "1")
+				wantValue(t, ks, "k", "1")
 				time.Sleep(time.Millisecond)
-				wantHeld(t, ks, "k", "")
+				wantValue(t, ks, "k", "")
 			})
 		})
 	}
 }
 
-// A write that was accepted before the key was due wins: it comes before the
-// expiry in the actor's mailbox, however long its commit takes.
-func TestAWriteThatWasAcceptedFirstWins(t *testing.T) {
+// A write that was accepted before the key was due wins, even if its commit takes long:
+// it comes before the expiry in the actor's mailbox.
+func TestAWriteBeforeTheExpiryWins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := make(chan struct{})
 		store := &lateStore{Store: keyspace.NewMemory(1), late: map[string]chan struct{}{}}
 		ks := open(t, keyspace.Options{Store: store})
 		setFor(t, ks, "k", "1", time.Minute)
-		setFor(t, ks, "lost", "1", time.Minute)
+		setFor(t, ks, "idle", "1", time.Minute)
 		store.late["k"] = hang
 		done := make(chan error, 2)
 		for _, key := range []string{"k", "k"} {
@@ -106,22 +87,22 @@ func TestAWriteThatWasAcceptedFirstWins(t *testing.T) {
 			}()
 			synctest.Wait()
 		}
-		time.Sleep(time.Hour) // it is due meanwhile
-		wantHeld(t, ks, "k", "1")
-		wantHeld(t, ks, "lost", "")
+		time.Sleep(time.Hour) // the key is due meanwhile
+		wantValue(t, ks, "k", "1")
+		wantValue(t, ks, "idle", "")
 		close(hang)
 		for range 2 {
 			if err := <-done; err != nil {
 				t.Error(err)
 			}
 		}
-		wantHeld(t, ks, "k", "2")
+		wantValue(t, ks, "k", "2")
 		time.Sleep(time.Hour)
-		wantHeld(t, ks, "k", "2")
+		wantValue(t, ks, "k", "2")
 	})
 }
 
-// An expiry that the store refuses is tried again.
+// If the store refuses an expiry, the keyspace tries again.
 func TestAnExpiryThatFailsIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var full atomic.Bool
@@ -136,15 +117,15 @@ func TestAnExpiryThatFailsIsTriedAgain(t *testing.T) {
 		setFor(t, ks, "k", "1", time.Second)
 		full.Store(true)
 		time.Sleep(time.Minute)
-		wantHeld(t, ks, "k", "1")
+		wantValue(t, ks, "k", "1")
 		full.Store(false)
 		time.Sleep(time.Second)
-		wantHeld(t, ks, "k", "")
+		wantValue(t, ks, "k", "")
 	})
 }
 
-// An actor that panics loses no expiry.
-func TestAnHeirExpires(t *testing.T) {
+// The successor of an actor that panicked keeps the expiry.
+func TestASuccessorExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ks := open(t, keyspace.Options{})
 		setFor(t, ks, "k", "1", time.Minute)
@@ -152,19 +133,19 @@ func TestAnHeirExpires(t *testing.T) {
 		if !errors.Is(err, keyspace.ErrInternal) {
 			t.Errorf("%v, want ErrInternal", err)
 		}
-		wantHeld(t, ks, "k", "1")
+		wantValue(t, ks, "k", "1")
 		if entries, _, err := ks.List(t.Context(), keyspace.Query{Limit: 5}); err != nil || len(entries) != 1 {
 			t.Errorf("List: %v, %v", entries, err)
 		}
 		time.Sleep(time.Minute)
-		wantHeld(t, ks, "k", "")
+		wantValue(t, ks, "k", "")
 		if entries, _, err := ks.List(t.Context(), keyspace.Query{Limit: 5}); err != nil || len(entries) != 0 {
 			t.Errorf("List: %v, %v", entries, err)
 		}
 	})
 }
 
-// What a store loads may have a time to live, and one that is over.
+// A key that the store loads may expire, and may be due already.
 func TestLoadedKeysExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ks := open(t, keyspace.Options{Store: &loaded{keyspace.NewMemory(100), []keyspace.Write{
@@ -173,16 +154,16 @@ func TestLoadedKeysExpire(t *testing.T) {
 			{Key: "never", Value: []byte("1"), Version: 3},
 		}}})
 		time.Sleep(time.Minute)
-		wantHeld(t, ks, "due", "")
-		wantHeld(t, ks, "soon", "1")
+		wantValue(t, ks, "due", "")
+		wantValue(t, ks, "soon", "1")
 		time.Sleep(time.Hour)
-		wantHeld(t, ks, "soon", "")
-		wantHeld(t, ks, "never", "1")
+		wantValue(t, ks, "soon", "")
+		wantValue(t, ks, "never", "1")
 	})
 }
 
-// Keys that are written again and again are in the heap once, and as many as
-// are due together go in bursts.
+// A key that is written again and again is in the heap once. Keys that are due
+// together expire in bursts.
 func TestManyKeysExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ks := open(t, keyspace.Options{})
@@ -207,4 +188,50 @@ func TestManyKeysExpire(t *testing.T) {
 			t.Errorf("%d keys are left, and %d in the heap", left, ks.Expiries())
 		}
 	})
+}
+
+// A waiting writer writes to the successor of a panicked actor at once. That write has
+// no time to live, and the one of the write before must not delete it.
+func TestASuccessorHasItsExpiryFromTheStart(t *testing.T) {
+	ks := open(t, keyspace.Options{})
+	const keys = 300
+	for i := range keys {
+		key := fmt.Sprint(i)
+		setFor(t, ks, key, "1", 100*time.Millisecond)
+		var spin atomic.Bool
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for !spin.Load() {
+			}
+			for {
+				if _, err := ks.Set(context.Background(), key, []byte("2")); err == nil {
+					return
+				}
+			}
+		}()
+		_, _ = ks.Write(t.Context(), key, keyspace.Change{Merge: func([]byte) ([]byte, error) {
+			spin.Store(true)
+			panic("a broken merge")
+		}})
+		<-done
+	}
+	// Wait in real time, because the goroutines race: until a key has expired that
+	// is due after all others.
+	gone := make(chan struct{})
+	last := subscriberFunc(func(u *keyspace.Update) {
+		if u.Value == nil {
+			close(gone)
+		}
+	})
+	if err := ks.Subscribe(t.Context(), keyspace.Key("last"), &last, keyspace.Start{}); err != nil {
+		t.Fatal(err)
+	}
+	setFor(t, ks, "last", "1", 100*time.Millisecond)
+	<-gone
+	for i := range keys {
+		if _, err := ks.Get(fmt.Sprint(i)); err != nil {
+			t.Errorf("key %d expired, but its last write has no time to live: %v", i, err)
+		}
+	}
 }

@@ -1,17 +1,17 @@
 package keyspace
 
-// Names counts the keys and topics that are in the directories.
+// Names returns the number of keys and topics in the directories.
 func (ks *Keyspace) Names() (keys, topics int) {
-	for range ks.keys.all {
+	for range ks.keys.actors() {
 		keys++
 	}
-	for range ks.topics.all {
+	for range ks.topics.actors() {
 		topics++
 	}
 	return keys, topics
 }
 
-// Expiries counts the keys that wait to expire.
+// Expiries returns the number of keys that wait to expire.
 func (ks *Keyspace) Expiries() int {
 	ks.expiries.mu.Lock()
 	defer ks.expiries.mu.Unlock()

@@ -7,55 +7,54 @@ import (
 	"github.com/google/btree"
 )
 
-// An index has the keys that have a value, sorted by name. Only a write that
-// makes or deletes a key touches it. Those who walk it hold its lock for
-// walkStep keys at a time, so that no such write waits for long
-// (BenchmarkWalk).
+// An index holds the keys that have a value, sorted by name. Only a write that
+// makes or deletes a key changes it. A walk holds the index's lock for walkStep
+// keys at a time, so that such a write does not wait for long (BenchmarkWalk).
 type index struct {
 	mu   sync.RWMutex
-	keys *btree.BTreeG[*key]
+	tree *btree.BTreeG[*key]
 }
 
 const (
-	indexDegree = 32
-	walkStep    = 256
+	treeDegree = 32
+	walkStep   = 256
 )
 
 func (x *index) init() {
-	x.keys = btree.NewG(indexDegree, func(a, b *key) bool { return a.name < b.name })
+	x.tree = btree.NewG(treeDegree, func(a, b *key) bool { return a.name < b.name })
 }
 
 func (x *index) insert(k *key) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.keys.ReplaceOrInsert(k)
+	x.tree.ReplaceOrInsert(k)
 }
 
-// remove takes k out, but not another key that has its name by now.
+// remove removes k, unless another key struct has its name by now.
 func (x *index) remove(k *key) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if there, ok := x.keys.Get(k); ok && there == k {
-		x.keys.Delete(k)
+	if found, ok := x.tree.Get(k); ok && found == k {
+		x.tree.Delete(k)
 	}
 }
 
-// replace puts heir in the place of k, if k is there.
-func (x *index) replace(k, heir *key) {
+// replace puts the successor in the place of k, if the index holds k.
+func (x *index) replace(k, successor *key) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if there, ok := x.keys.Get(k); ok && there == k {
-		x.keys.ReplaceOrInsert(heir)
+	if found, ok := x.tree.Get(k); ok && found == k {
+		x.tree.ReplaceOrInsert(successor)
 	}
 }
 
-// walk yields the keys whose name begins with prefix and comes after the name
-// after, sorted. A key that is there from beginning to end is yielded once,
-// whatever is made and deleted meanwhile. The lock is not held during yield.
+// walk yields, in order, the keys whose names begin with prefix and come after the
+// name after. It yields a key once if the key has a value during the whole walk.
+// Other keys may be made and deleted meanwhile. The lock is not held during yield.
 func (x *index) walk(after, prefix string, yield func(*key) bool) {
 	step := make([]*key, 0, walkStep)
 	for {
-		step = x.step(step[:0], after, prefix)
+		step = x.appendStep(step[:0], after, prefix)
 		for _, k := range step {
 			if !yield(k) {
 				return
@@ -68,11 +67,12 @@ func (x *index) walk(after, prefix string, yield func(*key) bool) {
 	}
 }
 
-func (x *index) step(step []*key, after, prefix string) []*key {
+// appendStep appends up to walkStep keys to step, which is empty.
+func (x *index) appendStep(step []*key, after, prefix string) []*key {
 	from := &key{name: max(after, prefix)}
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	x.keys.AscendGreaterOrEqual(from, func(k *key) bool {
+	x.tree.AscendGreaterOrEqual(from, func(k *key) bool {
 		if !strings.HasPrefix(k.name, prefix) {
 			return false
 		}

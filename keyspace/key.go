@@ -6,19 +6,20 @@ import (
 	"rtdb/actor"
 )
 
-// A key is the actor that owns one key: it serializes the writes, and tells
-// the subscribers. Readers do not need it: they load what it published.
+// A key is the actor that owns one key. It handles the key's writes one after the
+// other, and delivers the updates to the subscribers. A reader does not need the
+// actor: it loads the state.
 type key struct {
 	actor.Actor[*request]
 	keyspace    *Keyspace
 	name        string
-	state       atomic.Pointer[state] // written by the actor alone; nil: never written
+	state       atomic.Pointer[state] // only the actor stores it; nil: never written
 	subscribers subscribers
-	view        *view   // of the patterns; nil: as long as there were none
-	expiry      *expiry // nil: never
+	match       *patternMatch // nil: the trie had no pattern yet
+	expiry      *expiry       // nil: the key never expires
 }
 
-// A state is what a key holds since its last write.
+// A state is the value and version after the key's last write.
 type state struct {
 	value   []byte // nil: deleted
 	version uint64
@@ -30,7 +31,8 @@ func (ks *Keyspace) newKey(name string) *key {
 	return k
 }
 
-// load returns what the key holds, its value nil where it holds nothing.
+// load returns the state that readers see. Its value is nil if the key has no
+// value.
 func (k *key) load() state {
 	if s := k.state.Load(); s != nil {
 		return *s
@@ -38,18 +40,27 @@ func (k *key) load() state {
 	return state{}
 }
 
-// held tells whether anything keeps the key in the directory.
-func (k *key) held() bool { return k.load().value != nil || k.subscribers.any() }
+// conditionVersion returns the version that a condition is asked about: 0 if the
+// key has no value.
+func (s state) conditionVersion() uint64 {
+	if s.value == nil {
+		return 0
+	}
+	return s.version
+}
 
-// handle takes the batch in order. A run of writes is one commit; what stands
-// between runs sees the writes before it, and none of those behind it. A write
-// with a condition begins a run, for a condition wants to know the versions of
-// the writes before it.
+// inUse reports whether the key must stay in the directory.
+func (k *key) inUse() bool { return k.load().value != nil || !k.subscribers.empty() }
+
+// handle handles a batch of requests in order. Writes that follow each other are
+// one run, and are committed together. A request between two runs sees the writes
+// before it and none after it. A write with a condition begins a new run, because
+// the condition needs the versions of the writes before it.
 func (k *key) handle(batch []*request) {
 	for len(batch) > 0 {
 		n := 1
 		if !batch[0].op.writes() {
-			k.other(batch)
+			k.handleOther(batch)
 		} else {
 			for n < len(batch) && batch[n].op.writes() && batch[n].change.If == nil {
 				n++
@@ -58,13 +69,13 @@ func (k *key) handle(batch []*request) {
 		}
 		batch = batch[n:]
 	}
-	if !k.held() && k.Retire() {
+	if !k.inUse() && k.Retire() {
 		k.keyspace.keys.remove(k.name, k)
 	}
 }
 
-// other handles the first request of batch, which writes nothing.
-func (k *key) other(batch []*request) {
+// handleOther handles the first request of the batch, which is not a write.
+func (k *key) handleOther(batch []*request) {
 	r := batch[0]
 	switch r.op {
 	case opRead:
@@ -72,31 +83,32 @@ func (k *key) other(batch []*request) {
 		r.then(Entry{Key: k.name, Value: s.value, Version: s.version})
 	case opSubscribe:
 		k.subscribers.add(r.subscriber)
-		k.begin(r.start)
+		k.startSubscription(r.start)
 	case opUnsubscribe:
 		k.subscribers.remove(r.subscriber)
 	case opCatchUp:
-		k.catchUp(r.start, r.clock, r.grave)
+		k.catchUp(r.start, r.subscribedAt, r.deleted)
 	}
 	batch[0] = nil
 	r.answer(result{})
 }
 
-// panicked puts an heir in the place of the key: it starts at what the key had
-// published, with its subscribers. What the key was handling is answered with
-// ErrInternal; a write among it may have been committed, but was not published.
+// panicked replaces the key with a successor after a panic. The successor has the
+// state that readers see, the subscribers and the expiry. The requests that the key
+// had not answered get ErrInternal. A write among them may have been committed, but
+// readers do not see it.
 func (k *key) panicked(p actor.Panic[*request]) {
-	k.subscribers.settle(p.Lost)
+	k.subscribers.answerLost(p.Lost)
 	ks := k.keyspace
-	if k.held() {
-		heir := ks.newKey(k.name)
-		heir.state.Store(k.state.Load())
-		heir.subscribers = k.subscribers
-		heir.view, heir.expiry = k.view, k.expiry // before anybody can write to it
-		ks.index.replace(k, heir)
-		ks.keys.replace(k.name, k, heir)
+	if k.inUse() {
+		successor := ks.newKey(k.name)
+		successor.state.Store(k.state.Load())
+		successor.subscribers = k.subscribers
+		successor.match, successor.expiry = k.match, k.expiry // before anybody can write to it
+		ks.index.replace(k, successor)
+		ks.keys.replace(k.name, k, successor)
 		if k.expiry != nil {
-			ks.expiries.inherit(k.expiry, heir)
+			ks.expiries.reassign(k.expiry, successor)
 		}
 	} else {
 		ks.keys.remove(k.name, k)

@@ -14,45 +14,48 @@ var (
 	// ErrClosed means that the keyspace was shut down.
 	ErrClosed = errors.New("keyspace: closed")
 
-	// ErrUnavailable means that the store could not make the write durable.
-	// It wraps the store's error. The write did not take effect.
+	// ErrUnavailable means that the store could not make the write durable, so
+	// the write did not take effect. It wraps the store's error.
 	ErrUnavailable = errors.New("keyspace: store failed")
 
-	// ErrInternal means that the actor panicked over the request. Whether a
-	// write took effect is not known.
+	// ErrInternal means that the actor panicked before it answered the request.
+	// It is not known whether a write took effect.
 	ErrInternal = errors.New("keyspace: actor panicked")
 )
 
-// Options are the settings of a [Keyspace]. The zero value keeps all in memory.
+// Options are the settings of a [Keyspace]. The zero value keeps everything in
+// memory.
 type Options struct {
-	// Store makes writes durable. nil is a store in memory whose versions
-	// start at the clock's microseconds. Shutdown closes it.
+	// Store makes writes durable. If it is nil, nothing is durable, and the
+	// versions start at the clock's microseconds. Shutdown closes it.
 	Store Store
 
-	// MaxKeys is how many keys may have a value. A write that would make one
-	// more returns ErrTooManyKeys. 0 is no limit.
+	// MaxKeys limits the number of keys that have a value. A write that would
+	// make one more key returns ErrTooManyKeys. 0 means no limit.
 	MaxKeys int
 
-	// Full says that there is no room for more keys, whatever their number: a
-	// write that would make one, or would make a value 1 KiB longer, returns
-	// ErrFull. It is called by the keys'
-	// actors and must return at once. nil: there always is.
+	// Full reports whether memory is short. If it is, a write that would make a
+	// key, or make a value more than 1 KiB longer, returns ErrFull. Many actors
+	// may call Full at the same time, and it must return at once. If it is nil,
+	// memory is never short.
 	Full func() bool
 
-	// OnPanic is told of each panic of an actor. Where it is nil nobody is.
+	// OnPanic receives each panic of an actor. If it is nil, panics are not
+	// reported.
 	OnPanic func(Panic)
 }
 
-// A Panic says which actor panicked, and how. The actor's name goes on with
-// the state and the subscribers that it had.
+// A Panic describes the panic of an actor. A successor takes over with the state
+// and the subscribers that the actor had.
 type Panic struct {
 	Target Target // the key or the topic of the actor
-	Value  any    // what was passed to panic
+	Value  any    // the value that was passed to panic
 	Stack  []byte // of the actor's goroutine
 }
 
 // A Keyspace is a set of keys and topics. Its methods may be called from any
-// goroutine. All that take a name return a [NameError] where it is none.
+// goroutine. A method that takes a name returns a [NameError] if the name is not
+// valid.
 type Keyspace struct {
 	store   Store
 	onPanic func(Panic)
@@ -60,15 +63,15 @@ type Keyspace struct {
 	topics  directory[*topic]
 
 	index      index      // of the keys that have a value
-	patterns   patterns   // of subscribers
+	patterns   patterns   // that subscribers subscribe to
 	quota      quota      // of keys that have a value
 	tombstones tombstones // of deleted keys
-	expiries   expiries
-	progress   progress // of writes
+	expiries   expiries   // of the keys that expire
+	progress   progress   // of writes
 
-	lifetime context.Context // of the actors' calls to the store
-	end      context.CancelFunc
-	close    func() error // the store, once
+	lifetime    context.Context // of the actors' calls to the store
+	endLifetime context.CancelFunc
+	closeStore  func() error // closes the store once
 }
 
 // Open returns a keyspace with the state that its store holds.
@@ -80,34 +83,34 @@ func Open(o Options) (*Keyspace, error) {
 	if ks.onPanic == nil {
 		ks.onPanic = func(Panic) {}
 	}
-	ks.close = sync.OnceValue(ks.store.Close)
+	ks.closeStore = sync.OnceValue(ks.store.Close)
 	ks.keys.spawn, ks.topics.spawn = ks.newKey, ks.newTopic
 	ks.index.init()
-	ks.lifetime, ks.end = context.WithCancel(context.Background())
+	ks.lifetime, ks.endLifetime = context.WithCancel(context.Background())
 	last, err := ks.store.Load(func(w Write) error {
 		if err := CheckName(w.Key); err != nil {
 			return err
 		}
-		k, err := ks.keys.owner(w.Key, true)
+		k, err := ks.keys.findOrSpawn(w.Key, true)
 		if err != nil {
 			return err
 		}
-		k.advance(&w, nil)
+		k.apply(&w, nil)
 		ks.expiries.set(k, w.Expires)
 		return nil
 	})
 	if err != nil {
-		ks.end()
+		ks.endLifetime()
 		return nil, fmt.Errorf("keyspace: load: %w", err)
 	}
-	// What was deleted before is not known.
-	ks.progress.last, ks.tombstones.floor = last, last
-	ks.expiries.begin()
+	// The deletes up to the store's last version are not known.
+	ks.progress.highestDone, ks.tombstones.forgotten = last, last
+	ks.expiries.enable()
 	return ks, nil
 }
 
-// Get returns what the key holds, or ErrNotFound. It waits for nobody: a read
-// sees every write that was answered before it began.
+// Get returns the key's value and version, or ErrNotFound. It does not wait. It
+// sees every write that was answered before Get was called.
 func (ks *Keyspace) Get(key string) (Entry, error) {
 	if err := CheckName(key); err != nil {
 		return Entry{}, err
@@ -123,40 +126,45 @@ func (ks *Keyspace) Get(key string) (Entry, error) {
 	return Entry{Key: k.name, Value: s.value, Version: s.version}, nil
 }
 
-// GetInOrder reads by way of the key's actor: it calls then with what the key
-// holds, between the update that made it so and the next. So a subscriber that
-// asks too sees one sequence. The entry's value is nil where the key holds
-// nothing, and its version then that of the delete, or 0 where that is not
-// remembered. then is called before GetInOrder returns, unless ctx ends first;
-// it is called by the actor, as Deliver is, and is bound as Deliver is.
+// GetInOrder reads the key for a caller that is also a subscriber. It calls then
+// with the key's entry after the update that made the value was delivered, and
+// before the next update is delivered. So the subscriber sees one sequence.
+//
+// If the key has no value, the entry's value is nil, and its version is that of the
+// delete, or 0 if the delete is not remembered.
+//
+// The key's actor calls then. Like Deliver, then must return at once and must not
+// call the keyspace. GetInOrder returns after then has returned. If ctx ends first,
+// GetInOrder returns its cause, and the actor may still call then.
 func (ks *Keyspace) GetInOrder(ctx context.Context, key string, then func(Entry)) error {
 	if err := CheckName(key); err != nil {
 		return err
 	}
-	// By an actor also where there is none: else the key could be made, and
-	// that be told, before then is called.
+	// A key that does not exist gets an actor, too. Without one, another client
+	// could make the key, and its update could be delivered, before then is
+	// called.
 	return ks.keys.call(ctx, key, true, task{op: opRead, then: then})
 }
 
-// Publish passes a value, which must not be changed from then on, to the
-// topic's subscribers.
+// Publish delivers a message to the topic's subscribers. The caller must not change
+// the value afterwards.
 func (ks *Keyspace) Publish(ctx context.Context, topic string, value []byte) error {
 	if err := CheckName(topic); err != nil {
 		return err
 	}
-	return exceptAbsent(ks.topics.call(ctx, topic, false, task{op: opWrite, change: Change{Value: value}}))
+	return ignoreAbsent(ks.topics.call(ctx, topic, false, task{op: opPublish, change: Change{Value: value}}))
 }
 
-// Shutdown refuses requests from now on with ErrClosed, answers those that
-// were accepted, and then closes the store: in this order, for a write that
-// was accepted needs the store. Where ctx ends first it returns its cause and
-// leaves the store open. Get goes on working.
+// Shutdown ends the keyspace. It refuses new requests with ErrClosed, answers the
+// requests that were accepted, and then closes the store. The store is last because
+// an accepted write needs it. If ctx ends first, Shutdown returns its cause and
+// leaves the store open. Get still works after Shutdown.
 func (ks *Keyspace) Shutdown(ctx context.Context) error {
-	ks.expiries.close() // what is due at the end is due again at the next start
+	ks.expiries.disable() // keys that are due now are due again at the next start
 	if err := errors.Join(ks.topics.shutdown(ctx), ks.keys.shutdown(ctx)); err != nil {
-		ks.end() // a commit that hangs may now give up
+		ks.endLifetime() // a commit that hangs may now give up
 		return err
 	}
-	ks.end()
-	return ks.close()
+	ks.endLifetime()
+	return ks.closeStore()
 }

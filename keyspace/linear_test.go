@@ -17,7 +17,7 @@ import (
 	"rtdb/keyspace"
 )
 
-// A register is what the checker knows of a keyspace: one key of it.
+// A register is the part of a keyspace that the checker uses, with one key.
 type register interface {
 	Get(key string) (keyspace.Entry, error)
 	Set(ctx context.Context, key string, value []byte) (uint64, error)
@@ -28,18 +28,18 @@ type register interface {
 type registerInput struct {
 	op    string // get, set, delete, setIf, deleteIf
 	value string
-	want  uint64 // of setIf and deleteIf: the version, 0 for none
+	want  uint64 // of setIf and deleteIf: the version, 0 if the key has no value
 }
 
 type registerOutput struct {
 	value   string // of get
-	version uint64 // of the value read, or of the write; where that was refused, the current one
+	version uint64 // of the value read, or of the write; the current version if the write was refused
 	found   bool
 	refused bool // the condition did not hold
 }
 
 type registerState struct {
-	value   string // "" is none
+	value   string // "": no value
 	version uint64 // of the last write
 }
 
@@ -71,7 +71,8 @@ var registerModel = porcupine.Model{
 	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v → %+v", input, output) },
 }
 
-// history has clients use one key at once, and records what each saw when.
+// history makes several clients use one key at the same time, and records their
+// operations with times.
 func history(t *testing.T, r register, clients, each int, seed uint64) []porcupine.Operation {
 	t.Helper()
 	var mu sync.Mutex
@@ -81,7 +82,7 @@ func history(t *testing.T, r register, clients, each int, seed uint64) []porcupi
 	for c := range clients {
 		wg.Go(func() {
 			random := rand.New(rand.NewPCG(seed, uint64(c)))
-			seen := uint64(0) // the version that the client knows of
+			seen := uint64(0) // the last version that the client saw
 			for i := range each {
 				in := registerInput{op: []string{"get", "get", "set", "delete", "setIf", "setIf", "deleteIf"}[random.IntN(7)]}
 				if strings.HasPrefix(in.op, "set") {
@@ -143,8 +144,8 @@ func TestOneKeyIsLinearizable(t *testing.T) {
 	}
 }
 
-// stale is a keyspace broken on purpose: now and then it answers a read with
-// what it read the time before.
+// stale is a keyspace that is broken on purpose: some reads return the result of the
+// read before.
 type stale struct {
 	*keyspace.Keyspace
 	reads atomic.Uint64
@@ -162,7 +163,7 @@ func (s *stale) Get(key string) (keyspace.Entry, error) {
 	return e, err
 }
 
-// lossy is broken in another way: it answers a write that it did not make.
+// lossy is broken in another way: some writes are answered but not made.
 type lossy struct {
 	*keyspace.Keyspace
 	writes atomic.Uint64
@@ -178,7 +179,8 @@ func (l *lossy) Set(ctx context.Context, key string, value []byte) (uint64, erro
 	return v, err
 }
 
-// unguarded checks a condition before it writes, and not as one with it.
+// unguarded is broken, too: another write may come between the check of a condition and
+// the write.
 type unguarded struct{ *keyspace.Keyspace }
 
 func (u unguarded) Write(ctx context.Context, key string, c keyspace.Change) (keyspace.Entry, error) {

@@ -7,16 +7,16 @@ import (
 
 // A Query says which keys List returns.
 type Query struct {
-	Prefix  string // what the keys begin with, taken as it is
-	Pattern string // what they match; "" is all
-	After   string // the key that the page before ended with; "" is the first page
-	Limit   int    // how many at most; at least 1
+	Prefix  string // the keys begin with it; '+' and '#' are not allowed in it
+	Pattern string // the keys match it; "" matches all keys
+	After   string // the last key of the previous page; "" is the first page
+	Limit   int    // the maximum number of keys in a page; at least 1
 }
 
-// List returns what keys hold, sorted by name, byte by byte, and whether more
-// follow. A key that has a value throughout is on one page, once, whatever is
-// written meanwhile. Writers never wait for a listing for longer than it takes
-// to step over a few hundred keys.
+// List returns one page of the entries of keys, sorted by the bytes of their names,
+// and whether more follow. A key that has a value during the whole listing is on
+// exactly one page, even if other keys are made and deleted. A listing makes a
+// writer wait only for the time that it takes to step over a few hundred keys.
 func (ks *Keyspace) List(ctx context.Context, q Query) (entries []Entry, more bool, err error) {
 	if err := q.check(); err != nil {
 		return nil, false, err
@@ -25,12 +25,12 @@ func (ks *Keyspace) List(ctx context.Context, q Query) (entries []Entry, more bo
 	if pattern == "" {
 		pattern = "#"
 	}
-	if from := literal(pattern); strings.HasPrefix(from, prefix) {
-		prefix = from
+	if literal := literalPrefix(pattern); strings.HasPrefix(literal, prefix) {
+		prefix = literal
 	}
-	looked := 0
+	walked := 0
 	ks.index.walk(q.After, prefix, func(k *key) bool {
-		if looked++; looked%walkStep == 0 && ctx.Err() != nil {
+		if walked++; walked%walkStep == 0 && ctx.Err() != nil {
 			err = context.Cause(ctx)
 			return false
 		}

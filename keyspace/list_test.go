@@ -13,8 +13,8 @@ import (
 	"rtdb/keyspace"
 )
 
-// Pages while other keys come and go: each key that is there throughout is
-// listed once, and all are sorted.
+// While other keys come and go, each key that has a value all the time is listed once,
+// and the pages are sorted.
 func TestPagesAreStableWhileWritersRun(t *testing.T) {
 	ks := open(t, keyspace.Options{})
 	const stay = 3000
@@ -60,14 +60,14 @@ func TestPagesAreStableWhileWritersRun(t *testing.T) {
 		}
 		stayed := slices.DeleteFunc(names, func(name string) bool { return !strings.HasSuffix(name, "0") })
 		if len(stayed) != stay {
-			t.Fatalf("%d keys, want the %d that were there throughout", len(stayed), stay)
+			t.Fatalf("%d keys, want the %d that had a value all the time", len(stayed), stay)
 		}
 	}
 	close(done)
 	wg.Wait()
 }
 
-func TestListRefusesWhatIsNoQuery(t *testing.T) {
+func TestListChecksItsQuery(t *testing.T) {
 	ks := open(t, keyspace.Options{})
 	mustSet(t, ks, "a/b", "1")
 	for _, q := range []keyspace.Query{
@@ -98,6 +98,6 @@ func TestListRefusesWhatIsNoQuery(t *testing.T) {
 		mustSet(t, ks, fmt.Sprint(i), "1")
 	}
 	if _, _, err := ks.List(ended, keyspace.Query{Limit: 1, Pattern: "+/none"}); !errors.Is(err, context.Canceled) {
-		t.Errorf("List of one who has gone: %v, want its context's error", err)
+		t.Errorf("List after its context has ended: %v, want the context's error", err)
 	}
 }

@@ -2,7 +2,6 @@ package keyspace_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -18,22 +17,22 @@ import (
 	"rtdb/keyspace"
 )
 
-// Random commands, against a plain map and what each subscriber must have been
-// told of each name.
+// Random commands agree with a plain map, and with the updates that each subscriber
+// must receive of each name.
 func TestAgainstAPlainMap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// Only rapid.TB: rapid asks a *testing.T for its deadline, which
-		// cannot be had in a bubble.
+		// Pass only a rapid.TB. Rapid asks a *testing.T for its deadline, and
+		// that fails in a bubble.
 		rapid.Check(struct{ rapid.TB }{t}, func(t *rapid.T) {
 			ks, err := keyspace.Open(keyspace.Options{Store: keyspace.NewMemory(1)})
 			if err != nil {
 				t.Fatal(err)
 			}
 			m := &model{
-				ks: ks, values: map[string]held{}, deleted: map[string]uint64{}, subs: map[subscription]bool{},
+				ks: ks, values: map[string]entry{}, deleted: map[string]uint64{}, subs: map[subscription]bool{},
 			}
 			for i := range m.boxes {
-				m.boxes[i].told = map[string][]string{}
+				m.boxes[i].received = map[string][]string{}
 				m.want[i] = map[string][]string{}
 			}
 			t.Repeat(map[string]func(*rapid.T){
@@ -47,8 +46,8 @@ func TestAgainstAPlainMap(t *testing.T) {
 	})
 }
 
-// held is what a key holds.
-type held struct {
+// An entry is the value of a key in the model.
+type entry struct {
 	value   string
 	version uint64
 	expires time.Time
@@ -70,10 +69,10 @@ func (s subscription) target() keyspace.Target {
 	return keyspace.Key(s.name)
 }
 
-// A box is a Subscriber that keeps what it was told, by name.
+// A box is a Subscriber that keeps the updates that it receives, by name.
 type box struct {
-	mu   sync.Mutex
-	told map[string][]string
+	mu       sync.Mutex
+	received map[string][]string
 }
 
 func (b *box) Deliver(u *keyspace.Update) {
@@ -83,33 +82,21 @@ func (b *box) Deliver(u *keyspace.Update) {
 	if u.Target.Kind == keyspace.KindTopic {
 		name = "topic " + name
 	}
-	b.told[name] = append(b.told[name], string(encodeVersioned(u)))
+	b.received[name] = append(b.received[name], string(encodeVersioned(u)))
 }
 
 type model struct {
 	ks      *keyspace.Keyspace
 	version uint64
 	unique  time.Duration // so that no two keys expire together
-	values  map[string]held
-	deleted map[string]uint64 // versions of the deletes of keys that are not there
+	values  map[string]entry
+	deleted map[string]uint64 // versions of the deletes of keys that have no value
 	subs    map[subscription]bool
 	boxes   [3]box
 	want    [3]map[string][]string
 }
 
-func drawName(t *rapid.T) string {
-	return rapid.SampledFrom([]string{"a", "b", "a/b", "a/c/d", `q"\`}).Draw(t, "name")
-}
-
-func drawValue(t *rapid.T) string {
-	return rapid.SampledFrom([]string{"1", "null", `{"x":[1.50]}`, `"s"`}).Draw(t, "value")
-}
-
-func drawPattern(t *rapid.T) string {
-	return rapid.SampledFrom([]string{"#", "+", "a/#", "a/+", "+/b", "a/b", "a/+/d", "+/+/#"}).Draw(t, "pattern")
-}
-
-// matches is Matches, told by another.
+// matches is Matches by a regular expression.
 func matches(pattern, name string) bool {
 	expression := regexp.QuoteMeta(pattern)
 	expression = strings.ReplaceAll(expression, `\+`, "[^/]+")
@@ -128,14 +115,14 @@ func message(key, value string, version uint64) string {
 	return fmt.Sprintf(`{"key":%s,"value":%s,"version":%d}`, quote(key), value, version)
 }
 
-// write is what an accepted write comes to; no value is a delete.
+// write makes an accepted write in the model. An empty value is a delete.
 func (m *model) write(key, value string, ttl time.Duration) uint64 {
 	m.version++
 	if value == "" {
 		delete(m.values, key)
 		m.deleted[key] = m.version
 	} else {
-		h := held{value: value, version: m.version}
+		h := entry{value: value, version: m.version}
 		if ttl > 0 {
 			h.expires = time.Now().Add(ttl)
 		}
@@ -143,264 +130,24 @@ func (m *model) write(key, value string, ttl time.Duration) uint64 {
 		delete(m.deleted, key)
 	}
 	for i := range m.boxes {
-		told := false
+		matched := false
 		for s := range m.subs {
-			told = told || s.box == i && (s.kind == "key" && s.name == key || s.kind == "pattern" && matches(s.name, key))
+			matched = matched || s.box == i && (s.kind == "key" && s.name == key || s.kind == "pattern" && matches(s.name, key))
 		}
-		if told {
+		if matched {
 			m.want[i][key] = append(m.want[i][key], message(key, value, m.version))
 		}
 	}
 	return m.version
 }
 
-// change draws a change, and says what must become of it.
-func (m *model) change(t *rapid.T, key string, c *keyspace.Change) (apply func() error) {
-	now := m.values[key]
-	allowed := true
-	switch rapid.IntRange(0, 3).Draw(t, "condition") {
-	case 0:
-		want := rapid.SampledFrom([]uint64{0, now.version, m.version}).Draw(t, "ifVersion")
-		c.If = func(version uint64) bool { return version == want }
-		allowed = want == now.version
-	}
-	if !c.Delete && rapid.IntRange(0, 2).Draw(t, "ttl") == 0 {
-		m.unique += 10 * time.Millisecond
-		c.TTL = time.Duration(rapid.IntRange(1, 5).Draw(t, "seconds"))*time.Second + m.unique
-	}
-	return func() error {
-		now := m.values[key]
-		switch {
-		case !allowed:
-			return &keyspace.VersionError{Current: now.version}
-		case c.Delete && now.value == "":
-			return keyspace.ErrNotFound
-		case c.Delete:
-			m.write(key, "", 0)
-		case c.Merge != nil:
-			value, err := c.Merge(bytesOrNil(now.value))
-			if err != nil {
-				return err
-			}
-			ttl := c.TTL
-			if ttl == 0 && !now.expires.IsZero() {
-				ttl = time.Until(now.expires)
-			}
-			m.write(key, string(value), ttl)
-		default:
-			m.write(key, string(c.Value), c.TTL)
-		}
-		return nil
-	}
-}
-
-func bytesOrNil(s string) []byte {
-	if s == "" {
-		return nil
-	}
-	return []byte(s)
-}
-
-// one makes a change and compares what comes back.
-func (m *model) one(t *rapid.T, key string, c keyspace.Change) {
-	apply := m.change(t, key, &c)
-	e, err := m.ks.Write(context.Background(), key, c)
-	want := apply()
-	if fmt.Sprint(err) != fmt.Sprint(want) {
-		t.Fatalf("Write: %v, want %v", err, want)
-	}
-	if want == nil && (e.Version != m.version || string(e.Value) != m.values[key].value || e.Key != key) {
-		t.Fatalf("Write: %+v, want version %d and %s", e, m.version, m.values[key].value)
-	}
-}
-
-func (m *model) set(t *rapid.T) {
-	m.one(t, drawName(t), keyspace.Change{Value: []byte(drawValue(t))})
-}
-
-func (m *model) delete(t *rapid.T) { m.one(t, drawName(t), keyspace.Change{Delete: true}) }
-
-var errUnmergeable = errors.New("null cannot be merged with")
-
-func (m *model) patch(t *rapid.T) {
-	m.one(t, drawName(t), keyspace.Change{Merge: func(old []byte) ([]byte, error) {
-		if string(old) == "null" {
-			return nil, errUnmergeable
-		}
-		return fmt.Appendf(nil, "[%d]", len(old)), nil
-	}})
-}
-
-// batch writes several keys at once. Only the order of one key's writes is
-// known, so the keys are different.
-func (m *model) batch(t *rapid.T) {
-	keys := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "a/b", "x/y"}), 1, 3, rapid.ID).Draw(t, "keys")
-	var changes []keyspace.KeyedChange
-	for _, key := range keys {
-		changes = append(changes, keyspace.KeyedChange{Key: key, Change: keyspace.Change{Value: []byte(`"b"`)}})
-	}
-	changes = append(changes, keyspace.KeyedChange{Key: "#", Change: keyspace.Change{Value: []byte("1")}})
-	results := m.ks.WriteAll(context.Background(), changes)
-	if n := len(keys); len(results) != n+1 || !errors.Is(results[n].Err, keyspace.ErrInvalidName) {
-		t.Fatalf("WriteAll: %+v", results)
-	}
-	order := make([]int, len(keys))
-	for i := range keys {
-		if results[i].Err != nil {
-			t.Fatalf("WriteAll: %+v", results)
-		}
-		order[i] = i
-	}
-	slices.SortFunc(order, func(i, j int) int { return int(results[i].Entry.Version) - int(results[j].Entry.Version) })
-	for _, i := range order {
-		if v := m.write(keys[i], `"b"`, 0); v != results[i].Entry.Version {
-			t.Fatalf("WriteAll: %+v, want version %d", results[i], v)
-		}
-	}
-}
-
-func (m *model) get(t *rapid.T) {
-	name := drawName(t)
-	e, err := m.ks.Get(name)
-	want, ok := m.values[name]
-	if !ok {
-		if !errors.Is(err, keyspace.ErrNotFound) {
-			t.Fatalf("Get of nothing: %+v, %v", e, err)
-		}
-		return
-	}
-	if err != nil || e.Key != name || e.Version != want.version || string(e.Value) != want.value {
-		t.Fatalf("Get: %+v, %v; want %+v", e, err, want)
-	}
-}
-
-// list goes through all pages.
-func (m *model) list(t *rapid.T) {
-	q := keyspace.Query{
-		Prefix: rapid.SampledFrom([]string{"", "a", "a/", "a/b", "q", "z"}).Draw(t, "prefix"),
-		Limit:  rapid.IntRange(1, 4).Draw(t, "limit"),
-	}
-	if rapid.Bool().Draw(t, "by pattern") {
-		q.Pattern = drawPattern(t)
-	}
-	var want, got []string
-	for _, name := range slices.Sorted(maps.Keys(m.values)) {
-		if strings.HasPrefix(name, q.Prefix) && (q.Pattern == "" || matches(q.Pattern, name)) {
-			want = append(want, message(name, m.values[name].value, m.values[name].version))
-		}
-	}
-	for more := true; more; {
-		var entries []keyspace.Entry
-		var err error
-		entries, more, err = m.ks.List(context.Background(), q)
-		if err != nil || len(entries) > q.Limit || more && len(entries) < q.Limit {
-			t.Fatalf("List %+v: %d entries, more %v, %v", q, len(entries), more, err)
-		}
-		for _, e := range entries {
-			got = append(got, message(e.Key, string(e.Value), e.Version))
-			q.After = e.Key
-		}
-	}
-	if !slices.Equal(got, want) {
-		t.Fatalf("List %+v: %q, want %q", q, got, want)
-	}
-}
-
-func (m *model) publish(t *rapid.T) {
-	name, value := drawName(t), drawValue(t)
-	if err := m.ks.Publish(context.Background(), name, []byte(value)); err != nil {
-		t.Fatal(err)
-	}
-	for s := range m.subs {
-		if s.kind == "topic" && s.name == name {
-			topic := "topic " + name
-			m.want[s.box][topic] = append(m.want[s.box][topic],
-				fmt.Sprintf(`{"topic":%s,"value":%s}`, quote(name), value))
-		}
-	}
-}
-
-func (m *model) draw(t *rapid.T) subscription {
-	s := subscription{
-		box:  rapid.IntRange(0, len(m.boxes)-1).Draw(t, "subscriber"),
-		kind: rapid.SampledFrom([]string{"key", "topic", "pattern", "pattern"}).Draw(t, "kind"),
-	}
-	if s.kind == "pattern" {
-		s.name = drawPattern(t)
-	} else {
-		s.name = drawName(t)
-	}
-	return s
-}
-
-func (m *model) subscribe(t *rapid.T) {
-	s := m.draw(t)
-	b, want := &m.boxes[s.box], m.want[s.box]
-	var marks []keyspace.Mark
-	start := keyspace.Start{Each: b.Deliver, Mark: func(mark keyspace.Mark) { marks = append(marks, mark) }}
-	reset := false
-	since := uint64(0)
-	switch rapid.IntRange(0, 3).Draw(t, "start") {
-	case 0:
-		start.Snapshot = true
-	case 1:
-		start.Resume = true
-		start.Since = rapid.Uint64Range(0, m.version+1).Draw(t, "since")
-		reset = start.Since > m.version && s.kind != "topic"
-		if since = start.Since; reset {
-			since = 0
-		}
-	}
-	of := func(key string) bool {
-		return (start.Snapshot || start.Resume) && (s.kind == "key" && s.name == key || s.kind == "pattern" && matches(s.name, key))
-	}
-	for key, h := range m.values {
-		if of(key) && h.version > since {
-			want[key] = append(want[key], message(key, h.value, h.version))
-		}
-	}
-	for key, version := range m.deleted {
-		if of(key) && start.Resume && !reset && version > since {
-			want[key] = append(want[key], message(key, "", version))
-		}
-	}
-	if err := m.ks.Subscribe(context.Background(), s.target(), b, start); err != nil {
-		t.Fatal(err)
-	}
-	if mark := (keyspace.Mark{Revision: m.version, Reset: reset}); !slices.Equal(marks, []keyspace.Mark{mark}) {
-		t.Fatalf("marks %+v, want %+v", marks, mark)
-	}
-	m.subs[s] = true
-}
-
-func (m *model) unsubscribe(t *rapid.T) {
-	s := m.draw(t)
-	if err := m.ks.Unsubscribe(context.Background(), s.target(), &m.boxes[s.box]); err != nil {
-		t.Fatal(err)
-	}
-	delete(m.subs, s)
-}
-
-// wait lets time pass, and keys expire.
-func (m *model) wait(t *rapid.T) {
-	time.Sleep(time.Duration(rapid.IntRange(1, 3000).Draw(t, "milliseconds")) * time.Millisecond)
-	due := slices.SortedFunc(maps.Keys(m.values), func(a, b string) int {
-		return m.values[a].expires.Compare(m.values[b].expires)
-	})
-	for _, key := range due {
-		if at := m.values[key].expires; !at.IsZero() && !at.After(time.Now()) {
-			m.write(key, "", 0)
-		}
-	}
-}
-
-// check runs after each command: everybody was told all, in order, and no
-// name is kept that nobody holds.
+// check runs after each command: every subscriber has received every update, in order,
+// and no unused name is in the directory.
 func (m *model) check(t *rapid.T) {
 	synctest.Wait()
 	for i := range m.boxes {
-		if got, want := m.boxes[i].told, m.want[i]; !maps.EqualFunc(got, want, slices.Equal) {
-			t.Fatalf("subscriber %d was told\n%q, want\n%q", i, got, want)
+		if got, want := m.boxes[i].received, m.want[i]; !maps.EqualFunc(got, want, slices.Equal) {
+			t.Fatalf("subscriber %d received\n%q, want\n%q", i, got, want)
 		}
 	}
 	names, topics := map[string]bool{}, map[string]bool{}
@@ -416,7 +163,7 @@ func (m *model) check(t *rapid.T) {
 		}
 	}
 	if n, nt := m.ks.Names(); n != len(names) || nt != len(topics) {
-		t.Fatalf("%d keys and %d topics are kept, want %d and %d", n, nt, len(names), len(topics))
+		t.Fatalf("%d keys and %d topics in the directory, want %d and %d", n, nt, len(names), len(topics))
 	}
 	if r := m.ks.Revision(); r != m.version {
 		t.Fatalf("revision %d, want %d", r, m.version)

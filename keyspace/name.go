@@ -4,15 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
-// MaxNameBytes is the longest name of a key or topic, in bytes.
+// MaxNameBytes is the maximum length of a name or pattern, in bytes.
 const MaxNameBytes = 512
 
-// ErrInvalidName is what every [NameError] is, by errors.Is.
+// ErrInvalidName matches every [NameError] in errors.Is.
 var ErrInvalidName = errors.New("keyspace: invalid name")
 
-// A NameError says why a name is none. It never repeats the name.
+// A NameError says why a name or a pattern is not valid. It does not repeat the
+// name.
 type NameError struct {
 	Reason string
 }
@@ -20,16 +22,16 @@ type NameError struct {
 func (e *NameError) Error() string        { return ErrInvalidName.Error() + ": " + e.Reason }
 func (e *NameError) Is(target error) bool { return target == ErrInvalidName }
 
-// CheckName returns a *NameError where name is no name of a key or topic. A
-// name is 1 to MaxNameBytes bytes of UTF-8 in levels split by '/'. No level is
-// empty, "." or ".."; and no character is a control character (U+0000 to
-// U+001F, U+007F) or one that patterns are made of ('+', '#').
+// CheckName returns a *NameError if name is not a valid name of a key or topic. A
+// name is 1 to MaxNameBytes bytes of UTF-8, in levels that are separated by '/'. No
+// level is empty, "." or "..". The name has no control character (U+0000 to U+001F,
+// U+007F), and no '+' or '#', which only patterns may have.
 func CheckName(name string) error {
 	if err := checkText(name); err != nil {
 		return err
 	}
-	if at := strings.IndexAny(name, "+#"); at >= 0 {
-		return &NameError{fmt.Sprintf("it has %q, which only patterns may have", name[at])}
+	if i := strings.IndexAny(name, "+#"); i >= 0 {
+		return &NameError{fmt.Sprintf("it has %q, which only patterns may have", name[i])}
 	}
 	for level := range strings.SplitSeq(name, "/") {
 		if err := checkLevel(level); err != nil {
@@ -39,7 +41,7 @@ func CheckName(name string) error {
 	return nil
 }
 
-// checkPrefix returns a *NameError where no name begins with prefix.
+// checkPrefix returns a *NameError if no name can begin with prefix.
 func checkPrefix(prefix string) error {
 	if prefix == "" {
 		return nil
@@ -47,12 +49,40 @@ func checkPrefix(prefix string) error {
 	if err := checkText(prefix); err != nil {
 		return err
 	}
-	if at := strings.IndexAny(prefix, "+#"); at >= 0 {
-		return &NameError{fmt.Sprintf("it has %q, which only patterns may have: a prefix is taken as it is", prefix[at])}
+	if i := strings.IndexAny(prefix, "+#"); i >= 0 {
+		return &NameError{fmt.Sprintf("it has %q, which only patterns may have: a prefix is taken as it is", prefix[i])}
 	}
-	// Its last level may go on.
-	if at := strings.LastIndexByte(prefix, '/'); at >= 0 {
-		return CheckName(prefix[:at])
+	// The last level is only the beginning of a level, so it is not checked.
+	if i := strings.LastIndexByte(prefix, '/'); i >= 0 {
+		return CheckName(prefix[:i])
+	}
+	return nil
+}
+
+// checkText checks the rules that names, patterns and prefixes share.
+func checkText(s string) error {
+	switch {
+	case s == "":
+		return &NameError{"it is empty"}
+	case len(s) > MaxNameBytes:
+		return &NameError{fmt.Sprintf("it is %d bytes long, %d at most are allowed", len(s), MaxNameBytes)}
+	case !utf8.ValidString(s):
+		return &NameError{"it is not valid UTF-8"}
+	}
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c == 0x7f {
+			return &NameError{fmt.Sprintf("it has the control character U+%04X", c)}
+		}
+	}
+	return nil
+}
+
+func checkLevel(level string) error {
+	switch level {
+	case "":
+		return &NameError{"it has an empty level (a leading, trailing or doubled '/')"}
+	case ".", "..":
+		return &NameError{fmt.Sprintf("it has a level that is %q", level)}
 	}
 	return nil
 }

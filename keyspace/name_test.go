@@ -48,7 +48,7 @@ func TestCheckName(t *testing.T) {
 	}
 }
 
-// The checker against the rules as they are written, one by one.
+// CheckName agrees with the rules, written one by one.
 func FuzzCheckName(f *testing.F) {
 	for _, seed := range []string{"a", "a/b", "", "/", "a//b", ".", "a/..", "+", "a/#", "\x00", "\xff", "ä", `"\`, "\u2028"} {
 		f.Add(seed)

@@ -2,15 +2,61 @@ package keyspace_test
 
 import (
 	"errors"
-	"fmt"
 	"strings"
-	"sync"
 	"testing"
-
-	"pgregory.net/rapid"
 
 	"rtdb/keyspace"
 )
+
+// allNames returns all names of 1 to depth levels that are made of the given levels.
+func allNames(depth int, levels ...string) (names []string) {
+	last := []string{""}
+	for range depth {
+		var next []string
+		for _, head := range last {
+			for _, level := range levels {
+				next = append(next, strings.TrimPrefix(head+"/"+level, "/"))
+			}
+		}
+		names = append(names, next...)
+		last = next
+	}
+	return names
+}
+
+// Covers and CoversPrefix agree with a search of all names. The level "c" and the longer
+// names stand for the names that no pattern names.
+func TestCovers(t *testing.T) {
+	names := allNames(5, "a", "b", "c", "ab", "bc")
+	var patterns []string
+	for _, p := range allNames(3, "a", "b", "+", "#") {
+		if keyspace.CheckPattern(p) == nil {
+			patterns = append(patterns, p)
+		}
+	}
+	within := func(pattern string, other func(name string) bool) bool {
+		for _, name := range names {
+			if other(name) && !keyspace.Matches(pattern, name) {
+				return false
+			}
+		}
+		return true
+	}
+	for _, p := range patterns {
+		for _, other := range patterns {
+			want := within(p, func(name string) bool { return keyspace.Matches(other, name) })
+			if got := keyspace.Covers(p, other); got != want {
+				t.Errorf("Covers(%q, %q) = %v", p, other, got)
+			}
+		}
+		for _, prefix := range []string{"", "a", "a/", "a/b", "a/b/", "c", "b/a/a"} {
+			want := within(p, func(name string) bool { return strings.HasPrefix(name, prefix) })
+			if got := keyspace.CoversPrefix(p, prefix); got != want {
+				t.Errorf("CoversPrefix(%q, %q) = %v", p, prefix, got)
+			}
+		}
+	}
+}
 
 func TestCheckPattern(t *testing.T) {
 	for _, good := range []string{
@@ -45,8 +91,8 @@ func TestCheckPattern(t *testing.T) {
 	}
 }
 
-// The examples of MQTT 3.1.1, section 4.7, but for those with empty levels,
-// which no name has, and with '$', which is nothing special.
+// The examples of MQTT 3.1.1, section 4.7. Examples with empty levels are left out,
+// because no name has them, and '$' has no special meaning.
 func TestMatches(t *testing.T) {
 	for _, c := range []struct {
 		pattern, name string
@@ -78,138 +124,4 @@ func TestMatches(t *testing.T) {
 			t.Errorf("Matches(%q, %q) is %v", c.pattern, c.name, got)
 		}
 	}
-}
-
-// The trie agrees with Matches, and with another way to tell, whatever patterns
-// come and go.
-func TestTheTrieAgreesWithMatches(t *testing.T) {
-	levels := []string{"a", "b", "c"}
-	rapid.Check(t, func(t *rapid.T) {
-		draw := func(what string, wild ...string) string {
-			n := rapid.IntRange(1, 4).Draw(t, "levels")
-			name := make([]string, n)
-			for i := range name {
-				name[i] = rapid.SampledFrom(append(wild, levels...)).Draw(t, what)
-			}
-			return strings.Join(name, "/")
-		}
-		ks, err := keyspace.Open(keyspace.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		subscribed := map[string]*recorder{}
-		for range rapid.IntRange(1, 30).Draw(t, "steps") {
-			pattern := draw("pattern", "+", "+")
-			if rapid.Bool().Draw(t, "all below") {
-				pattern += "/#"
-			}
-			if r := subscribed[pattern]; r != nil {
-				if err := ks.Unsubscribe(t.Context(), keyspace.Pattern(pattern), r); err != nil {
-					t.Fatal(err)
-				}
-				delete(subscribed, pattern)
-			} else {
-				r := newRecorder()
-				if err := ks.Subscribe(t.Context(), keyspace.Pattern(pattern), r, keyspace.Start{}); err != nil {
-					t.Fatal(err)
-				}
-				subscribed[pattern] = r
-			}
-			name := draw("name")
-			version, err := ks.Set(t.Context(), name, []byte("1"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := ks.GetInOrder(t.Context(), name, func(keyspace.Entry) {}); err != nil {
-				t.Fatal(err)
-			}
-			for pattern, r := range subscribed {
-				told := r.versions[name]
-				got := len(told) > 0 && told[len(told)-1] == version
-				if want := matches(pattern, name); got != want || keyspace.Matches(pattern, name) != want {
-					t.Fatalf("pattern %s, key %s: told %v, Matches %v, want %v", pattern, name, got, keyspace.Matches(pattern, name), want)
-				}
-			}
-		}
-		if err := ks.Shutdown(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	})
-}
-
-// What a subscriber is told by a key and by several patterns it is told once,
-// and nothing after the last of them is gone.
-func TestSeveralWaysAreOne(t *testing.T) {
-	ks := open(t, keyspace.Options{})
-	var in, other inbox
-	if _, err := subscribe(ks, t.Context(), "a/b", &in); err != nil {
-		t.Fatal(err)
-	}
-	for _, pattern := range []string{"#", "a/+", "a/#", "+/b"} {
-		for _, s := range []*inbox{&in, &other} {
-			if err := ks.Subscribe(t.Context(), keyspace.Pattern(pattern), s, keyspace.Start{}); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	told := func(key string) {
-		t.Helper()
-		mustSet(t, ks, key, "1")
-		if err := ks.GetInOrder(t.Context(), key, func(keyspace.Entry) {}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	told("a/b")
-	told("c")
-	want := []string{`{"key":"a/b","value":1}`, `{"key":"c","value":1}`}
-	wantMessages(t, &in, want...)
-	wantMessages(t, &other, want...)
-	for _, pattern := range []string{"#", "a/+", "a/#", "+/b", "none/of/it"} {
-		if err := ks.Unsubscribe(t.Context(), keyspace.Pattern(pattern), &in); err != nil {
-			t.Fatal(err)
-		}
-	}
-	told("a/b")
-	told("a/c")
-	wantMessages(t, &in, append(want, want[0])...)
-	if err := ks.Unsubscribe(t.Context(), keyspace.Key("a/b"), &in); err != nil {
-		t.Fatal(err)
-	}
-	told("a/b")
-	wantMessages(t, &in, append(want, want[0])...)
-}
-
-// Subscriptions come and go while the keys are written: nothing is told after
-// UnsubscribePattern has returned, and what is told has no gap.
-func TestPatternsComeAndGoUnderWriters(t *testing.T) {
-	ks := open(t, keyspace.Options{})
-	w := newWorkload(ks, 64)
-	stop := w.run(t, 4)
-	var wg sync.WaitGroup
-	for n := range 4 {
-		wg.Go(func() {
-			for i := range 300 {
-				r := newRecorder()
-				pattern := []string{"#", "k/+/#", "+/2/+", fmt.Sprintf("k/%d/#", n)}[i%4]
-				if err := ks.Subscribe(t.Context(), keyspace.Pattern(pattern), r, keyspace.Start{}); err != nil {
-					t.Error(err)
-				}
-				mustSet(t, ks, "k/2/now", "1")
-				if err := ks.Unsubscribe(t.Context(), keyspace.Pattern(pattern), r); err != nil {
-					t.Error(err)
-				}
-				r.mu.Lock()
-				before := len(r.versions)
-				r.mu.Unlock()
-				mustSet(t, ks, "k/2/now", "2")
-				r.mu.Lock()
-				if len(r.versions) != before {
-					t.Error("told after UnsubscribePattern has returned")
-				}
-				r.mu.Unlock()
-			}
-		})
-	}
-	wg.Wait()
-	stop()
 }

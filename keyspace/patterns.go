@@ -6,56 +6,59 @@ import (
 	"sync/atomic"
 )
 
-// patterns is who gets the updates of all keys that match a pattern: a trie of
-// the patterns' levels.
+// patterns holds the subscribers of patterns, in a trie of the patterns' levels.
 //
-// A key's actor keeps the sets of subscribers that match it, in a view, and
-// looks again only when shape moved, which it does when a pattern comes that
-// nobody had subscribed to, or goes. To tell the subscribers it holds mu for
-// reading: so nothing is told of a pattern after remove has returned, and for
-// each subscription and each update it is certain which was first.
+// The actor of a key keeps the sets of subscribers that match its key in a
+// patternMatch, and looks them up again only if the generation has changed. To
+// deliver an update to the sets, the actor holds mu for reading. So after remove has
+// returned, nothing is delivered because of the pattern. And for each subscription
+// and each update it is certain which came first.
 type patterns struct {
-	shape atomic.Uint64 // changed under mu; 0 is that of an empty, new trie
+	// generation rises when a pattern gets its first subscriber, or loses its
+	// last one. It is changed under mu. It is 0 as long as there was no pattern.
+	generation atomic.Uint64
 
-	mu    sync.RWMutex
-	root  patternNode
-	clock uint64 // rises with each subscription
-	none  *view  // of all keys that nothing matches, at this shape
+	mu      sync.RWMutex
+	root    patternNode
+	clock   uint64        // a logical clock, which rises with each subscription
+	noMatch *patternMatch // of all keys that no pattern matches, in this generation
 }
 
-// A patternNode is the trie below the levels that lead to it.
+// A patternNode is the part of the trie that follows after some levels.
 type patternNode struct {
-	levels map[string]*patternNode // the next level; "+" among them
+	levels map[string]*patternNode // by the next level, which may be "+"
 	here   *subscribers            // of the pattern that ends here
-	below  *subscribers            // of the pattern that goes on with "#" only
+	below  *subscribers            // of the pattern that has only "#" after this
 }
 
-// A view is what a key's actor knows of the patterns.
-type view struct {
-	shape     uint64         // of the trie when the actor looked
-	delivered uint64         // the clock at the last update, if sets is not empty
-	sets      []*subscribers // of the patterns that match the key
+// A patternMatch holds the sets of subscribers whose patterns match a key. The
+// key's actor keeps it. nil is the patternMatch of generation 0.
+type patternMatch struct {
+	generation  uint64         // of the patterns at the look-up
+	deliveredAt uint64         // the patterns' clock at the last update, if there are sets
+	sets        []*subscribers // one for each pattern that matches the key
 }
 
-// at returns the shape that the view was taken at.
-func (v *view) at() uint64 {
-	if v == nil {
-		return 0
+// upToDate reports whether no pattern has come or gone since the look-up.
+func (m *patternMatch) upToDate(p *patterns) bool {
+	if m == nil {
+		return p.generation.Load() == 0
 	}
-	return v.shape
+	return m.generation == p.generation.Load()
 }
 
-// matches returns the sets of subscribers that match.
-func (v *view) matches() []*subscribers {
-	if v == nil {
+// matchingSets returns the sets.
+func (m *patternMatch) matchingSets() []*subscribers {
+	if m == nil {
 		return nil
 	}
-	return v.sets
+	return m.sets
 }
 
-// add subscribes s to a valid pattern, and returns the clock: updates that are
-// told at that or a later one are told to s. mark is called before any is.
-func (p *patterns) add(pattern string, s Subscriber, mark func()) (clock uint64) {
+// add subscribes s to a valid pattern. It returns the clock of the subscription: an
+// update that is delivered at that clock or later is delivered to s. mark, if it is
+// not nil, is called before s receives an update.
+func (p *patterns) add(pattern string, s Subscriber, mark func()) (subscribedAt uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := &p.root
@@ -78,7 +81,7 @@ func (p *patterns) add(pattern string, s Subscriber, mark func()) (clock uint64)
 	}
 	if *set == nil {
 		*set = new(subscribers)
-		p.reshapeLocked()
+		p.nextGenerationLocked()
 	}
 	(*set).add(s)
 	p.clock++
@@ -88,68 +91,71 @@ func (p *patterns) add(pattern string, s Subscriber, mark func()) (clock uint64)
 	return p.clock
 }
 
-// remove is the reverse of add. Nothing is told to s by this pattern any more
-// once it has returned.
+// remove ends the subscription of s to a pattern. After it has returned, nothing is
+// delivered to s because of this pattern.
 func (p *patterns) remove(pattern string, s Subscriber) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.removeLocked(&p.root, pattern, s) {
-		p.reshapeLocked()
+		p.nextGenerationLocked()
 	}
 }
 
-// removeLocked reports whether a set became empty, and was taken out. It takes
-// out the nodes that lead to nothing, too.
+// removeLocked reports whether the pattern lost its last subscriber. It then also
+// removes the nodes that lead to no pattern any more.
 func (p *patterns) removeLocked(n *patternNode, pattern string, s Subscriber) bool {
 	level, rest, more := strings.Cut(pattern, "/")
 	if level == "#" {
-		return dropFrom(&n.below, s)
+		return removeFrom(&n.below, s)
 	}
 	next := n.levels[level]
 	if next == nil {
 		return false
 	}
-	var dropped bool
+	var emptied bool
 	if more {
-		dropped = p.removeLocked(next, rest, s)
+		emptied = p.removeLocked(next, rest, s)
 	} else {
-		dropped = dropFrom(&next.here, s)
+		emptied = removeFrom(&next.here, s)
 	}
-	if dropped && len(next.levels) == 0 && next.here == nil && next.below == nil {
+	if emptied && len(next.levels) == 0 && next.here == nil && next.below == nil {
 		delete(n.levels, level)
 	}
-	return dropped
+	return emptied
 }
 
-func dropFrom(set **subscribers, s Subscriber) (emptied bool) {
+// removeFrom removes s from a set, and makes the set nil if it is then empty.
+func removeFrom(set **subscribers, s Subscriber) (emptied bool) {
 	if *set == nil {
 		return false
 	}
 	(*set).remove(s)
-	if (*set).any() {
+	if !(*set).empty() {
 		return false
 	}
 	*set = nil
 	return true
 }
 
-func (p *patterns) reshapeLocked() {
-	shape := p.shape.Load() + 1
-	p.none = &view{shape: shape}
-	p.shape.Store(shape)
+func (p *patterns) nextGenerationLocked() {
+	generation := p.generation.Load() + 1
+	p.noMatch = &patternMatch{generation: generation}
+	p.generation.Store(generation)
 }
 
-// lookLocked returns the view of a key at the trie's shape.
-func (p *patterns) lookLocked(name string) *view {
-	sets := p.root.match(nil, name, true)
+// lookUpLocked returns the patternMatch of a key in this generation. It needs mu
+// for reading.
+func (p *patterns) lookUpLocked(name string) *patternMatch {
+	sets := p.root.appendSets(nil, name, true)
 	if len(sets) == 0 {
-		return p.none
+		return p.noMatch
 	}
-	return &view{shape: p.shape.Load(), sets: sets}
+	return &patternMatch{generation: p.generation.Load(), sets: sets}
 }
 
-// match appends the sets whose pattern matches what is left of a name.
-func (n *patternNode) match(sets []*subscribers, rest string, more bool) []*subscribers {
+// appendSets appends the sets of the patterns below n that match the rest of a
+// name. more reports whether there is a rest.
+func (n *patternNode) appendSets(sets []*subscribers, rest string, more bool) []*subscribers {
 	if n.below != nil {
 		sets = append(sets, n.below)
 	}
@@ -164,10 +170,10 @@ func (n *patternNode) match(sets []*subscribers, rest string, more bool) []*subs
 	}
 	level, rest, more := strings.Cut(rest, "/")
 	if next := n.levels[level]; next != nil {
-		sets = next.match(sets, rest, more)
+		sets = next.appendSets(sets, rest, more)
 	}
 	if next := n.levels["+"]; next != nil {
-		sets = next.match(sets, rest, more)
+		sets = next.appendSets(sets, rest, more)
 	}
 	return sets
 }

@@ -1,52 +1,39 @@
 package keyspace
 
-import (
-	"sync"
-	"time"
-)
+import "sync"
 
-// progress knows up to which version all writes are done: published, and told
-// to whoever subscribed. Every run of writes is in its list from before the
-// store numbers it until its last update is told.
+// progress knows up to which version all writes are done. A write is done when
+// readers see it and all subscribers have received it. The list holds the runs of
+// writes that are in flight: from before the store gives them versions until their
+// last update was delivered.
 //
-// A run's bound is the highest version that was done when it began. The store numbers writes higher than all that were committed before,
-// so each write of the run is above its bound; and as bounds only rise along
-// the list, no write that is not done is below the first one's.
+// The bound of a run is the highest version that was done when the run was added.
+// The store gives a write a version above those of all writes that were committed
+// before, so each write of the run is above its bound. Bounds never fall along the
+// list, so no write that is in flight is at or below the bound of the first run.
 type progress struct {
-	mu          sync.Mutex
-	last        uint64 // the highest version of a write that is done
-	taken       uint64 // the highest version that a store has given
-	first, tail *run   // in the order in which they began
+	mu              sync.Mutex
+	highestDone     uint64 // the highest version of a write that is done
+	highestAssigned uint64 // the highest version that the store gave to a write
+	first, last     *run   // of the list, in the order of add
 }
 
-// A run is some writes of one key that are committed together.
-type run struct {
-	writes    []Write
-	expires   time.Time // when the key expires by the last of them; zero is never
-	failed    error     // the commit
-	delivered int       // how many of the writes were delivered
-
-	reserved   bool // it holds a place of the quota that no key has yet
-	begun      bool // it is in the list
-	bound      uint64
-	prev, next *run
-}
-
-func (p *progress) begin(r *run) {
+// add adds a run to the list.
+func (p *progress) add(r *run) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r.bound, r.prev, r.next = p.last, p.tail, nil
-	if p.tail == nil {
+	r.bound, r.prev, r.next = p.highestDone, p.last, nil
+	if p.last == nil {
 		p.first = r
 	} else {
-		p.tail.next = r
+		p.last.next = r
 	}
-	p.tail = r
+	p.last = r
 }
 
-// end says that the run is done. last is its highest version, 0 where nothing
-// came of it.
-func (p *progress) end(r *run, last uint64) {
+// remove removes a run that is done from the list. highest is the highest version
+// of its writes, or 0 if no write took effect.
+func (p *progress) remove(r *run, highest uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if r.prev == nil {
@@ -55,11 +42,11 @@ func (p *progress) end(r *run, last uint64) {
 		r.prev.next = r.next
 	}
 	if r.next == nil {
-		p.tail = r.prev
+		p.last = r.prev
 	} else {
 		r.next.prev = r.prev
 	}
-	p.last = max(p.last, last)
+	p.highestDone = max(p.highestDone, highest)
 }
 
 // revision returns a version up to which all writes are done.
@@ -69,11 +56,12 @@ func (p *progress) revision() uint64 {
 	if p.first != nil {
 		return p.first.bound
 	}
-	return p.last
+	return p.highestDone
 }
 
-// revisionWithin returns the same for one who is about to be told the write of
-// that version in run r, and was told all of r before it: to him those are done.
+// revisionWithin returns the revision for a subscriber that receives the write with
+// a version of a run. The subscriber has received the earlier writes of the run, so
+// for this subscriber they are done.
 func (p *progress) revisionWithin(r *run, version uint64) uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -87,17 +75,23 @@ func (p *progress) revisionWithin(r *run, version uint64) uint64 {
 	return version
 }
 
-// take notes a version that the store has given, before anybody is told.
-func (p *progress) take(version uint64) {
+// assigned notes a version that the store gave to a write, before the write is
+// delivered.
+func (p *progress) assigned(version uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.taken = max(p.taken, version)
+	p.highestAssigned = max(p.highestAssigned, version)
 }
 
-// highest returns the highest version that anybody can know of: who resumes
-// with a higher one is none of ours.
-func (p *progress) highest() uint64 {
+// highestKnown returns the highest version that a subscriber can know. A higher
+// revision was not promised by this keyspace.
+func (p *progress) highestKnown() uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return max(p.last, p.taken)
+	return max(p.highestDone, p.highestAssigned)
 }
+
+// Revision returns a version up to which all writes are done: readers see them, and
+// the subscribers have received them. A write with a higher version may be done,
+// too, while a write of another key is in flight.
+func (ks *Keyspace) Revision() uint64 { return ks.progress.revision() }

@@ -18,29 +18,32 @@ var (
 // reserves a place before it is committed, because afterwards it is too late to
 // refuse the write.
 type quota struct {
-	max  int64 // 0: no limit
-	full func() bool
-	keys atomic.Int64 // keys that have a value, and places that are reserved
+	max  int64        // 0: no limit
+	full func() bool  // nil: memory is never short
+	used atomic.Int64 // keys that have a value, and places that are reserved
 }
 
-// reserve takes a place for one more key, or returns ErrTooManyKeys or ErrFull.
+// reserve reserves a place for one more key, or returns ErrTooManyKeys or ErrFull.
 func (q *quota) reserve() error {
-	switch n := q.keys.Add(1); {
+	switch n := q.used.Add(1); {
 	case q.max > 0 && n > q.max:
-		q.keys.Add(-1)
+		q.used.Add(-1)
 		return ErrTooManyKeys
 	case q.full != nil && q.full():
-		q.keys.Add(-1)
+		q.used.Add(-1)
 		return ErrFull
 	}
 	return nil
 }
 
 // release gives back the place of a key that is gone, or was never made.
-func (q *quota) release() { q.keys.Add(-1) }
+func (q *quota) release() { q.used.Add(-1) }
 
-// freeGrowth is how many bytes longer a value may become even when memory is
-// short, so that the state of a device can still be written.
+// count counts a key that was made without a reservation. No limit applies.
+func (q *quota) count() { q.used.Add(1) }
+
+// freeGrowth is how many bytes longer a value may become even when memory is short,
+// so that the state of a device can still be written.
 const freeGrowth = 1 << 10
 
 // grow returns ErrFull if memory is short and a value is to become more than
@@ -53,4 +56,4 @@ func (q *quota) grow(bytes int) error {
 }
 
 // Keys returns the number of keys that have a value.
-func (ks *Keyspace) Keys() int { return int(ks.quota.keys.Load()) }
+func (ks *Keyspace) Keys() int { return int(ks.quota.used.Load()) }

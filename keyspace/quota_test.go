@@ -11,13 +11,13 @@ import (
 	"rtdb/keyspace"
 )
 
-// Past the limit no key is made, whoever asks at the same time, and those that
-// there are go on. What is deleted, expires or could not be stored makes room.
+// Concurrent writers cannot make more keys than the limit. Existing keys can still be
+// written. A key that was deleted, or that the store refused, gives its place back.
 func TestMaxKeys(t *testing.T) {
-	const most = 20
+	const limit = 20
 	var broken atomic.Bool
 	failed := errors.New("not this time")
-	ks := open(t, keyspace.Options{MaxKeys: most, Store: &faultyStore{
+	ks := open(t, keyspace.Options{MaxKeys: limit, Store: &faultyStore{
 		Store: keyspace.NewMemory(1),
 		commit: func(context.Context, []keyspace.Write) error {
 			if broken.Load() {
@@ -49,8 +49,8 @@ func TestMaxKeys(t *testing.T) {
 		})
 	}
 	writers.Wait()
-	if made != most || refused != 800-most || ks.Keys() != most {
-		t.Fatalf("%d made and %d refused, %d are there, want %d made", made, refused, ks.Keys(), most)
+	if made != limit || refused != 800-limit || ks.Keys() != limit {
+		t.Fatalf("made %d keys, refused %d, have %d; want %d made", made, refused, ks.Keys(), limit)
 	}
 	list, _, err := ks.List(ctx, keyspace.Query{Limit: 1})
 	if err != nil {
@@ -74,7 +74,7 @@ func TestMaxKeys(t *testing.T) {
 	write("new", keyspace.Change{Merge: func([]byte) ([]byte, error) { return nil, failed }}, failed)
 	write("new", keyspace.Change{Value: []byte("1")}, nil)
 	write("newer", keyspace.Change{Value: []byte("1")}, keyspace.ErrTooManyKeys)
-	if ks.Keys() != most {
-		t.Errorf("%d keys, want %d", ks.Keys(), most)
+	if ks.Keys() != limit {
+		t.Errorf("%d keys, want %d", ks.Keys(), limit)
 	}
 }

@@ -1,20 +1,19 @@
 package keyspace
 
-import (
-	"sync"
-)
+import "sync"
 
 // An op is the kind of a request.
 type op uint8
 
 const (
-	opWrite  op = iota // a key's Change that is not a delete; a topic's publish
-	opDelete           // a Change that deletes the key
-	opExpire           // a delete because the time to live is over; nobody waits for its result
+	opWrite   op = iota // a Change of a key that is not a delete
+	opDelete            // a Change that deletes the key
+	opExpire            // deletes a key that is due; nobody waits for the result
+	opPublish           // delivers a message of a topic
 	opRead
 	opSubscribe
 	opUnsubscribe
-	opCatchUp // passes what the key holds to a new subscriber of a pattern
+	opCatchUp // passes the key's value to a new subscriber of a pattern
 )
 
 // writes reports whether a key's request of this kind changes the key.
@@ -28,13 +27,13 @@ func (o op) writes() bool {
 
 // A task says what a request wants from the actor.
 type task struct {
-	op         op
-	change     Change      // of a write or delete; a publish has only its Value
-	subscriber Subscriber  // of a subscribe or unsubscribe
-	start      *Start      // of a subscribe or catch-up
-	clock      uint64      // of a catch-up: when the subscription began
-	grave      *tombstone  // of a catch-up with a key that was deleted by then
-	then       func(Entry) // of a read: called in its place among the updates
+	op           op
+	change       Change      // of a write or delete; of a publish, which has only a Value
+	subscriber   Subscriber  // of a subscribe or unsubscribe
+	start        *Start      // of a subscribe or catch-up
+	subscribedAt uint64      // of a catch-up: the patterns' clock when the subscription began
+	deleted      *tombstone  // of a catch-up with a deleted key: the tombstone that led to it
+	then         func(Entry) // of a read: called between the updates before it and after it
 }
 
 // A request is the mail of key and topic actors. Each request is answered once.
@@ -42,11 +41,11 @@ type request struct {
 	task
 	refusal error // why a write is refused; the actor sets it before the commit
 
-	results chan result // has room for one; nil if nobody waits
+	results chan result // holds one result; nil if nobody waits
 }
 
-// A result is what became of a request. It is small, because the actor copies it
-// on its stack.
+// A result is the outcome of a request. It is small, because the actor copies it on
+// its stack.
 type result struct {
 	value   []byte // of a write: the value after it
 	version uint64 // of a write: its version
@@ -60,13 +59,14 @@ func (r *request) answer(res result) {
 	}
 }
 
-// A requestPool reuses requests: a request and its channel would otherwise be
-// most of what a write allocates.
+// A requestPool reuses requests. Otherwise a request and its channel would be most
+// of the memory that a write allocates.
 type requestPool struct {
 	pool sync.Pool
 }
 
-func (p *requestPool) take(t task) *request {
+// get returns a request with the task.
+func (p *requestPool) get(t task) *request {
 	r, ok := p.pool.Get().(*request)
 	if !ok {
 		r = &request{results: make(chan result, 1)}

@@ -12,7 +12,7 @@ import (
 	"rtdb/keyspace"
 )
 
-func TestWhatNobodyHoldsIsRetired(t *testing.T) {
+func TestUnusedNamesAreRetired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ks := open(t, keyspace.Options{})
 		ctx := t.Context()
@@ -38,7 +38,7 @@ func TestWhatNobodyHoldsIsRetired(t *testing.T) {
 		if err := ks.Subscribe(ctx, keyspace.Topic("t"), &in, keyspace.Start{}); err != nil {
 			t.Fatal(err)
 		}
-		wantNames("while held", 1, 1)
+		wantNames("in use", 1, 1)
 		if _, err := ks.Delete(ctx, "a"); err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +52,7 @@ func TestWhatNobodyHoldsIsRetired(t *testing.T) {
 	})
 }
 
-// Keys come and go under writers: no write is lost, none fails.
+// Keys come and go while they are written: no write is lost, and none fails.
 func TestWritesRaceRetirement(t *testing.T) {
 	ks := open(t, keyspace.Options{})
 	var wg sync.WaitGroup
@@ -96,7 +96,7 @@ func TestWritesRaceRetirement(t *testing.T) {
 func TestKeysAtRestHaveNoGoroutine(t *testing.T) {
 	ks := open(t, keyspace.Options{})
 	before := runtime.NumGoroutine()
-	var writers sync.WaitGroup // several, for the race detector's sake
+	var writers sync.WaitGroup // several, because of the race detector
 	for w := range 4 {
 		writers.Go(func() {
 			for i := range 50_000 {

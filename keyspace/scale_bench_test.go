@@ -11,8 +11,9 @@ import (
 	"rtdb/keyspace"
 )
 
-// What patterns that do not match cost a write. The three keyspaces are written
-// to in turn, so that one run compares them: the ratio is to no pattern at all.
+// BenchmarkSetBesidePatterns measures how much patterns that do not match cost a write.
+// It writes to the three keyspaces in turn, so that one run compares them. The ratio is
+// to a keyspace without patterns.
 func BenchmarkSetBesidePatterns(b *testing.B) {
 	counts := []int{0, 1, 1000}
 	var spaces []*keyspace.Keyspace
@@ -50,9 +51,8 @@ func BenchmarkSetBesidePatterns(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// A pattern that matches 100,000 keys: without a snapshot, with one, and with
-// something to resume of which nothing has changed; and what it then costs a
-// key to look again, once.
+// BenchmarkSubscribePattern subscribes to a pattern that matches 100,000 keys: without a
+// snapshot, with one, and resuming when nothing has changed.
 func BenchmarkSubscribePattern(b *testing.B) {
 	const keys = 100_000
 	ks := open(b, keyspace.Options{})
@@ -87,9 +87,9 @@ func BenchmarkSubscribePattern(b *testing.B) {
 	}
 }
 
-// Writers that make and delete keys, alone and while all of a million keys are
-// listed again and again by a pattern that matches none: what they wait for is
-// the index, which a listing holds for 256 keys at a time.
+// BenchmarkWalk makes and deletes keys, alone and while a million keys are listed again
+// and again by a pattern that matches no key. The writers wait for the index's lock,
+// which a listing holds for 256 keys at a time.
 func BenchmarkWalk(b *testing.B) {
 	const keys = 1_000_000
 	ks := open(b, keyspace.Options{})
@@ -142,7 +142,8 @@ func BenchmarkWalk(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// One writer, alone and while 100,000 other keys that are due at once expire.
+// BenchmarkSetWhileKeysExpire measures one writer, alone and while 100,000 other keys
+// expire that are due at the same time.
 func BenchmarkSetWhileKeysExpire(b *testing.B) {
 	const keys = 100_000
 	for b.Loop() {

@@ -1,14 +1,51 @@
 package keyspace_test
 
 import (
+	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"rtdb/keyspace"
 )
 
-// loaded is a Store that starts with entries.
+// A countingStore counts the commits that are made while it loads.
+type countingStore struct {
+	keyspace.Store
+	loading atomic.Bool
+	early   atomic.Int64
+}
+
+func (s *countingStore) Load(yield func(keyspace.Write) error) (uint64, error) {
+	s.loading.Store(true)
+	defer s.loading.Store(false)
+	w := keyspace.Write{Key: "k", Value: []byte("1"), Version: 1, Expires: time.Now().Add(-time.Hour)}
+	err := yield(w)
+	time.Sleep(time.Minute) // as long as a large journal takes
+	return 100, err
+}
+
+func (s *countingStore) Commit(ctx context.Context, writes []keyspace.Write) error {
+	if s.loading.Load() {
+		s.early.Add(1)
+	}
+	return s.Store.Commit(ctx, writes)
+}
+
+func TestNothingIsCommittedWhileTheStoreLoads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &countingStore{Store: keyspace.NewMemory(101)}
+		ks := open(t, keyspace.Options{Store: s})
+		wantValue(t, ks, "k", "")
+		if n := s.early.Load(); n != 0 {
+			t.Errorf("%d commits before Load had returned", n)
+		}
+	})
+}
+
+// A loaded is a Store that starts with entries.
 type loaded struct {
 	keyspace.Store
 	entries []keyspace.Write

@@ -2,37 +2,39 @@ package keyspace
 
 import "slices"
 
-// manySubscribers is from how many on they are looked for by a map. Most keys
-// have a few, and of those a list costs less than a map, in time and memory.
+// manySubscribers is the number of subscribers above which a set has a map of
+// positions. Most keys have a few subscribers, and for a few a list costs less time
+// and memory than a map.
 const manySubscribers = 32
 
-// subscribers is who gets the updates of one name or pattern. Only its actor,
-// or who holds its lock, touches it.
+// subscribers is the set of subscribers of one name or pattern. Only the actor of
+// the name, or the holder of the patterns' lock, may use it.
 type subscribers struct {
-	list   []Subscriber
-	places map[Subscriber]int // in list; nil where there are few
+	list      []Subscriber
+	positions map[Subscriber]int // in list; nil if there are few subscribers
 }
 
+// add adds x, unless the set has it already.
 func (s *subscribers) add(x Subscriber) {
-	if s.place(x) >= 0 {
+	if s.position(x) >= 0 {
 		return
 	}
-	if len(s.list) == cap(s.list) && len(s.list) < 2 { // most keys of most screens have one
+	if len(s.list) == cap(s.list) && len(s.list) < 2 { // most keys have one subscriber
 		s.list = slices.Grow(s.list, 1)
 	}
 	s.list = append(s.list, x)
 	switch n := len(s.list); {
-	case s.places != nil:
-		s.places[x] = n - 1
+	case s.positions != nil:
+		s.positions[x] = n - 1
 	case n > manySubscribers:
-		s.placeAll()
+		s.buildPositions()
 	}
 }
 
-// remove puts the last in the place of x. It gives up what has become far too
-// large.
+// remove removes x, and puts the last subscriber in its place. It frees memory if
+// the list has become much too large.
 func (s *subscribers) remove(x Subscriber) {
-	i := s.place(x)
+	i := s.position(x)
 	if i < 0 {
 		return
 	}
@@ -41,43 +43,43 @@ func (s *subscribers) remove(x Subscriber) {
 	s.list[i] = moved
 	s.list[last] = nil
 	s.list = s.list[:last]
-	if s.places != nil {
-		s.places[moved] = i
-		delete(s.places, x)
+	if s.positions != nil {
+		s.positions[moved] = i
+		delete(s.positions, x)
 	}
 	switch c := cap(s.list); {
 	case last == 0:
 		*s = subscribers{}
 	case last < c/4:
 		s.list = slices.Clone(s.list)
-		s.places = nil
+		s.positions = nil
 		if last > manySubscribers {
-			s.placeAll()
+			s.buildPositions()
 		}
 	}
 }
 
-func (s *subscribers) placeAll() {
-	s.places = make(map[Subscriber]int, len(s.list))
+func (s *subscribers) buildPositions() {
+	s.positions = make(map[Subscriber]int, len(s.list))
 	for i, x := range s.list {
-		s.places[x] = i
+		s.positions[x] = i
 	}
 }
 
-// place returns where x is in the list, -1 where it is not.
-func (s *subscribers) place(x Subscriber) int {
-	if s.places == nil {
+// position returns the index of x in the list, or -1.
+func (s *subscribers) position(x Subscriber) int {
+	if s.positions == nil {
 		return slices.Index(s.list, x)
 	}
-	if i, ok := s.places[x]; ok {
+	if i, ok := s.positions[x]; ok {
 		return i
 	}
 	return -1
 }
 
-func (s *subscribers) any() bool { return len(s.list) > 0 }
+func (s *subscribers) empty() bool { return len(s.list) == 0 }
 
-func (s *subscribers) has(x Subscriber) bool { return s.place(x) >= 0 }
+func (s *subscribers) has(x Subscriber) bool { return s.position(x) >= 0 }
 
 func (s *subscribers) deliver(u *Update) {
 	for _, x := range s.list {
@@ -85,12 +87,13 @@ func (s *subscribers) deliver(u *Update) {
 	}
 }
 
-// settle answers what a panic left undone: it lets go of the subscribers that
-// asked for that, and tells everybody else ErrInternal.
-func (s *subscribers) settle(lost []*request) {
+// answerLost answers the requests that a panic left unanswered. An unsubscribe
+// succeeds, because removing the subscriber needs nothing else. Every other request
+// gets ErrInternal.
+func (s *subscribers) answerLost(lost []*request) {
 	for _, r := range lost {
 		if r == nil {
-			continue // had its answer before the panic
+			continue // answered before the panic
 		}
 		if r.op == opUnsubscribe {
 			s.remove(r.subscriber)

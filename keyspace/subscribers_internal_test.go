@@ -10,7 +10,7 @@ type someone struct{ n int }
 
 func (*someone) Deliver(*Update) {}
 
-// The list and its places against a plain set.
+// The list and its positions agree with a plain set.
 func TestSubscribersAreASet(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		all := make([]*someone, 200)
@@ -27,7 +27,7 @@ func TestSubscribersAreASet(t *testing.T) {
 				s.remove(all[-step-1])
 				delete(want, all[-step-1])
 			}
-			if len(s.list) != len(want) || s.any() != (len(want) > 0) {
+			if len(s.list) != len(want) || s.empty() != (len(want) == 0) {
 				t.Fatalf("%d subscribers, want %d", len(s.list), len(want))
 			}
 		}
@@ -37,8 +37,8 @@ func TestSubscribersAreASet(t *testing.T) {
 			}
 		}
 		for i, x := range s.list {
-			if !want[x.(*someone)] || s.place(x) != i {
-				t.Errorf("place %d has %d, which is at %d", i, x.(*someone).n, s.place(x))
+			if !want[x.(*someone)] || s.position(x) != i {
+				t.Errorf("place %d has %d, which is at %d", i, x.(*someone).n, s.position(x))
 			}
 		}
 	})

@@ -1,6 +1,6 @@
 package keyspace
 
-// A Kind says what a [Target] names.
+// A Kind is the kind of a [Target].
 type Kind uint8
 
 const (
@@ -9,8 +9,8 @@ const (
 	KindPattern             // all keys that match a pattern
 )
 
-// A Target names what a subscription, an update or a panic is about: a key, a
-// topic, or all keys that match a pattern. It is comparable.
+// A Target is a key, a topic, or all keys that match a pattern. Subscriptions,
+// updates and panics have a target. It is comparable.
 type Target struct {
 	Kind Kind
 	Name string // the name of the key or topic, or the pattern

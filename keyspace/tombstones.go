@@ -2,104 +2,106 @@ package keyspace
 
 import "sync"
 
-// RememberedDeletes is how many deletes, the newest, a subscriber that resumes
-// can be told of.
+// RememberedDeletes is the number of deletes that the keyspace remembers for
+// subscribers that resume. When there are more, it forgets the oldest.
 const RememberedDeletes = 1 << 16
 
 // A tombstone remembers that a key was deleted.
 type tombstone struct {
-	name      string // "" where another one, or a new value, has taken its place
-	version   uint64 // of the delete
-	delivered uint64 // the clock of the patterns when the delete was delivered
+	name        string // "": a newer tombstone or a new value has replaced this one
+	version     uint64 // of the delete
+	deliveredAt uint64 // the patterns' clock when the delete was delivered
 }
 
-// tombstones are the newest deletes, in a ring.
+// tombstones are the newest deletes, in a ring. A key has at most one.
 type tombstones struct {
-	mu    sync.Mutex
-	ring  []tombstone
-	next  int            // the place of the next one, once the ring is full
-	named map[string]int // where in the ring the key's is
+	mu        sync.Mutex
+	ring      []tombstone
+	next      int            // the position of the next tombstone, once the ring is full
+	positions map[string]int // of each key's tombstone in the ring
 
-	newest uint64 // no delete has a higher version
-	floor  uint64 // up to which deletes may have been forgotten
+	newest    uint64 // the highest version of a delete
+	forgotten uint64 // deletes up to this version may have been forgotten
 }
 
-func (t *tombstones) bury(name string, version, delivered uint64) {
+// add remembers a delete. If the ring is full, the oldest tombstone is forgotten.
+func (t *tombstones) add(name string, version, deliveredAt uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.forgetLocked(name)
-	if t.named == nil {
-		t.named = make(map[string]int)
+	t.removeLocked(name)
+	if t.positions == nil {
+		t.positions = make(map[string]int)
 	}
-	at := len(t.ring)
-	if at < RememberedDeletes {
+	i := len(t.ring)
+	if i < RememberedDeletes {
 		t.ring = append(t.ring, tombstone{})
 	} else {
-		at = t.next
+		i = t.next
 		t.next = (t.next + 1) % len(t.ring)
-		if oldest := t.ring[at]; oldest.name != "" {
-			delete(t.named, oldest.name)
-			t.floor = max(t.floor, oldest.version)
+		if oldest := t.ring[i]; oldest.name != "" {
+			delete(t.positions, oldest.name)
+			t.forgotten = max(t.forgotten, oldest.version)
 		}
 	}
 	t.newest = max(t.newest, version)
-	t.ring[at] = tombstone{name, version, delivered}
-	t.named[name] = at
+	t.ring[i] = tombstone{name, version, deliveredAt}
+	t.positions[name] = i
 }
 
-// forget is for a key that has a value again.
-func (t *tombstones) forget(name string) {
+// remove removes the tombstone of a key that has a value again.
+func (t *tombstones) remove(name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.forgetLocked(name)
+	t.removeLocked(name)
 }
 
-func (t *tombstones) forgetLocked(name string) {
-	if at, ok := t.named[name]; ok {
-		delete(t.named, name)
-		t.ring[at] = tombstone{}
+func (t *tombstones) removeLocked(name string) {
+	if i, ok := t.positions[name]; ok {
+		delete(t.positions, name)
+		t.ring[i] = tombstone{}
 	}
 }
 
+// find returns the tombstone of a key, if there is one.
 func (t *tombstones) find(name string) (tombstone, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	at, ok := t.named[name]
+	i, ok := t.positions[name]
 	if !ok {
 		return tombstone{}, false
 	}
-	return t.ring[at], true
+	return t.ring[i], true
 }
 
-// after returns the tombstones of the keys that were deleted after a version,
-// or reports that some of these deletes may have been forgotten.
-func (t *tombstones) after(version uint64) (graves []tombstone, ok bool) {
+// after returns the tombstones of the keys that were deleted after a version. ok is
+// false if some of these deletes may have been forgotten.
+func (t *tombstones) after(version uint64) (deleted []tombstone, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if version < t.floor {
+	if version < t.forgotten {
 		return nil, false
 	}
-	if version >= t.newest { // most often, and then there is no need to look
+	if version >= t.newest { // the usual case: no need to search the ring
 		return nil, true
 	}
 	for i := range t.ring {
 		if t.ring[i].version > version {
-			graves = append(graves, t.ring[i])
+			deleted = append(deleted, t.ring[i])
 		}
 	}
-	return graves, true
+	return deleted, true
 }
 
-// lose is for deletes up to a version that could not be buried.
-func (t *tombstones) lose(version uint64) {
+// forget says that deletes up to a version may have no tombstone.
+func (t *tombstones) forget(version uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.floor = max(t.floor, version)
+	t.forgotten = max(t.forgotten, version)
 }
 
-// knows reports whether all deletes after a version are remembered.
-func (t *tombstones) knows(version uint64) bool {
+// complete reports whether all deletes after a version are remembered.
+func (t *tombstones) complete(version uint64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return version >= t.floor
+	return version >= t.forgotten
 }

@@ -6,8 +6,8 @@ import (
 	"rtdb/actor"
 )
 
-// A topic is the actor that passes on what is published to one topic. It is
-// there only while somebody subscribes to it.
+// A topic is the actor that delivers the messages of one topic. It exists only
+// while the topic has a subscriber.
 type topic struct {
 	actor.Actor[*request]
 	keyspace    *Keyspace
@@ -21,6 +21,7 @@ func (ks *Keyspace) newTopic(name string) *topic {
 	return t
 }
 
+// handle handles a batch of requests in order.
 func (t *topic) handle(batch []*request) {
 	for i, r := range batch {
 		value := r.change.Value
@@ -36,26 +37,26 @@ func (t *topic) handle(batch []*request) {
 			t.subscribers.remove(r.subscriber)
 			batch[i] = nil
 			r.answer(result{})
-		default:
+		case opPublish:
 			batch[i] = nil
-			r.answer(result{}) // a publisher need not wait for others to be told
-			if t.subscribers.any() {
+			r.answer(result{}) // the publisher does not wait for the deliveries
+			if !t.subscribers.empty() {
 				t.subscribers.deliver(&Update{Target: Topic(t.name), Value: value, At: time.Now(), progress: &t.keyspace.progress})
 			}
 		}
 	}
-	if !t.subscribers.any() && t.Retire() {
+	if t.subscribers.empty() && t.Retire() {
 		t.keyspace.topics.remove(t.name, t)
 	}
 }
 
-// panicked puts an heir with the topic's subscribers in its place.
+// panicked replaces the topic with a successor that has its subscribers.
 func (t *topic) panicked(p actor.Panic[*request]) {
-	t.subscribers.settle(p.Lost)
-	if t.subscribers.any() {
-		heir := t.keyspace.newTopic(t.name)
-		heir.subscribers = t.subscribers
-		t.keyspace.topics.replace(t.name, t, heir)
+	t.subscribers.answerLost(p.Lost)
+	if !t.subscribers.empty() {
+		successor := t.keyspace.newTopic(t.name)
+		successor.subscribers = t.subscribers
+		t.keyspace.topics.replace(t.name, t, successor)
 	} else {
 		t.keyspace.topics.remove(t.name, t)
 	}
