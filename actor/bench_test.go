@@ -9,17 +9,17 @@ import (
 	"rtdb/actor"
 )
 
-// The plain alternative: a goroutine and a buffered channel for each actor.
+// plain is the alternative to an actor: a goroutine and a buffered channel.
 type plain struct {
-	mail chan int
-	done chan struct{}
+	messages chan int
+	done     chan struct{}
 }
 
 func newPlain(handle func(int)) *plain {
-	p := &plain{mail: make(chan int, actor.DefaultCapacity), done: make(chan struct{})}
+	p := &plain{messages: make(chan int, actor.DefaultCapacity), done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
-		for m := range p.mail {
+		for m := range p.messages {
 			handle(m)
 		}
 	}()
@@ -27,11 +27,12 @@ func newPlain(handle func(int)) *plain {
 }
 
 func (p *plain) stop() {
-	close(p.mail)
+	close(p.messages)
 	<-p.done
 }
 
-// A sender that keeps one actor busy: the cost of one message, handled.
+// BenchmarkSendBusy is the cost of one message, sent and handled, while one sender keeps
+// one actor busy.
 func BenchmarkSendBusy(b *testing.B) {
 	b.Run("actor", func(b *testing.B) {
 		var a actor.Actor[int]
@@ -58,8 +59,8 @@ func BenchmarkSendBusy(b *testing.B) {
 		ctx := context.Background()
 		b.ReportAllocs()
 		for b.Loop() {
-			select { // a bounded send that can be cancelled, as Send is
-			case p.mail <- 1:
+			select { // a bounded send that can be cancelled, like Send
+			case p.messages <- 1:
 			case <-ctx.Done():
 			}
 		}
@@ -67,9 +68,9 @@ func BenchmarkSendBusy(b *testing.B) {
 	})
 }
 
-// A message to an idle actor, and the wait for its answer: what a lone write
-// to a key costs.
-func BenchmarkSendParked(b *testing.B) {
+// BenchmarkSendIdle is the cost of a message to an idle actor, and of the wait for its
+// answer: a lone write to a key costs this.
+func BenchmarkSendIdle(b *testing.B) {
 	b.Run("actor", func(b *testing.B) {
 		var a actor.Actor[int]
 		answer := make(chan int, 1)
@@ -93,7 +94,7 @@ func BenchmarkSendParked(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			select {
-			case p.mail <- 1:
+			case p.messages <- 1:
 			case <-ctx.Done():
 			}
 			<-answer
@@ -102,10 +103,10 @@ func BenchmarkSendParked(b *testing.B) {
 	})
 }
 
-// What an idle actor weighs, in bytes: the struct itself, and everything that
-// the runtime holds for it (the handler's closure, for the alternative the
-// goroutine's stack and the channel's buffer).
-func BenchmarkParkedSize(b *testing.B) {
+// BenchmarkIdleSize is the size of an idle actor in bytes: of the struct alone, and of all
+// memory that it needs (the handler's closure or, for the alternative, the goroutine's
+// stack and the channel's buffer).
+func BenchmarkIdleSize(b *testing.B) {
 	const n = 20_000
 	b.Run("actor", func(b *testing.B) {
 		for b.Loop() {
@@ -118,8 +119,8 @@ func BenchmarkParkedSize(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			for i := range actors { // none has mail any more
-				for actors[i].Retire() == false {
+			for i := range actors { // wait until no actor has a message
+				for !actors[i].Retire() {
 					runtime.Gosched()
 				}
 				if err := actors[i].Shutdown(context.Background()); err != nil {
@@ -138,7 +139,7 @@ func BenchmarkParkedSize(b *testing.B) {
 			for i := range actors {
 				sum := 0
 				actors[i] = newPlain(func(m int) { sum += m })
-				actors[i].mail <- 1
+				actors[i].messages <- 1
 			}
 			b.ReportMetric(float64(inUse()-before)/n, "B/actor")
 			for _, p := range actors {

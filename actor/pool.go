@@ -6,184 +6,192 @@ import (
 	"time"
 )
 
-// turnLength is how many actors a worker takes at once: the pool's lock is then
-// little of what it does, and no other worker waits long for them.
-const turnLength = 8
-
-// A Pool runs the actors whose [Options] name it, on a few goroutines that they
-// share. Its handlers must not block: one that has to can ask for a goroutine
-// of its own with [Actor.Detach]. The zero value is ready to use. A Pool at rest
-// has no goroutine. It must not be copied.
+// A Pool runs actors on a few goroutines, its workers, which the actors share. An actor
+// joins the pool that its [Options] name. Handlers must not block, because a blocked
+// handler keeps a worker from the other actors. A handler that has to block calls
+// [Actor.Detach].
 //
-// A Pool works in rounds, in each of which an actor runs once at most. What
-// reaches an actor that has run in this round waits for the next one, which
-// begins when all have run, and Interval after this one did at least: so a busy
-// actor handles much mail at once. Mail for one that was at rest is handled at
-// once, before those that waited for the round: a crowd of busy actors does not
-// make it wait (as the new flows of FQ-CoDel, RFC 8290, section 3).
+// A Pool works in rounds. An actor runs at most once in a round. Messages for an actor that
+// has run in the current round wait for the next one. The next round begins when all
+// actors of the current one have run, and at least Interval after the current one began.
+// So a busy actor handles many messages at once.
+//
+// An actor that was idle runs at once, before the actors that waited for the round. So a
+// crowd of busy actors does not delay it. FQ-CoDel treats new flows in the same way
+// (RFC 8290, section 3).
+//
+// The zero value is ready to use. A Pool without work has no goroutine. It must not be
+// copied after first use.
 type Pool struct {
-	// Interval is how long a round takes at least, and so the longest that
-	// mail is held back on purpose. 0 holds none back.
+	// Interval is the minimum length of a round. It is also the longest time that a
+	// message is delayed on purpose. If it is 0, no message is delayed.
 	Interval time.Duration
 
-	// Workers is how many goroutines run actors at the same time. 0 means
-	// GOMAXPROCS at the first use.
+	// Workers is how many goroutines may run actors at the same time. 0 means the value
+	// of GOMAXPROCS at the first use.
 	Workers int
 
-	mu      sync.Mutex
-	fresh   line    // to run in this round, first: they were at rest
-	ready   line    // to run in this round
-	held    []*seat // to run in the next one, for they have run in this one
-	round   uint64
-	began   time.Time   // the round
-	timer   *time.Timer // begins the next one
-	waiting bool        // the timer is set
-	working int         // goroutines in work
+	mu            sync.Mutex
+	newTasks      runQueue // to run in this round, first: their actors were idle
+	oldTasks      runQueue // to run in this round, after newTasks: they ran in the last one
+	nextRound     []*task  // to run in the next round, because they have run in this one
+	round         uint64   // number of the current round; 0 before the first
+	roundStart    time.Time
+	timer         *time.Timer // begins the next round
+	timerSet      bool
+	activeWorkers int
 }
 
-// A seat is an actor's place in its pool.
-type seat struct {
-	actor interface{ turn() } // no func, for that would be one more thing to load from afar
+// A task is an actor as its pool sees it.
+type task struct {
+	actor interface{ runBatch() } // not a func: calling one loads one more pointer from distant memory
 
 	// Guarded by the pool's mu.
-	ran   uint64 // the last round that it ran in
-	waits bool   // it is in a line
+	lastRound uint64 // the last round in which the actor ran
+	enqueued  bool   // the task is in newTasks, oldTasks or nextRound
 }
 
-// A line is of actors that wait, the first at head.
-type line struct {
-	seats []*seat
-	head  int
-}
-
-func (l *line) len() int { return len(l.seats) - l.head }
-
-func (l *line) add(seats ...*seat) {
-	if l.head > len(l.seats)/2 && len(l.seats)+len(seats) > cap(l.seats) {
-		n := copy(l.seats, l.seats[l.head:])
-		clear(l.seats[n:])
-		l.seats, l.head = l.seats[:n], 0
-	}
-	l.seats = append(l.seats, seats...)
-}
-
-// take moves the first to turn, and returns how many.
-func (l *line) take(turn []*seat) int {
-	n := copy(turn, l.seats[l.head:])
-	clear(l.seats[l.head : l.head+n])
-	if l.head += n; l.head == len(l.seats) {
-		l.seats, l.head = l.seats[:0], 0
-	}
-	return n
-}
-
-// schedule has the actor run soon: in this round, where it has not, and else
-// in the next.
-func (p *Pool) schedule(s *seat) {
+// schedule makes the task's actor run: in this round, or in the next one if it has already
+// run in this round.
+func (p *Pool) schedule(t *task) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s.waits { // its mail of before somebody else has handled (TryRun)
+	if t.enqueued { // TryRun handled the messages, and left the task in its queue
 		return
 	}
-	s.waits = true
+	t.enqueued = true
 	if p.round == 0 {
-		p.beginLocked()
+		p.beginRoundLocked()
 	}
-	if p.Interval > 0 && s.ran == p.round {
-		p.held = append(p.held, s)
-		p.advanceLocked()
+	if p.Interval > 0 && t.lastRound == p.round {
+		p.nextRound = append(p.nextRound, t)
+		p.advanceRoundLocked()
 		return
 	}
-	p.fresh.add(s)
-	p.hireLocked()
+	p.newTasks.push(t)
+	p.startWorkersLocked()
 }
 
-func (p *Pool) beginLocked() {
+func (p *Pool) beginRoundLocked() {
 	p.round++
-	p.began = time.Now()
+	p.roundStart = time.Now()
 }
 
-// advanceLocked begins the next round for those that wait for it, if this one
-// is over, and else sees that it is begun then: by the worker that runs the last
-// of this one, or by the timer.
-func (p *Pool) advanceLocked() {
-	if p.waiting || len(p.held) == 0 || p.fresh.len()+p.ready.len() > 0 {
+// advanceRoundLocked begins the next round if tasks wait for it and the current round is
+// over. If tasks of the current round are left, the worker that takes the last of them
+// calls advanceRoundLocked again. If Interval has not passed, the timer does.
+func (p *Pool) advanceRoundLocked() {
+	if p.timerSet || len(p.nextRound) == 0 || p.newTasks.len()+p.oldTasks.len() > 0 {
 		return
 	}
-	left := p.Interval - time.Since(p.began)
+	left := p.Interval - time.Since(p.roundStart)
 	switch {
 	case left <= 0:
-		p.beginLocked()
-		p.ready.add(p.held...)
-		clear(p.held)
-		p.held = p.held[:0]
-		p.hireLocked()
+		p.beginRoundLocked()
+		p.oldTasks.push(p.nextRound...)
+		clear(p.nextRound)
+		p.nextRound = p.nextRound[:0]
+		p.startWorkersLocked()
 		return
 	case p.timer == nil:
-		p.timer = time.AfterFunc(left, p.expired)
+		p.timer = time.AfterFunc(left, p.timerFired)
 	default:
 		p.timer.Reset(left)
 	}
-	p.waiting = true
+	p.timerSet = true
 }
 
-func (p *Pool) expired() {
+func (p *Pool) timerFired() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.waiting = false
-	p.advanceLocked()
+	p.timerSet = false
+	p.advanceRoundLocked()
 }
 
-// hireLocked starts as many workers as there is work for.
-func (p *Pool) hireLocked() {
+// tasksPerTake is how many tasks a worker takes from the run queues at once. With 8, a
+// worker seldom needs the pool's lock, and no other worker waits long for these tasks.
+const tasksPerTake = 8
+
+// startWorkersLocked starts a worker for each tasksPerTake tasks that wait, up to Workers.
+func (p *Pool) startWorkersLocked() {
 	if p.Workers == 0 {
 		p.Workers = runtime.GOMAXPROCS(0)
 	}
-	for p.working < p.Workers && p.fresh.len()+p.ready.len() > p.working*turnLength {
-		p.working++
+	for p.activeWorkers < p.Workers && p.newTasks.len()+p.oldTasks.len() > p.activeWorkers*tasksPerTake {
+		p.activeWorkers++
 		go p.work()
 	}
 }
 
-// work runs actors while there are any.
+// work is a worker: it runs actors until no task is left.
 func (p *Pool) work() {
-	var turn [turnLength]*seat
+	var tasks [tasksPerTake]*task
 	n, ran, done := 0, 0, false
 	defer func() {
-		if !done { // a handler called runtime.Goexit: the others are not lost
+		if !done { // a handler called runtime.Goexit: the tasks behind it must still run
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			p.working--
-			p.fresh.add(turn[ran:n]...)
-			p.hireLocked()
+			p.activeWorkers--
+			p.newTasks.push(tasks[ran:n]...)
+			p.startWorkersLocked()
 		}
 	}()
 	for {
-		if n = p.take(&turn); n == 0 {
+		if n = p.take(&tasks); n == 0 {
 			done = true
 			return
 		}
 		for ran = 0; ran < n; {
-			s := turn[ran]
+			t := tasks[ran]
 			ran++
-			s.actor.turn()
+			t.actor.runBatch()
 		}
-		runtime.Gosched() // others first: what they do is more mail for the next
+		runtime.Gosched() // let senders run: their messages join the next batches
 	}
 }
 
-// take takes the next few actors. Where there are none the worker is done.
-func (p *Pool) take(turn *[turnLength]*seat) int {
+// take takes the next tasks for a worker, and returns how many. If there are none, the
+// worker must end.
+func (p *Pool) take(tasks *[tasksPerTake]*task) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.advanceLocked()
-	n := p.fresh.take(turn[:])
-	n += p.ready.take(turn[n:])
-	for _, s := range turn[:n] {
-		s.ran, s.waits = p.round, false
+	p.advanceRoundLocked()
+	n := p.newTasks.pop(tasks[:])
+	n += p.oldTasks.pop(tasks[n:])
+	for _, t := range tasks[:n] {
+		t.lastRound, t.enqueued = p.round, false
 	}
 	if n == 0 {
-		p.working--
+		p.activeWorkers--
+	}
+	return n
+}
+
+// A runQueue is a first-in, first-out queue of tasks.
+type runQueue struct {
+	tasks []*task
+	head  int // index of the first task
+}
+
+func (q *runQueue) len() int { return len(q.tasks) - q.head }
+
+// push appends tasks. It reuses the space in front of head instead of growing the slice if
+// that space is more than half of it.
+func (q *runQueue) push(tasks ...*task) {
+	if q.head > len(q.tasks)/2 && len(q.tasks)+len(tasks) > cap(q.tasks) {
+		n := copy(q.tasks, q.tasks[q.head:])
+		clear(q.tasks[n:])
+		q.tasks, q.head = q.tasks[:n], 0
+	}
+	q.tasks = append(q.tasks, tasks...)
+}
+
+// pop moves the first tasks into the slice that it is given, and returns how many.
+func (q *runQueue) pop(into []*task) int {
+	n := copy(into, q.tasks[q.head:])
+	clear(q.tasks[q.head : q.head+n])
+	if q.head += n; q.head == len(q.tasks) {
+		q.tasks, q.head = q.tasks[:0], 0
 	}
 	return n
 }

@@ -18,26 +18,26 @@ import (
 
 const interval = 2 * time.Millisecond
 
-// A note is when an actor handled which mail.
+// A note says when an actor handled a batch.
 type note struct {
 	actor int
 	at    time.Duration
-	mail  []int
+	batch []int
 }
 
-func (n note) String() string { return fmt.Sprintf("%d at %v: %v", n.actor, n.at, n.mail) }
+func (n note) String() string { return fmt.Sprintf("%d at %v: %v", n.actor, n.at, n.batch) }
 
-// A diary is kept by the actors of a pool.
+// A diary has a note for each batch that the actors of a pool handled.
 type diary struct {
 	mu    sync.Mutex
 	begin time.Time
 	notes []note
 }
 
-func (d *diary) write(actor int, mail []int) {
+func (d *diary) write(actor int, batch []int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.notes = append(d.notes, note{actor, time.Since(d.begin), slices.Clone(mail)})
+	d.notes = append(d.notes, note{actor, time.Since(d.begin), slices.Clone(batch)})
 }
 
 func (d *diary) want(t *testing.T, notes ...string) {
@@ -55,31 +55,31 @@ func (d *diary) want(t *testing.T, notes ...string) {
 	}
 }
 
-// inPool makes n actors that share a pool and keep a diary.
+// inPool runs test with n actors that share a pool and a diary.
 func inPool(t *testing.T, p *actor.Pool, n int, test func(t *testing.T, d *diary, actors []actor.Actor[int])) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		d := &diary{begin: time.Now()}
 		actors := make([]actor.Actor[int], n)
 		for i := range actors {
-			actors[i].Init(func(mail []int) { d.write(i, mail) }, actor.Options[int]{Pool: p})
+			actors[i].Init(func(batch []int) { d.write(i, batch) }, actor.Options[int]{Pool: p})
 		}
 		test(t, d, actors)
 	})
 }
 
-func send(t *testing.T, a *actor.Actor[int], mail ...int) {
+func send(t *testing.T, a *actor.Actor[int], messages ...int) {
 	t.Helper()
-	for _, m := range mail {
+	for _, m := range messages {
 		if err := a.TrySend(m); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// Mail for an actor at rest is handled at once, however many there are, and
-// also while others wait for the next round.
-func TestAPoolHoldsBackOnlyWhoHasRunInThisRound(t *testing.T) {
+// Messages wait only if their actor has run in this round. An actor that was idle runs at
+// once, also while others wait for the next round.
+func TestAnActorRunsOnceInARound(t *testing.T) {
 	inPool(t, &actor.Pool{Interval: interval}, 3, func(t *testing.T, d *diary, actors []actor.Actor[int]) {
 		send(t, &actors[0], 1)
 		synctest.Wait()
@@ -102,8 +102,8 @@ func TestAPoolHoldsBackOnlyWhoHasRunInThisRound(t *testing.T) {
 	})
 }
 
-// An actor that was at rest goes before a crowd that is always busy.
-func TestTheBusyDoNotMakeOthersWait(t *testing.T) {
+// An actor that was idle runs before a crowd of actors that are always busy.
+func TestBusyActorsDoNotDelayAnIdleOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const crowd, work = 1000, 100 * time.Microsecond
 		p := &actor.Pool{Interval: interval, Workers: 1}
@@ -113,7 +113,7 @@ func TestTheBusyDoNotMakeOthersWait(t *testing.T) {
 			busy[i].Init(func([]int) {
 				time.Sleep(work)
 				if time.Now().Before(until) {
-					_ = busy[i].TrySend(0) // has mail all the time
+					_ = busy[i].TrySend(0) // it has messages all the time
 				}
 			}, actor.Options[int]{Pool: p})
 			send(t, &busy[i], 0)
@@ -133,8 +133,8 @@ func TestTheBusyDoNotMakeOthersWait(t *testing.T) {
 			send(t, &a, 0)
 			time.Sleep(150 * time.Millisecond)
 			mu.Lock()
-			if n := len(handled); n == 0 || handled[n-1]-at > turns*work {
-				t.Errorf("sent at %v, handled %v: want within one turn", at, handled)
+			if n := len(handled); n == 0 || handled[n-1]-at > tasksPerTake*work {
+				t.Errorf("sent at %v, handled %v: want within %v", at, handled, tasksPerTake*work)
 			}
 			mu.Unlock()
 		}
@@ -142,10 +142,11 @@ func TestTheBusyDoNotMakeOthersWait(t *testing.T) {
 	})
 }
 
-// turns is as many actors as may be in hand before another's turn.
-const turns = 8
+// tasksPerTake is how many actors a worker may run before it looks for an actor that was
+// idle: the constant of this name in pool.go.
+const tasksPerTake = 8
 
-func TestRoundsFollowOneAnotherWhileThereIsMail(t *testing.T) {
+func TestRoundsFollowWhileThereAreMessages(t *testing.T) {
 	inPool(t, &actor.Pool{Interval: interval}, 1, func(t *testing.T, d *diary, actors []actor.Actor[int]) {
 		for i := range 9 {
 			send(t, &actors[0], i)
@@ -156,7 +157,7 @@ func TestRoundsFollowOneAnotherWhileThereIsMail(t *testing.T) {
 	})
 }
 
-func TestAPoolWithoutIntervalHoldsNothingBack(t *testing.T) {
+func TestAPoolWithoutIntervalDelaysNothing(t *testing.T) {
 	inPool(t, new(actor.Pool), 1, func(t *testing.T, d *diary, actors []actor.Actor[int]) {
 		for i := range 3 {
 			send(t, &actors[0], i)
@@ -166,8 +167,8 @@ func TestAPoolWithoutIntervalHoldsNothingBack(t *testing.T) {
 	})
 }
 
-// Who has the time does not wait for the round.
-func TestTryRunHandlesWhatWaitsForTheRound(t *testing.T) {
+// TryRun does not wait for the next round.
+func TestTryRunHandlesABatch(t *testing.T) {
 	inPool(t, &actor.Pool{Interval: interval}, 1, func(t *testing.T, d *diary, actors []actor.Actor[int]) {
 		a := &actors[0]
 		send(t, a, 1)
@@ -177,7 +178,7 @@ func TestTryRunHandlesWhatWaitsForTheRound(t *testing.T) {
 		if err := a.TryRun(3); err != nil {
 			t.Fatal(err)
 		}
-		d.want(t, "0 at 0s: [1]", "0 at 500µs: [2 3]") // no need to wait for it
+		d.want(t, "0 at 0s: [1]", "0 at 500µs: [2 3]") // TryRun has returned, so the batch is handled
 		time.Sleep(interval)
 		if err := a.Shutdown(t.Context()); err != nil {
 			t.Fatal(err)
@@ -189,8 +190,8 @@ func TestTryRunHandlesWhatWaitsForTheRound(t *testing.T) {
 	})
 }
 
-// A handler that has to block gets a goroutine of its own, and the others go
-// on, although the pool has only one.
+// A handler that has to block gets a goroutine of its own. The other actors go on, although
+// the pool has only one worker.
 func TestADetachedHandlerMayBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &actor.Pool{Workers: 1}
@@ -198,16 +199,16 @@ func TestADetachedHandlerMayBlock(t *testing.T) {
 		var slow, quick actor.Actor[int]
 		var calls [][]int
 		handled := 0
-		slow.Init(func(mail []int) {
-			calls = append(calls, slices.Clone(mail))
+		slow.Init(func(batch []int) {
+			calls = append(calls, slices.Clone(batch))
 			switch len(calls) {
 			case 1, 3:
-				slow.Detach() // the second time from the goroutine of its own
+				slow.Detach() // the second call is on the actor's own goroutine
 			case 2, 4:
 				<-gate
 			}
 		}, actor.Options[int]{Pool: p})
-		quick.Init(func(mail []int) { handled += len(mail) }, actor.Options[int]{Pool: p})
+		quick.Init(func(batch []int) { handled += len(batch) }, actor.Options[int]{Pool: p})
 
 		send(t, &slow, 1)
 		synctest.Wait()
@@ -215,9 +216,9 @@ func TestADetachedHandlerMayBlock(t *testing.T) {
 		send(t, &quick, 1, 2, 3)
 		synctest.Wait()
 		if handled != 3 {
-			t.Errorf("the other handled %d, want 3", handled)
+			t.Errorf("the other actor handled %d messages, want 3", handled)
 		}
-		gate <- struct{}{} // ends the second call; the third, with 2 and 3, asks again
+		gate <- struct{}{} // ends the second call; the third, with 2 and 3, calls Detach again
 		synctest.Wait()
 		gate <- struct{}{}
 		synctest.Wait()
@@ -234,31 +235,31 @@ func TestADetachedHandlerMayBlock(t *testing.T) {
 	})
 }
 
-func TestPooledMailIsHandledOnceAndInOrder(t *testing.T) {
+func TestPooledMessagesAreHandledOnceAndInOrder(t *testing.T) {
 	const actors, senders, each = 50, 4, 2000
 	p := &actor.Pool{Interval: 50 * time.Microsecond, Workers: 3}
 	var all [actors]struct {
 		actor.Actor[[2]int]
-		last    [senders]int
-		inHand  atomic.Int32
-		handled int
+		last     [senders]int
+		handlers atomic.Int32 // that run at this moment
+		handled  int
 	}
 	for i := range all {
 		x := &all[i]
-		x.Init(func(mail [][2]int) {
-			if x.inHand.Add(1) != 1 {
-				t.Error("two goroutines handle one actor's mail")
+		x.Init(func(batch [][2]int) {
+			if x.handlers.Add(1) != 1 {
+				t.Error("two goroutines run one actor's handler")
 			}
-			for _, m := range mail {
+			for _, m := range batch {
 				if x.last[m[0]]++; x.last[m[0]] != m[1] {
 					t.Errorf("sender %d: message %d came as number %d", m[0], m[1], x.last[m[0]])
 				}
 				x.handled++
 			}
-			if len(mail) > 0 && x.handled%7 == 0 {
+			if len(batch) > 0 && x.handled%7 == 0 {
 				x.Detach()
 			}
-			x.inHand.Add(-1)
+			x.handlers.Add(-1)
 		}, actor.Options[[2]int]{Pool: p, Capacity: 16})
 	}
 	ctx := context.Background()
@@ -290,9 +291,9 @@ func TestPooledMailIsHandledOnceAndInOrder(t *testing.T) {
 	}
 }
 
-// A panic, or a Goexit, is the actor's own: those behind it in the pool are
-// handled, and the pool goes on.
-func TestAPanicStopsItsOwnActorOfAPool(t *testing.T) {
+// A panic or a Goexit stops only its actor. The tasks behind it still run, and the pool
+// goes on.
+func TestAPanicInAPoolStopsOnlyItsActor(t *testing.T) {
 	for name, fail := range map[string]func(){
 		"panic":  func() { panic("boom") },
 		"Goexit": runtime.Goexit,
@@ -303,7 +304,7 @@ func TestAPanicStopsItsOwnActorOfAPool(t *testing.T) {
 				var actors [20]actor.Actor[int]
 				var handled, panics atomic.Int32
 				for i := range actors {
-					actors[i].Init(func(mail []int) {
+					actors[i].Init(func([]int) {
 						if i%2 == 0 {
 							fail()
 						}
@@ -327,7 +328,7 @@ func TestAPanicStopsItsOwnActorOfAPool(t *testing.T) {
 	}
 }
 
-func TestAPoolAtRestHasNoGoroutine(t *testing.T) {
+func TestAPoolWithoutWorkHasNoGoroutine(t *testing.T) {
 	before := runtime.NumGoroutine()
 	p := &actor.Pool{Interval: interval}
 	actors := make([]actor.Actor[int], 1000)
@@ -341,7 +342,7 @@ func TestAPoolAtRestHasNoGoroutine(t *testing.T) {
 		}
 	}
 	for i := 0; runtime.NumGoroutine() > before && i < 1000; i++ {
-		time.Sleep(time.Millisecond) // a worker that has nothing left is about to go
+		time.Sleep(time.Millisecond) // a worker that found no task is about to end
 	}
 	if n := runtime.NumGoroutine(); n > before {
 		t.Errorf("%d goroutines, want %d", n, before)

@@ -2,9 +2,9 @@ package actor
 
 import "testing"
 
-// Who handles an actor's mail in the pool's place leaves its seat in the line, and
-// the next mail does not take another.
-func TestAnActorHasOneSeatInALine(t *testing.T) {
+// TryRun leaves the actor's task in its run queue. Messages that come later must not add
+// the task once more.
+func TestATaskIsEnqueuedOnce(t *testing.T) {
 	pool := &Pool{Workers: 1}
 	busy, free := make(chan struct{}), make(chan struct{})
 	var blocker, a Actor[int]
@@ -24,8 +24,8 @@ func TestAnActorHasOneSeatInALine(t *testing.T) {
 		}
 	}
 	pool.mu.Lock()
-	if n := pool.fresh.len() + pool.ready.len() + len(pool.held); n > 1 {
-		t.Errorf("%d seats wait, want 1", n)
+	if n := pool.newTasks.len() + pool.oldTasks.len() + len(pool.nextRound); n > 1 {
+		t.Errorf("got %d tasks in the pool's queues, want at most 1", n)
 	}
 	pool.mu.Unlock()
 	close(free)
