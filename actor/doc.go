@@ -39,8 +39,9 @@
 //   - The handler runs on one goroutine at a time, and each batch happens before the next
 //     one (in the sense of the Go memory model). State that only the handler uses needs
 //     no lock.
-//   - The two slices that hold messages are swapped for each batch, cleared before they
-//     are used again, and released when the actor becomes idle.
+//   - An actor on a goroutine of its own has two slices for messages: the queue and the
+//     batch. It swaps them for each batch, clears a slice before it uses it again, and
+//     releases both when it becomes idle.
 //
 // In other words: a handler is ordinary single-threaded code, a sender always learns
 // whether its message was accepted, and an idle actor costs only its struct.
