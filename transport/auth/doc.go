@@ -1,27 +1,36 @@
-// Package auth says who may do what: it checks tokens, and knows what their
-// grants cover.
+// Package auth checks tokens, and decides what their grants permit.
 //
-// # Model
+// # Use
 //
-// A token is a JSON Web Token (RFC 7519) with an expiry, signed by a key that the
-// operator configures. [Keys] checks it, and makes a [Principal] of it: what it
-// may do, and until when. The algorithm is the key's and never the token's, so
-// that a public key is not taken for a secret, and "none" is none (RFC 8725,
-// sections 3.1 and 3.2). Of the time there is no leeway: a token ends when it
-// says.
+// The operator configures a secret or a public key, and [SecretKeys] or [PublicKeys] makes
+// [Keys] of it. [Keys.Verify] checks a token and returns a [Principal]: the client's
+// grants, and the time at which they end. The methods of [Grants] then decide about each
+// request, for example [Grants.MayRead]. A [Signer] makes tokens, and [Inspect] shows what
+// a token says without checking it.
+//
+// # Tokens
+//
+// A token is a JSON Web Token (RFC 7519) with an expiry time. It is signed with the secret,
+// or with the private key of the configured public key.
+//
+//   - The key decides the algorithm, never the token. So nobody can pass off a public key
+//     as a secret, and a token with the algorithm "none" is refused (RFC 8725, sections
+//     3.1 and 3.2).
+//   - There is no leeway for clocks that differ: a token ends exactly at its expiry time.
 //
 // # Grants
 //
-// The claim "rtdb" has patterns of keys to read and to write, of topics to
-// listen to and to publish to, and whether the admin's calls are allowed:
+// The claim "rtdb" has the patterns of the keys that the client may read and write, the
+// patterns of the topics that it may listen to and publish to, and whether it may use the
+// admin interface:
 //
 //	{"read":["devices/#"],"write":["devices/7/+"],"listen":["chat"],"publish":["chat"],"admin":false}
 //
-// What is not granted is refused. A pattern, or a prefix, that somebody asks for
-// needs one grant that covers all of it.
+// Everything that is not granted is refused. If a client asks for a pattern or a prefix,
+// one single grant must cover all of it.
 //
 // # Failure
 //
-// An error says what is wrong with a token, and nothing that is in it: a token is
-// a password, and so is half of one.
+// An error says what is wrong with a token, and never contains any part of it: a token is
+// a password, and even a part of it must stay secret.
 package auth

@@ -12,51 +12,56 @@ import (
 	"rtdb/keyspace"
 )
 
-// Grants are what a client may do. The zero value is nothing.
+// Grants say what a client may do. The zero value grants nothing.
 type Grants struct {
 	Read    []string `json:"read,omitempty"`    // patterns of keys
 	Write   []string `json:"write,omitempty"`   // patterns of keys
 	Publish []string `json:"publish,omitempty"` // patterns of topics
 	Listen  []string `json:"listen,omitempty"`  // patterns of topics
-	Admin   bool     `json:"admin,omitempty"`
+	Admin   bool     `json:"admin,omitempty"`   // metrics, sessions and profiles
 }
 
-// Everything is what a client may do where nobody asks who it is.
+// Everything returns grants that permit everything. A client has them if the server has no
+// key for tokens.
 func Everything() Grants {
 	all := []string{"#"}
 	return Grants{Read: all, Write: all, Publish: all, Listen: all, Admin: true}
 }
 
-// ParseGrants reads the JSON object that the claim "rtdb" is. A member that it
-// does not know is an error: who has misspelt one would look for it long.
+// ParseGrants parses a JSON object in the form of the claim "rtdb". A member that it does
+// not know is an error, because a misspelt name would otherwise be hard to find.
 func ParseGrants(text []byte) (g Grants, err error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&g); err != nil {
-		return Grants{}, fmt.Errorf("expected {\"read\":[…],\"write\":[…],\"publish\":[…],\"listen\":[…],\"admin\":…}: %w", plain(err))
+		return Grants{}, fmt.Errorf("expected {\"read\":[…],\"write\":[…],\"publish\":[…],\"listen\":[…],\"admin\":…}: %w", withoutValue(err))
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return Grants{}, errors.New("something follows the object")
+		return Grants{}, errors.New("unexpected text after the JSON object")
 	}
-	var named map[string]json.RawMessage
-	if err := json.Unmarshal(text, &named); err != nil {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(text, &members); err != nil {
 		return Grants{}, err
 	}
-	for name := range named { // encoding/json takes "ADMIN" for "admin" too
-		if name != strings.ToLower(name) {
-			return Grants{}, fmt.Errorf("%q is not called so", name)
+	for name := range members { // encoding/json reads "ADMIN" as "admin" too
+		if lower := strings.ToLower(name); name != lower {
+			return Grants{}, fmt.Errorf("unknown member %q: write %q", name, lower)
 		}
 	}
 	return g, g.Check()
 }
 
-// plain keeps what was read out of the error.
-func plain(err error) error {
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
-		return fmt.Errorf("%q is of the wrong type", wrong.Field)
+// withoutValue removes the value that was parsed from an error of encoding/json, because
+// the value may be part of a token.
+func withoutValue(err error) error {
+	var wrongType *json.UnmarshalTypeError
+	switch {
+	case !errors.As(err, &wrongType):
+		return err
+	case wrongType.Field == "":
+		return errors.New("the text is not an object")
 	}
-	return err
+	return fmt.Errorf("the member %q has the wrong type", wrongType.Field)
 }
 
 // None reports whether nothing is granted.
@@ -64,38 +69,39 @@ func (g *Grants) None() bool {
 	return len(g.Read)+len(g.Write)+len(g.Publish)+len(g.Listen) == 0 && !g.Admin
 }
 
-// Check returns the error of the first that is no pattern.
+// Check returns an error if one of the patterns is not valid.
 func (g *Grants) Check() error {
 	for _, patterns := range [][]string{g.Read, g.Write, g.Publish, g.Listen} {
 		for _, p := range patterns {
 			if err := keyspace.CheckPattern(p); err != nil {
-				return fmt.Errorf("the pattern %q: %w", p, err)
+				return fmt.Errorf("pattern %q: %w", p, err)
 			}
 		}
 	}
 	return nil
 }
 
-// MayRead reports whether a key may be read, and its updates.
+// MayRead reports whether the client may read the key and subscribe to it.
 func (g *Grants) MayRead(key string) bool { return match(g.Read, key) }
 
-// MayReadAll reports whether each key that a pattern matches may be read.
+// MayReadAll reports whether the client may read all keys that match the pattern.
 func (g *Grants) MayReadAll(pattern string) bool { return cover(g.Read, pattern) }
 
-// MayList reports whether each key may be read that begins with prefix and that
-// the pattern matches. An empty pattern matches all.
+// MayList reports whether the client may read all keys that begin with the prefix and match
+// the pattern. An empty pattern matches all keys. It is enough that the grants cover the
+// pattern alone, or the prefix alone.
 func (g *Grants) MayList(prefix, pattern string) bool {
 	return pattern != "" && g.MayReadAll(pattern) ||
 		slices.ContainsFunc(g.Read, func(p string) bool { return keyspace.CoversPrefix(p, prefix) })
 }
 
-// MayWrite reports whether a key may be written and deleted.
+// MayWrite reports whether the client may write and delete the key.
 func (g *Grants) MayWrite(key string) bool { return match(g.Write, key) }
 
-// MayListen reports whether a topic may be subscribed to.
+// MayListen reports whether the client may subscribe to the topic.
 func (g *Grants) MayListen(topic string) bool { return match(g.Listen, topic) }
 
-// MayPublish reports whether a topic may be published to.
+// MayPublish reports whether the client may publish to the topic.
 func (g *Grants) MayPublish(topic string) bool { return match(g.Publish, topic) }
 
 // MaySubscribe reports whether a target may be subscribed to: a key and a pattern of
@@ -118,10 +124,12 @@ func (g *Grants) MayChange(t keyspace.Target) bool {
 	return g.MayWrite(t.Name)
 }
 
+// match reports whether one of the patterns matches the name.
 func match(patterns []string, name string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool { return keyspace.Matches(p, name) })
 }
 
+// cover reports whether one of the patterns matches each name that inner matches.
 func cover(patterns []string, inner string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool { return keyspace.Covers(p, inner) })
 }

@@ -18,65 +18,67 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-const (
-	// MinSecretBytes is the shortest secret for HS256: as long as its hash
-	// (RFC 7518, section 3.2).
-	MinSecretBytes = 32
-
-	// minRSABits is the shortest RSA key (RFC 7518, section 3.3).
-	minRSABits = 2048
-)
-
-// ErrToken is what every error of Verify is, by errors.Is.
-var ErrToken = errors.New("auth: token refused")
-
-// A TokenError says what is wrong with a token, in words for whoever sent it.
-type TokenError struct {
-	Reason string
-}
-
-func (e *TokenError) Error() string        { return ErrToken.Error() + ": " + e.Reason }
-func (e *TokenError) Is(target error) bool { return target == ErrToken }
-
-// Keys check tokens.
+// Keys check tokens with one secret or one public key. Their methods may be called from
+// any goroutine.
 type Keys struct {
 	method jwt.SigningMethod
 	key    any
 	parser *jwt.Parser
 }
 
-// A Principal is who has a token: what may be done with it, and until when.
+// A Principal is an authenticated client, or a client without a token: its grants, and
+// the time at which they end.
 type Principal struct {
 	Grants
 	Subject string    // the claim "sub"; may be empty
-	Expires time.Time // zero: never, for it has no token
-	ID      [16]byte  // tells tokens apart; zero where there is none
+	Expires time.Time // when the token expires; zero if there is no token
+	ID      [16]byte  // identifies the token; zero if there is no token
 }
 
-// Expired reports whether the token is over.
+// Expired reports whether the token has expired. Without a token it returns false.
 func (p *Principal) Expired() bool { return !p.Expires.IsZero() && !time.Now().Before(p.Expires) }
 
-// SecretKeys returns the keys of a secret that who makes tokens has too
-// (HS256).
+const (
+	// MinSecretBytes is the minimum length of a secret for HS256: the length of its hash
+	// (RFC 7518, section 3.2).
+	MinSecretBytes = 32
+
+	// minRSABits is the minimum length of an RSA key (RFC 7518, section 3.3).
+	minRSABits = 2048
+)
+
+// ErrToken means that Verify refused a token. All errors of Verify match it with errors.Is.
+var ErrToken = errors.New("auth: token refused")
+
+// A TokenError says why a token was refused.
+type TokenError struct {
+	Reason string // may be shown to the client; contains nothing of the token
+}
+
+func (e *TokenError) Error() string        { return ErrToken.Error() + ": " + e.Reason }
+func (e *TokenError) Is(target error) bool { return target == ErrToken }
+
+// SecretKeys returns Keys for a secret that the server shares with the token issuer
+// (HS256). The secret must have at least MinSecretBytes bytes.
 func SecretKeys(secret string) (*Keys, error) {
 	if len(secret) < MinSecretBytes {
-		return nil, fmt.Errorf("the secret has %d bytes, and needs %d at least", len(secret), MinSecretBytes)
+		return nil, fmt.Errorf("the secret has %d bytes: use at least %d", len(secret), MinSecretBytes)
 	}
 	return newKeys(jwt.SigningMethodHS256, []byte(secret)), nil
 }
 
-// PublicKeys returns the keys of a public key or a certificate in PEM: RS256 for
-// RSA, ES256 for P-256, EdDSA for Ed25519.
+// PublicKeys returns Keys for a public key or a certificate in PEM (RFC 7468). The type of
+// the key decides the algorithm: RS256 for RSA, ES256 for P-256, EdDSA for Ed25519.
 func PublicKeys(text []byte) (*Keys, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, errors.New("it is no PEM")
+		return nil, errors.New("no PEM block found: expected a public key or a certificate")
 	}
 	key, err := publicKey(block)
 	if err != nil {
 		return nil, err
 	}
-	method, err := methodOf(key)
+	method, err := signingMethod(key)
 	if err != nil {
 		return nil, err
 	}
@@ -96,28 +98,28 @@ func publicKey(block *pem.Block) (any, error) {
 		}
 		return certificate.PublicKey, nil
 	case "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY":
-		return nil, errors.New("it is a private key: the server needs the public one, and nobody else the private one")
+		return nil, errors.New("this is a private key: configure its public key, and give the private key only to the token issuer")
 	}
-	return nil, fmt.Errorf("it is a %q, and no public key", block.Type)
+	return nil, fmt.Errorf("the PEM block is a %q: expected a public key or a certificate", block.Type)
 }
 
-// methodOf is the algorithm of a key's kind.
-func methodOf(key any) (jwt.SigningMethod, error) {
+// signingMethod returns the algorithm for a public key.
+func signingMethod(key any) (jwt.SigningMethod, error) {
 	switch k := key.(type) {
 	case *rsa.PublicKey:
 		if n := k.N.BitLen(); n < minRSABits {
-			return nil, fmt.Errorf("the RSA key has %d bits, and needs %d at least", n, minRSABits)
+			return nil, fmt.Errorf("the RSA key has %d bits: use at least %d", n, minRSABits)
 		}
 		return jwt.SigningMethodRS256, nil
 	case *ecdsa.PublicKey:
 		if k.Curve != elliptic.P256() {
-			return nil, fmt.Errorf("the key is of the curve %s, and ES256 is of P-256", k.Curve.Params().Name)
+			return nil, fmt.Errorf("the key is on the curve %s: use P-256 (ES256)", k.Curve.Params().Name)
 		}
 		return jwt.SigningMethodES256, nil
 	case ed25519.PublicKey:
 		return jwt.SigningMethodEdDSA, nil
 	}
-	return nil, fmt.Errorf("a key of the type %T is none for RS256, ES256 or EdDSA", key)
+	return nil, fmt.Errorf("keys of the type %T are not supported: use RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA)", key)
 }
 
 func newKeys(method jwt.SigningMethod, key any) *Keys {
@@ -127,16 +129,17 @@ func newKeys(method jwt.SigningMethod, key any) *Keys {
 	}
 }
 
-// Algorithm is the one that tokens must have.
+// Algorithm returns the algorithm that tokens must have, as their header "alg" names it.
 func (k *Keys) Algorithm() string { return k.method.Alg() }
 
-// claims are what is looked at in a token.
+// claims are the claims of a token that this package uses.
 type claims struct {
 	jwt.RegisteredClaims
 	Grants json.RawMessage `json:"rtdb,omitempty"`
 }
 
-// Verify returns who has the token, or a *TokenError.
+// Verify checks the token's signature, expiry time and claims. It returns the client that
+// the token identifies, or a *TokenError.
 func (k *Keys) Verify(token string) (*Principal, error) {
 	var c claims
 	parsed, err := k.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return k.key, nil })
@@ -144,28 +147,29 @@ func (k *Keys) Verify(token string) (*Principal, error) {
 		return nil, k.explain(err)
 	}
 	if _, ok := parsed.Header["crit"]; ok { // RFC 7515, section 4.1.11
-		return nil, &TokenError{`it has a "crit" header, and nothing of that is known here`}
+		return nil, &TokenError{`it has a "crit" header, and this server supports no critical extension`}
 	}
 	signed := token[:strings.LastIndexByte(token, '.')]
-	if !plainlyNamed(signed) {
-		return nil, &TokenError{`it has "exp", "nbf" or "rtdb" in other letters`}
+	if !namesAreExact(signed) {
+		return nil, &TokenError{`it has a claim "exp", "nbf" or "rtdb" that is not in lower case`}
 	}
 	p := &Principal{Subject: c.Subject, Expires: c.ExpiresAt.Time}
 	if len(c.Grants) > 0 {
 		if p.Grants, err = ParseGrants(c.Grants); err != nil {
-			return nil, &TokenError{`its claim "rtdb" is malformed`}
+			return nil, &TokenError{`its claim "rtdb" is malformed: expected grants, such as {"read":["devices/#"]}`}
 		}
 	}
-	// Of what is signed, for a signature can have several forms.
+	// The hash leaves out the signature, because the same signature can be written in
+	// several forms.
 	sum := sha256.Sum256([]byte(signed))
 	copy(p.ID[:], sum[:])
 	return p, nil
 }
 
-// plainlyNamed reports whether the claims that count are called as they are
-// called: encoding/json would take "EXP" for "exp" too, and whoever makes tokens
-// may let others choose names.
-func plainlyNamed(signed string) bool {
+// namesAreExact reports whether the token spells the names of the claims "exp", "nbf" and
+// "rtdb" in lower case. encoding/json would read "EXP" as "exp" too, and a token issuer
+// may let its users choose the names of other claims.
+func namesAreExact(signed string) bool {
 	_, payload, _ := strings.Cut(signed, ".")
 	text, err := base64.RawURLEncoding.DecodeString(payload)
 	if err != nil {
@@ -185,18 +189,19 @@ func plainlyNamed(signed string) bool {
 	return true
 }
 
-// explain keeps what is in a token out of the error.
+// explain turns an error of the jwt package into a *TokenError that contains nothing of the
+// token.
 func (k *Keys) explain(err error) error {
 	for _, known := range []struct {
 		err    error
 		reason string
 	}{
-		{jwt.ErrTokenMalformed, "it is no JSON Web Token"},
+		{jwt.ErrTokenMalformed, "it is not a JSON Web Token"},
 		{jwt.ErrTokenUnverifiable, "its signature cannot be checked"},
-		{jwt.ErrTokenSignatureInvalid, "its signature is not valid, or not by " + k.Algorithm()},
-		{jwt.ErrTokenRequiredClaimMissing, `it has no "exp"`},
+		{jwt.ErrTokenSignatureInvalid, "its signature does not match the server's key, or its algorithm is not " + k.Algorithm()},
+		{jwt.ErrTokenRequiredClaimMissing, `it has no "exp": an expiry time is required`},
 		{jwt.ErrTokenExpired, "it has expired"},
-		{jwt.ErrTokenNotValidYet, "it is not valid yet"},
+		{jwt.ErrTokenNotValidYet, `it is not valid yet: its "nbf" is in the future`},
 	} {
 		if errors.Is(err, known.err) {
 			return &TokenError{known.reason}

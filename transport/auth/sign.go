@@ -12,13 +12,13 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// A Signer makes tokens.
+// A Signer makes tokens. Its methods may be called from any goroutine.
 type Signer struct {
 	method jwt.SigningMethod
 	key    any
 }
 
-// SecretSigner is the other side of SecretKeys.
+// SecretSigner returns a Signer whose tokens SecretKeys accepts with the same secret.
 func SecretSigner(secret string) (*Signer, error) {
 	keys, err := SecretKeys(secret)
 	if err != nil {
@@ -27,11 +27,12 @@ func SecretSigner(secret string) (*Signer, error) {
 	return &Signer{keys.method, keys.key}, nil
 }
 
-// PrivateSigner is the other side of PublicKeys: it has a private key in PEM.
+// PrivateSigner returns a Signer for a private key in PEM. PublicKeys accepts its tokens
+// with the public key.
 func PrivateSigner(text []byte) (*Signer, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, errors.New("it is no PEM")
+		return nil, errors.New("no PEM block found: expected a private key")
 	}
 	key, err := privateKey(block)
 	if err != nil {
@@ -39,9 +40,9 @@ func PrivateSigner(text []byte) (*Signer, error) {
 	}
 	private, ok := key.(crypto.Signer)
 	if !ok {
-		return nil, fmt.Errorf("a key of the type %T signs nothing", key)
+		return nil, fmt.Errorf("keys of the type %T cannot sign: use RSA, P-256 or Ed25519", key)
 	}
-	method, err := methodOf(private.Public())
+	method, err := signingMethod(private.Public())
 	if err != nil {
 		return nil, err
 	}
@@ -57,10 +58,11 @@ func privateKey(block *pem.Block) (any, error) {
 	case "EC PRIVATE KEY":
 		return x509.ParseECPrivateKey(block.Bytes)
 	}
-	return nil, fmt.Errorf("it is a %q, and no private key", block.Type)
+	return nil, fmt.Errorf("the PEM block is a %q: expected a private key", block.Type)
 }
 
-// Sign makes a token that is good from now on for a time of a second at least.
+// Sign makes a token that is valid from now until ttl has passed. Times in tokens are whole
+// seconds, so ttl must be at least one second.
 func (s *Signer) Sign(subject string, g Grants, ttl time.Duration) (string, error) {
 	if err := g.Check(); err != nil {
 		return "", err
@@ -80,17 +82,17 @@ func (s *Signer) Sign(subject string, g Grants, ttl time.Duration) (string, erro
 	}).SignedString(s.key)
 }
 
-// An Inspection is what a token says of itself, whether that is true or not.
+// An Inspection is the content of a token. It was not checked, so it may be false.
 type Inspection struct {
 	Header map[string]any  `json:"header"`
 	Claims json.RawMessage `json:"claims"`
 }
 
-// Inspect reads a token without checking it.
+// Inspect decodes a token without checking it.
 func Inspect(token string) (i Inspection, err error) {
 	parsed, parts, err := jwt.NewParser().ParseUnverified(token, jwt.MapClaims{})
 	if err != nil {
-		return i, errors.New("it is no JSON Web Token")
+		return i, errors.New("the text is not a JSON Web Token")
 	}
 	i.Header = parsed.Header
 	i.Claims, err = jwt.NewParser().DecodeSegment(parts[1])
