@@ -78,8 +78,8 @@ func (p *Pool) beginRoundLocked() {
 }
 
 // advanceRoundLocked begins the next round if tasks wait for it and the current round is
-// over. If tasks of the current round are left, the worker that takes the last of them
-// calls advanceRoundLocked again. If Interval has not passed, the timer does.
+// over. If tasks of the current round are left, a worker calls advanceRoundLocked again
+// after they have run. If Interval has not passed, the timer does.
 func (p *Pool) advanceRoundLocked() {
 	if p.timerSet || len(p.nextRound) == 0 || p.newTasks.len()+p.oldTasks.len() > 0 {
 		return
