@@ -7,18 +7,18 @@ import (
 	"syscall"
 )
 
-// otherFiles are what the program opens besides connections.
+// otherFiles is the number of files that the process has open besides connections.
 const otherFiles = 100
 
-// enoughFiles says whether so many connections can be open at once. Go has set
-// the limit as high as it goes.
-func enoughFiles(connections int) error {
+// checkOpenFiles returns an error if the process may not open this many connections.
+// The Go runtime has already raised the soft limit to the hard limit.
+func checkOpenFiles(connections int) error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return nil // then it shows
+		return nil // if the limit is too low, a dial fails and says so
 	}
 	if need := uint64(connections) + otherFiles; need > uint64(limit.Cur) {
-		return fmt.Errorf("%d connections need %d open files and the limit is %d: raise it (ulimit -n), for the server too", connections, need, limit.Cur)
+		return fmt.Errorf("%d connections need %d open files but the limit is %d: raise the limit (ulimit -n), for the server too", connections, need, limit.Cur)
 	}
 	return nil
 }

@@ -7,41 +7,48 @@ import (
 	"time"
 )
 
-// DefaultPatience is how long nothing may arrive, once all is written, before
-// what is missing is lost.
+// DefaultPatience is the Patience of Options that do not set one.
 const DefaultPatience = 10 * time.Second
 
 const (
-	most        = 1_000_000
-	largestSize = 16 << 20
-	longest     = 24 * time.Hour // the time in a value has an end, see value.go
+	maxClients  = 1_000_000
+	maxKeys     = 1_000_000
+	maxSize     = 16 << 20
+	maxRate     = 1e9
+	maxDuration = 24 * time.Hour // well below the 78 hours that dueDigits can express
 )
 
-// Options say what to do. Those that Validate asks for must be set.
+// Options describe a run. URL, Keys, Publishers, Size and Duration must be set; the
+// zero value of every other field is valid.
 type Options struct {
-	URL   string // of the server, http, https, ws or wss; without a path that of the WebSocket
-	Token string // sent as a bearer token (RFC 6750) where it is not empty
+	URL   string // address of the server: http, https, ws or wss; the default path is /ws
+	Token string // bearer token (RFC 6750) to authenticate with, if not empty
 
-	Subscribers   int     // clients
-	Keys          int     // keys written to
-	Subscriptions int     // keys of each subscriber; 0, or more than there are, is all
-	Publishers    int     // connections that write; no more than Keys are used
-	Rate          float64 // writes a second, of all publishers; 0 is as fast as all subscribers keep up
-	Size          int     // bytes of a value
+	Subscribers   int     // number of clients that receive
+	Keys          int     // number of keys to write
+	Subscriptions int     // number of keys for each subscriber; 0 means all keys
+	Publishers    int     // number of clients that write; at most Keys of them are used
+	Rate          float64 // writes per second of all publishers; 0 means as fast as the subscribers read
+	Size          int     // bytes of a value, including its quotes
 	Duration      time.Duration
 
-	ConnectionsPerSecond float64 // 0 is as fast as possible
+	ConnectionsPerSecond float64 // connections to open in a second; 0 means no limit
 	Slow                 float64 // share of the subscribers that read slowly, 0 to 1
 
-	// Patience is DefaultPatience where it is 0.
+	// Patience is how long the run waits for a server that sends nothing: for the
+	// last updates, for a reply, and for room to write. After that, updates that are
+	// missing count as lost. 0 means DefaultPatience.
 	Patience time.Duration
-	// OnProgress, if not nil, is called each second, from one goroutine.
+
+	// OnProgress, if not nil, is called every second, always from the same goroutine.
+	// Run waits for the call to return before it returns itself.
 	OnProgress func(Progress)
 }
 
-// Validate says what makes no sense, by the names of the flags of rtdb bench.
+// Validate returns an error that names the first invalid field by its flag of the
+// command rtdb bench, or nil.
 func (o Options) Validate() error {
-	if _, err := o.target(); err != nil {
+	if _, err := o.webSocketURL(); err != nil {
 		return err
 	}
 	for _, n := range []struct {
@@ -49,11 +56,11 @@ func (o Options) Validate() error {
 		value    int
 		low, top int
 	}{
-		{"subscribers", o.Subscribers, 0, most},
-		{"keys", o.Keys, 1, most},
+		{"subscribers", o.Subscribers, 0, maxClients},
+		{"keys", o.Keys, 1, maxKeys},
 		{"subscriptions", o.Subscriptions, 0, math.MaxInt},
-		{"publishers", o.Publishers, 1, most},
-		{"size", o.Size, smallestSize, largestSize},
+		{"publishers", o.Publishers, 1, maxClients},
+		{"size", o.Size, minSize, maxSize},
 	} {
 		switch {
 		case n.value < n.low && n.top == math.MaxInt:
@@ -62,24 +69,25 @@ func (o Options) Validate() error {
 			return fmt.Errorf("--%s: expected %d to %d but got %d", n.flag, n.low, n.top, n.value)
 		}
 	}
+	// The conditions are negated because every comparison with NaN is false.
 	switch {
-	case !(o.Rate >= 0 && o.Rate <= 1e9):
-		return fmt.Errorf("--rate: expected 0 to 1000000000 but got %v", o.Rate)
-	case !(o.ConnectionsPerSecond >= 0 && o.ConnectionsPerSecond <= 1e9):
-		return fmt.Errorf("--connections-per-second: expected 0 to 1000000000 but got %v", o.ConnectionsPerSecond)
-	case o.Duration <= 0 || o.Duration > longest:
-		return fmt.Errorf("--duration: expected more than 0s and no more than %v but got %v", longest, o.Duration)
+	case !(o.Rate >= 0 && o.Rate <= maxRate):
+		return fmt.Errorf("--rate: expected 0 to %.0f but got %v", float64(maxRate), o.Rate)
+	case !(o.ConnectionsPerSecond >= 0 && o.ConnectionsPerSecond <= maxRate):
+		return fmt.Errorf("--connections-per-second: expected 0 to %.0f but got %v", float64(maxRate), o.ConnectionsPerSecond)
+	case o.Duration <= 0 || o.Duration > maxDuration:
+		return fmt.Errorf("--duration: expected more than 0s and no more than %v but got %v", maxDuration, o.Duration)
 	case !(o.Slow >= 0 && o.Slow <= 1):
 		return fmt.Errorf("--slow: expected 0 to 1, or 0%% to 100%%, but got %v", o.Slow)
 	}
 	return nil
 }
 
-// target returns the WebSocket's address.
-func (o Options) target() (*url.URL, error) {
+// webSocketURL returns the address of the server's WebSocket.
+func (o Options) webSocketURL() (*url.URL, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil || u.Hostname() == "" {
-		return nil, fmt.Errorf("--url: expected one like http://localhost:8080 or ws://localhost:8080/ws but got %q", o.URL)
+		return nil, fmt.Errorf("--url: expected an address like http://localhost:8080 or ws://localhost:8080/ws but got %q", o.URL)
 	}
 	switch u.Scheme {
 	case "http":
@@ -96,8 +104,9 @@ func (o Options) target() (*url.URL, error) {
 	return u, nil
 }
 
-// settled returns the options with what follows from one another.
-func (o Options) settled() Options {
+// normalized returns the options with defaults filled in and numbers that exceed
+// the number of keys reduced to it.
+func (o Options) normalized() Options {
 	if o.Subscriptions == 0 || o.Subscriptions > o.Keys {
 		o.Subscriptions = o.Keys
 	}

@@ -12,62 +12,56 @@ const (
 	phaseCleaning   = "deleting the keys"
 )
 
-// A Progress is how far a run is.
+// A Progress is the state of a run that has not ended.
 type Progress struct {
-	Phase               string        // what is going on
-	Elapsed             time.Duration // since writing began; 0 before
-	Connected, All      int           // connections
-	WritesPerSecond     float64       // since the last one
-	DeliveriesPerSecond float64
-	P99                 time.Duration // of all latencies so far
+	Phase               string        // what the run does, for people to read
+	Elapsed             time.Duration // since all clients were connected; 0 before
+	Connected, All      int           // connections that were opened, and that will be
+	WritesPerSecond     float64       // since the previous Progress
+	DeliveriesPerSecond float64       // since the previous Progress
+	P99                 time.Duration // of the latencies so far, without slow clients
 }
 
-// startProgress calls OnProgress each second, until the function that it
-// returns is called.
-func (b *bench) startProgress() (stop func()) {
-	if b.options.OnProgress == nil {
+// startProgress calls Options.OnProgress every second until the caller calls stop,
+// which waits for a call in progress.
+func (r *run) startProgress() (stop func()) {
+	if r.options.OnProgress == nil {
 		return func() {}
 	}
 	end := make(chan struct{})
-	var telling sync.WaitGroup
-	telling.Go(func() {
-		ticker := time.NewTicker(time.Second)
-		defer ticker.Stop()
-		before, writes, deliveries := time.Now(), int64(0), int64(0)
-		for {
-			select {
-			case <-end:
-				return
-			case now := <-ticker.C:
-				p := Progress{
-					Phase:     b.phase.Load().(string),
-					Connected: int(b.connected.Load()),
-					All:       len(b.publishers) + len(b.subscribers),
-				}
-				if p.Phase != phaseConnecting && !b.start.IsZero() {
-					p.Elapsed = time.Duration(b.now())
-					p.P99 = time.Duration(b.recorder.merged().ValueAtQuantile(99)) * time.Microsecond
-					w, d := b.sent(), b.recorder.total().deliveries
-					seconds := now.Sub(before).Seconds()
-					p.WritesPerSecond = float64(w-writes) / seconds
-					p.DeliveriesPerSecond = float64(d-deliveries) / seconds
-					writes, deliveries = w, d
-				}
-				before = now
-				b.options.OnProgress(p)
-			}
-		}
-	})
+	var reporting sync.WaitGroup
+	reporting.Go(func() { r.reportProgress(end) })
 	return func() {
 		close(end)
-		telling.Wait()
+		reporting.Wait()
 	}
 }
 
-// sent counts the writes so far.
-func (b *bench) sent() (n int64) {
-	for _, p := range b.publishers {
-		n += int64(p.sent.Load())
+func (r *run) reportProgress(end <-chan struct{}) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	before, writes, deliveries := time.Now(), int64(0), int64(0)
+	for {
+		select {
+		case <-end:
+			return
+		case now := <-ticker.C:
+			p := Progress{
+				Phase:     r.phase.Load().(string),
+				Connected: int(r.connected.Load()),
+				All:       len(r.publishers) + len(r.subscribers),
+			}
+			if p.Phase != phaseConnecting && !r.epoch.IsZero() {
+				p.Elapsed = time.Duration(r.now())
+				p.P99 = time.Duration(r.recorder.latencies().ValueAtQuantile(99)) * time.Microsecond
+				w, d := r.sentWrites(), r.recorder.totals().deliveries
+				seconds := now.Sub(before).Seconds()
+				p.WritesPerSecond = float64(w-writes) / seconds
+				p.DeliveriesPerSecond = float64(d-deliveries) / seconds
+				writes, deliveries = w, d
+			}
+			before = now
+			r.options.OnProgress(p)
+		}
 	}
-	return n
 }

@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -12,76 +11,83 @@ import (
 )
 
 const (
-	// markEvery is how many writes one reply confirms: requests take effect
-	// in the order sent. A reply for each would be work for the server that
-	// is not asked for.
-	markEvery = 64
+	// confirmEvery is how many writes one reply confirms. One is enough, because the
+	// server handles the requests of a connection in the order in which they were
+	// sent. More replies would be work for the server that nobody asked to measure.
+	confirmEvery = 64
 
-	// maxUnconfirmed bounds the writes without a rate, also of keys that
-	// nobody subscribes to.
-	maxUnconfirmed = 4 * markEvery
+	// maxUnconfirmed limits the unconfirmed writes of a publisher if there is no rate.
+	// Windows do not limit the keys without subscribers.
+	maxUnconfirmed = 4 * confirmEvery
 )
 
-// errInterrupted is why a run ends early that was told to.
-var errInterrupted = errors.New("interrupted")
-
-// A publisher is a client that writes.
+// A publisher is a client that writes. Its keys are numbered by their index in keys.
+//
+// One goroutine at a time calls publish, readBack and deleteKeys, in this order. The
+// receiver is another goroutine, which handles the replies.
 type publisher struct {
-	*link
-	bench *bench
-	keys  []int
-	flow  *publisherFlow
+	*connection
+	run    *run
+	keys   []int
+	window *publisherWindow
 
-	written   []uint64 // writes of each of its keys
-	begun     uint64   // of them all
-	awaited   uint64   // of the keys that windows wait for
-	confirmed atomic.Uint64
-	sent      atomic.Uint64 // begun, for others to see
+	sequences []uint64 // of each key, the number of its last write
+	writes    uint64   // of all keys
+	windowed  uint64   // the writes that the windows count
+	request   []byte   // buffer of set
 
-	pending []byte // the message in the making
+	sent      atomic.Uint64 // like writes, for other goroutines
+	confirmed atomic.Uint64 // writes that a reply has confirmed
 
-	deleting atomic.Bool
-	answered chan struct{} // closed with the reply to the last of finish's questions
-	deleted  chan struct{} // closed with the reply to the last delete
-	ended    chan struct{} // closed when nothing more is read
-	gone     error         // why the connection ended before it should
-	wrong    int64
-	because  string
+	deletesKeys  atomic.Bool   // replies are now to deletes
+	keysDeleted  chan struct{} // closed by the reply to the last delete
+	keysRead     chan struct{} // closed by the reply to the last get of readBack
+	receiverDone chan struct{} // closed when receive has ended
 
-	mu    sync.Mutex
-	found []final // what its keys hold, as far as it is known
-	asked int     // questions of finish that are not answered yet
+	violations    violations // the receiver's
+	disconnectErr error      // the receiver's; not nil if the connection ended too early
+
+	mu         sync.Mutex
+	finals     []finalState // of each key, set by readBack and its replies
+	unanswered int          // gets of readBack without a reply so far
 }
 
-// publish writes until ctx ends or the connection does.
+func newPublisher(r *run, keys []int, window *publisherWindow) *publisher {
+	return &publisher{
+		run: r, keys: keys, window: window, sequences: make([]uint64, len(keys)),
+		keysDeleted: make(chan struct{}), keysRead: make(chan struct{}), receiverDone: make(chan struct{}),
+	}
+}
+
+// publish writes until the duration is over, ctx ends, or the connection ends.
 func (p *publisher) publish(ctx context.Context) {
 	if len(p.keys) == 0 {
 		return
 	}
-	if p.bench.windows == nil {
+	if p.run.windows == nil {
 		p.publishByRate(ctx)
 	} else {
 		p.publishByWindow(ctx)
 	}
 }
 
-// publishByRate writes what is due. Where it is late it does not wait, and what
-// is due stays due when it was.
+// publishByRate writes each key in turn when its write is due. A publisher that is late
+// writes at once, and the time at which the write was due stays the same.
 func (p *publisher) publishByRate(ctx context.Context) {
-	b := p.bench
-	end := b.began + b.options.Duration.Nanoseconds()
+	r := p.run
+	end := r.writeStart + r.options.Duration.Nanoseconds()
 	timer := newTimer()
 	defer timer.close()
 	stop := context.AfterFunc(ctx, timer.close)
 	defer stop()
 	for round := 0; ; round++ {
 		for i, key := range p.keys {
-			due := b.began + int64(float64(round*b.plan.keys+key)/b.options.Rate*1e9)
+			due := r.writeStart + int64(float64(round*r.plan.keys+key)/r.options.Rate*1e9)
 			if due >= end {
-				timer.wait(time.Duration(end - b.now()))
+				timer.wait(time.Duration(end - r.now()))
 				return
 			}
-			if wait := due - b.now(); wait > 0 {
+			if wait := due - r.now(); wait > 0 {
 				timer.wait(time.Duration(wait))
 			}
 			if ctx.Err() != nil || p.set(i, due) != nil {
@@ -93,178 +99,122 @@ func (p *publisher) publishByRate(ctx context.Context) {
 
 // publishByWindow writes each key in turn as soon as its window is open.
 func (p *publisher) publishByWindow(ctx context.Context) {
-	b := p.bench
+	r := p.run
 	for {
 		for i, key := range p.keys {
-			w := b.windows[key]
-			for p.begun-p.confirmed.Load() >= maxUnconfirmed || !w.open(p.awaited) {
+			w := r.windows[key]
+			for p.writes-p.confirmed.Load() >= maxUnconfirmed || !w.isOpen(p.windowed) {
 				select {
-				case <-p.flow.wake:
+				case <-p.window.wake:
 				case <-ctx.Done():
-				case <-p.ended:
+				case <-p.receiverDone:
 				}
-				if ctx.Err() != nil || p.isOver() {
+				if ctx.Err() != nil || p.disconnected() {
 					return
 				}
 			}
 			if ctx.Err() != nil {
 				return
 			}
-			w.written.Store(p.written[i] + 1)
+			w.written.Store(p.sequences[i] + 1)
 			if w.fanout > 0 {
-				p.awaited++
+				p.windowed++
 			}
-			if p.set(i, b.now()) != nil {
+			if p.set(i, r.now()) != nil {
 				return
 			}
 		}
 	}
 }
 
-func (p *publisher) isOver() bool {
+func (p *publisher) disconnected() bool {
 	select {
-	case <-p.ended:
+	case <-p.receiverDone:
 		return true
 	default:
 		return false
 	}
 }
 
-// set writes the ith of its keys.
+// set writes the ith key. Every confirmEvery-th request has an id, so the server
+// replies to it; the id is the number of writes so far.
 func (p *publisher) set(i int, due int64) error {
-	p.written[i]++
-	p.begun++
-	m := append(p.pending[:0], `{"action":"set","key":"`...)
-	m = append(m, p.bench.plan.prefix...)
+	p.sequences[i]++
+	p.writes++
+	m := append(p.request[:0], `{"action":"set","key":"`...)
+	m = append(m, p.run.plan.prefix...)
 	m = strconv.AppendInt(m, int64(p.keys[i]), 10)
 	m = append(m, `","value":`...)
-	m = p.bench.form.appendValue(m, due, p.written[i])
-	if p.begun%markEvery == 0 {
+	m = p.run.codec.appendValue(m, due, p.sequences[i])
+	if p.writes%confirmEvery == 0 {
 		m = append(m, `,"id":`...)
-		m = strconv.AppendUint(m, p.begun, 10)
+		m = strconv.AppendUint(m, p.writes, 10)
 	}
-	p.pending = append(m, '}')
-	err := p.write(p.pending)
+	p.request = append(m, '}')
+	err := p.write(p.request)
 	if err == nil {
-		p.sent.Store(p.begun)
+		p.sent.Store(p.writes)
 	}
 	return err
 }
 
-// receive reads replies until the connection ends.
+// receive handles replies until the connection ends.
 func (p *publisher) receive() {
-	defer close(p.ended)
+	defer close(p.receiverDone)
 	for {
 		message, err := p.read()
 		if err != nil {
-			if !p.bench.closing.Load() {
-				p.gone = err
-				p.bench.lostPublisher()
+			if !p.run.closing.Load() {
+				p.disconnectErr = err
+				p.run.publisherDisconnected()
 			}
 			return
 		}
 		var r reply
 		if err := json.Unmarshal(message, &r); err != nil {
-			p.complain("a publisher got %.200q", message)
+			p.violations.add("a publisher received a message that is not a reply: %.200q", message)
 			continue
 		}
-		p.take(r, message)
+		p.handleReply(r, message)
 	}
 }
 
-func (p *publisher) take(r reply, message []byte) {
+func (p *publisher) handleReply(r reply, message []byte) {
 	switch {
-	case r.Error != nil && p.deleting.Load():
+	case r.Error != nil && p.deletesKeys.Load():
 		if r.ID != nil {
-			close(p.deleted)
+			close(p.keysDeleted)
 		}
 	case r.Error != nil:
-		p.bench.fail(fmt.Errorf("the server refused a write: %w", *r.Error))
-	case r.ID == nil && r.Action != "": // a token about to expire
+		p.run.fail(fmt.Errorf("the server refused a write: %w (check the token's grants and the server's limits)", *r.Error))
+	case r.ID == nil && r.Action != "": // a notice, for example that the token expires soon
 	case r.ID == nil || !r.OK:
-		p.complain("a publisher got %.200q", message)
-	case p.deleting.Load():
-		close(p.deleted)
+		p.violations.add("a publisher received an unexpected reply: %.200q", message)
+	case p.deletesKeys.Load():
+		close(p.keysDeleted)
 	case r.Key != "":
-		p.takeFinal(*r.ID, r)
+		p.handleFinal(*r.ID, r)
 	default:
 		p.confirmed.Store(*r.ID)
-		p.flow.rouse()
+		p.window.notify()
 	}
 }
 
-func (p *publisher) complain(format string, args ...any) {
-	if p.wrong++; p.wrong == 1 {
-		p.because = fmt.Sprintf(format, args...)
-	}
-}
-
-// takeFinal notes what one of its keys holds. The id is its place among them.
-func (p *publisher) takeFinal(id uint64, r reply) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var value string
-	if id >= uint64(len(p.found)) || json.Unmarshal(r.Value, &value) != nil {
-		p.complain("a publisher got %.200q of %q", r.Value, r.Key)
-		return
-	}
-	f := &p.found[id]
-	if number, ok := p.bench.form.number(value); !ok || number != f.number {
-		p.complain("the server holds write %d of key %d, and the last was %d", number, p.keys[id], f.number)
-	}
-	f.version, f.unknown = r.Version, false
-	if p.asked--; p.asked == 0 {
-		close(p.answered)
-	}
-}
-
-// finish asks what its keys hold, and waits for the answers.
-func (p *publisher) finish() {
-	var questions []int
-	p.mu.Lock()
-	p.found = make([]final, len(p.keys))
-	for i, number := range p.written {
-		if number > 0 {
-			p.found[i] = final{number: number, unknown: true}
-			questions = append(questions, i)
-		}
-	}
-	p.asked = len(questions)
-	p.mu.Unlock()
-	if len(questions) == 0 {
-		return
-	}
-	for _, i := range questions {
-		if p.writeJSON(map[string]any{"action": "get", "key": p.bench.plan.name(p.keys[i]), "id": i}) != nil {
-			break
-		}
-	}
-	p.await(p.answered)
-}
-
-// finals adds what finish has found.
-func (p *publisher) finals(into []final) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i, f := range p.found {
-		into[p.keys[i]] = f
-	}
-}
-
-// remove deletes its keys. It says whether they are known to be gone.
-func (p *publisher) remove() bool {
+// deleteKeys deletes the keys that were written. It reports whether the server has
+// answered the last delete.
+func (p *publisher) deleteKeys() bool {
 	last := -1
 	for i := range p.keys {
-		if p.written[i] > 0 {
+		if p.sequences[i] > 0 {
 			last = i
 		}
 	}
 	if last < 0 {
 		return true
 	}
-	p.deleting.Store(true)
+	p.deletesKeys.Store(true)
 	for i := range last + 1 {
-		request := map[string]any{"action": "delete", "key": p.bench.plan.name(p.keys[i])}
+		request := map[string]any{"action": "delete", "key": p.run.plan.keyName(p.keys[i])}
 		if i == last {
 			request["id"] = i
 		}
@@ -272,26 +222,27 @@ func (p *publisher) remove() bool {
 			return false
 		}
 	}
-	return p.await(p.deleted)
+	return p.await(p.keysDeleted)
 }
 
-// await waits for a reply, but not for ever.
+// await waits until replied is closed, for at most Options.Patience. It reports whether
+// that has happened.
 func (p *publisher) await(replied <-chan struct{}) bool {
-	timeout := time.NewTimer(p.bench.options.Patience)
+	timeout := time.NewTimer(p.run.options.Patience)
 	defer timeout.Stop()
 	select {
 	case <-replied:
 		return true
-	case <-p.ended:
+	case <-p.receiverDone:
 	case <-timeout.C:
 	}
 	return false
 }
 
-// account adds what went wrong to the report, once the receiver has ended.
-func (p *publisher) account(r *Report) {
-	r.note(p.wrong, p.because)
-	if p.gone != nil {
-		r.disconnected(p.gone)
+// addTo adds what went wrong to the report. The receiver must have ended.
+func (p *publisher) addTo(report *Report) {
+	report.addViolations(p.violations)
+	if p.disconnectErr != nil {
+		report.addDisconnect(p.disconnectErr)
 	}
 }

@@ -8,30 +8,12 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// A histogram has microseconds up to an hour with three digits: 200 KB.
-func newHistogram() *hdrhistogram.Histogram {
-	return hdrhistogram.New(1, time.Hour.Microseconds(), 3)
-}
-
-// A recorder counts what comes. A histogram for each subscriber would be too
-// much memory, one for all too much waiting: so there are some, each for some of
-// the subscribers.
+// A recorder counts the updates that the subscribers receive. A histogram for each
+// subscriber would need too much memory, and one for all of them would make them wait
+// for its lock. So the recorder has a few shards, each for some of the subscribers.
 type recorder struct {
 	shards []*shard
 	slow   *shard // of the subscribers that read slowly
-}
-
-type shard struct {
-	mu        sync.Mutex
-	latencies *hdrhistogram.Histogram
-	sums      sums
-}
-
-// sums are what is counted besides latencies.
-type sums struct {
-	deliveries int64
-	conflated  int64
-	last       int64 // when the last one came, in nanoseconds since the start
 }
 
 func newRecorder() *recorder {
@@ -42,48 +24,74 @@ func newRecorder() *recorder {
 	return r
 }
 
-func newShard() *shard {
-	return &shard{latencies: newHistogram()}
-}
-
-// shard is the one of the ith subscriber.
-func (r *recorder) shard(i int, slow bool) *shard {
+// shard returns the shard of a subscriber.
+func (r *recorder) shard(subscriber int, slow bool) *shard {
 	if slow {
 		return r.slow
 	}
-	return r.shards[i%len(r.shards)]
+	return r.shards[subscriber%len(r.shards)]
 }
 
-// record counts an update that came now, and the skipped ones before it.
-func (s *shard) record(due, now int64, skipped uint64) {
-	micros := min(max(now-due, 0)/1000, time.Hour.Microseconds())
-	s.mu.Lock()
-	_ = s.latencies.RecordValue(micros) // it is within the limits
-	s.sums.deliveries++
-	s.sums.conflated += int64(skipped)
-	s.sums.last = max(s.sums.last, now)
-	s.mu.Unlock()
-}
-
-// total returns the sums of all shards, the slow one included.
-func (r *recorder) total() (all sums) {
-	for _, s := range append(r.shards[:len(r.shards):len(r.shards)], r.slow) {
-		s.mu.Lock()
-		all.deliveries += s.sums.deliveries
-		all.conflated += s.sums.conflated
-		all.last = max(all.last, s.sums.last)
-		s.mu.Unlock()
+// totals returns the sum of all shards, with that of the slow subscribers.
+func (r *recorder) totals() (all counts) {
+	all.add(r.slow)
+	for _, s := range r.shards {
+		all.add(s)
 	}
 	return all
 }
 
-// merged returns the latencies, in microseconds, of who does not read slowly.
-func (r *recorder) merged() *hdrhistogram.Histogram {
+// latencies returns the latencies of all subscribers that do not read slowly.
+func (r *recorder) latencies() *hdrhistogram.Histogram {
 	all := newHistogram()
 	for _, s := range r.shards {
 		s.mu.Lock()
-		all.Merge(s.latencies)
+		all.Merge(s.histogram)
 		s.mu.Unlock()
 	}
 	return all
+}
+
+// A shard counts for some of the subscribers.
+type shard struct {
+	mu        sync.Mutex
+	histogram *hdrhistogram.Histogram // of the latencies
+	counts    counts
+}
+
+func newShard() *shard {
+	return &shard{histogram: newHistogram()}
+}
+
+// newHistogram returns a histogram of microseconds, up to an hour and with three
+// digits. It takes 200 KB.
+func newHistogram() *hdrhistogram.Histogram {
+	return hdrhistogram.New(1, time.Hour.Microseconds(), 3)
+}
+
+// record counts an update that was due and has arrived at these times, in nanoseconds
+// since the run's epoch, and the updates of the same key that were skipped before it.
+func (s *shard) record(due, arrived int64, skipped uint64) {
+	micros := min(max(arrived-due, 0)/1000, time.Hour.Microseconds())
+	s.mu.Lock()
+	_ = s.histogram.RecordValue(micros) // it is within the histogram's limits
+	s.counts.deliveries++
+	s.counts.conflated += int64(skipped)
+	s.counts.lastArrival = max(s.counts.lastArrival, arrived)
+	s.mu.Unlock()
+}
+
+// counts are what a shard counts besides latencies.
+type counts struct {
+	deliveries  int64
+	conflated   int64
+	lastArrival int64 // of any update, in nanoseconds since the run's epoch
+}
+
+func (c *counts) add(s *shard) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.deliveries += s.counts.deliveries
+	c.conflated += s.counts.conflated
+	c.lastArrival = max(c.lastArrival, s.counts.lastArrival)
 }

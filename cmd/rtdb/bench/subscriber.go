@@ -4,130 +4,132 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
-// chunkBytes bounds a subscribe message; the server takes 1 MiB.
-const chunkBytes = 256 << 10
+const (
+	// subscribeBytes limits the keys of one subscribe request. The server accepts
+	// messages of 1 MiB.
+	subscribeBytes = 256 << 10
 
-// A subscriber is a client that receives. What it knows is its receiver's own,
-// and others' once that has ended.
+	subscribeTimeout = 10 * time.Second
+)
+
+// A subscriber is a client that receives. Its keys are numbered by their position, see
+// plan.position. Its fields belong to the goroutine of receive, and to others once that
+// has ended.
 type subscriber struct {
-	*link
-	bench *bench
-	shard *shard
-	first int // of its keys
-	slow  bool
+	*connection
+	run      *run
+	shard    *shard
+	firstKey int
+	slow     bool
 
-	numbers  []uint64 // of each key, the last that came
-	versions []uint64
-	arrived  int // so many of its first keys have been found to be at their end
-	settled  bool
+	sequences []uint64 // of each key, the sequence number of its last update
+	versions  []uint64 // of each key, the version of its last update
+	complete  int      // this many keys, from the first, have their last update
+	settled   bool     // the run does not wait for this subscriber any more
 
-	wrong      int64
-	firstWrong string
-	gone       error // why the connection ended before it should
+	violations    violations
+	disconnectErr error // not nil if the connection ended too early
 }
 
-// subscribe asks for the keys and waits for the replies.
+// subscribe subscribes to the keys, in several requests if necessary, and waits for the
+// replies.
 func (s *subscriber) subscribe(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, replyTimeout)
+	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, s.cut)
 	defer stop()
-	plan := s.bench.plan
-	for at := 0; at < plan.subscriptions; {
+	plan := s.run.plan
+	for position := 0; position < plan.subscriptions; {
 		var names []string
-		for size := 0; at < plan.subscriptions && size < chunkBytes; at++ {
-			name := plan.name((s.first + at) % plan.keys)
+		for size := 0; position < plan.subscriptions && size < subscribeBytes; position++ {
+			name := plan.keyName(plan.keyAt(s.firstKey, position))
 			names = append(names, name)
-			size += len(name) + 3
+			size += len(name) + 3 // quotes and comma
 		}
-		if err := s.writeJSON(map[string]any{"action": "subscribe", "keys": names, "id": at}); err != nil {
+		if err := s.writeJSON(map[string]any{"action": "subscribe", "keys": names, "id": position}); err != nil {
 			return err
 		}
 		message, err := s.read()
 		if err != nil {
 			if cause := context.Cause(ctx); cause != nil {
-				err = fmt.Errorf("no reply to a subscribe: %w", cause)
+				err = fmt.Errorf("the server did not reply to a subscribe request: %w", cause)
 			}
 			return err
 		}
 		var r reply
 		switch err := json.Unmarshal(message, &r); {
 		case err != nil || r.Error == nil && !r.OK:
-			return fmt.Errorf("the reply to a subscribe is %.200q", message)
+			return fmt.Errorf("the server sent an unexpected reply to a subscribe request: %.200q", message)
 		case r.Error != nil:
-			return fmt.Errorf("the server refused a subscribe: %w", r.Error)
+			return fmt.Errorf("the server refused a subscribe request: %w (check the token's grants and the server's limits)", r.Error)
 		}
 	}
-	s.numbers = make([]uint64, plan.subscriptions)
+	s.sequences = make([]uint64, plan.subscriptions)
 	s.versions = make([]uint64, plan.subscriptions)
 	return nil
 }
 
-// receive takes messages until the connection ends.
+// receive handles messages until the connection ends.
 func (s *subscriber) receive() {
-	b := s.bench
+	r := s.run
 	for {
 		message, err := s.read()
 		if err != nil {
-			s.end(err)
+			s.handleDisconnect(err)
 			return
 		}
-		if u, ok := b.form.update(message); ok {
-			s.take(u, b.now())
+		if u, ok := r.codec.parseUpdate(message); ok {
+			s.handleUpdate(u, r.now())
 		} else {
-			s.other(message)
+			s.handleOther(message)
 		}
-		if !s.settled && b.settling.Load() && s.complete() {
+		if !s.settled && r.finalsKnown.Load() && s.hasFinals() {
 			s.settle()
 		}
 	}
 }
 
-// take checks and counts an update.
-func (s *subscriber) take(u update, now int64) {
-	at := s.bench.plan.at(s.first, u.key)
-	if at >= len(s.numbers) || u.key >= s.bench.plan.keys {
-		s.complain("an update of key %d, which it has not subscribed to", u.key)
+// handleUpdate checks and counts an update.
+func (s *subscriber) handleUpdate(u update, arrived int64) {
+	position := s.run.plan.position(s.firstKey, u.key)
+	if position >= len(s.sequences) || u.key >= s.run.plan.keys {
+		s.violations.add("a subscriber received an update of key %d without a subscription", u.key)
 		return
 	}
-	if before := s.versions[at]; u.version <= before {
-		s.complain("version %d of key %d after version %d", u.version, u.key, before)
+	if before := s.versions[position]; u.version <= before {
+		s.violations.add("a subscriber received version %d of key %d after version %d", u.version, u.key, before)
 		return
 	}
-	before := s.numbers[at]
-	if u.number <= before {
-		s.complain("write %d of key %d after write %d", u.number, u.key, before)
+	before := s.sequences[position]
+	if u.sequence <= before {
+		s.violations.add("a subscriber received write %d of key %d after write %d", u.sequence, u.key, before)
 		return
 	}
-	s.versions[at], s.numbers[at] = u.version, u.number
-	s.shard.record(u.due, now, u.number-before-1)
-	if s.bench.windows != nil && !s.slow {
-		s.bench.windows[u.key].credit(before, u.number)
+	s.versions[position], s.sequences[position] = u.version, u.sequence
+	s.shard.record(u.due, arrived, u.sequence-before-1)
+	if s.run.windows != nil && !s.slow {
+		s.run.windows[u.key].credit(before, u.sequence)
 	}
 }
 
-// other looks at a message that is no update as it should be.
-func (s *subscriber) other(message []byte) {
+// handleOther handles a message that is not a valid update of this run.
+func (s *subscriber) handleOther(message []byte) {
 	var r reply
 	if err := json.Unmarshal(message, &r); err == nil && r.Action != "" && r.Error == nil {
-		return // the pong that settle asks for, or a token about to expire
+		return // the reply to a ping, or a notice that the token expires soon
 	}
-	s.complain("a message that makes no sense here: %.200q", message)
+	s.violations.add("a subscriber received an unexpected message: %.200q", message)
 }
 
-func (s *subscriber) complain(format string, args ...any) {
-	if s.wrong++; s.wrong == 1 {
-		s.firstWrong = "a subscriber got " + fmt.Sprintf(format, args...)
-	}
-}
-
-// complete says whether all keys have come to their end.
-func (s *subscriber) complete() bool {
-	for ; s.arrived < len(s.numbers); s.arrived++ {
-		if s.numbers[s.arrived] < s.bench.finals[(s.first+s.arrived)%s.bench.plan.keys].number {
+// hasFinals reports whether the last update of every key has arrived.
+func (s *subscriber) hasFinals() bool {
+	for ; s.complete < len(s.sequences); s.complete++ {
+		key := s.run.plan.keyAt(s.firstKey, s.complete)
+		if s.sequences[s.complete] < s.run.finals[key].sequence {
 			return false
 		}
 	}
@@ -136,69 +138,67 @@ func (s *subscriber) complete() bool {
 
 func (s *subscriber) settle() {
 	s.settled = true
-	s.bench.unsettled.done()
+	s.run.subscriberSettled()
 }
 
-// end is the receiver's last act. Where the subscriber was needed still, it goes
-// on to count as reached by all that is written, so that nobody waits for it.
-func (s *subscriber) end(err error) {
-	b := s.bench
-	if b.closing.Load() {
+// handleDisconnect handles the end of the connection. If that is too early, it makes
+// sure that neither a publisher nor settle waits for this subscriber.
+func (s *subscriber) handleDisconnect(err error) {
+	if s.run.closing.Load() {
 		return
 	}
-	s.gone = err
-	b.lostSubscriber()
-	if b.windows != nil && !s.slow {
-		s.haunt()
+	s.disconnectErr = err
+	s.run.subscriberDisconnected()
+	if s.run.windows != nil && !s.slow {
+		s.creditAllWrites()
 	}
 	if !s.settled {
 		s.settle()
 	}
 }
 
-func (s *subscriber) haunt() {
+// creditAllWrites credits every write of the keys in the name of a subscriber that is
+// not connected any more, until the publishers are done.
+func (s *subscriber) creditAllWrites() {
 	ticker := time.NewTicker(time.Millisecond)
 	defer ticker.Stop()
-	passed := append([]uint64(nil), s.numbers...)
+	credited := slices.Clone(s.sequences)
 	for {
 		select {
-		case <-s.bench.published:
+		case <-s.run.writingDone:
 			return
 		case <-ticker.C:
 		}
-		for at := range passed {
-			w := s.bench.windows[(s.first+at)%s.bench.plan.keys]
-			if n := w.written.Load(); n > passed[at] {
-				w.credit(passed[at], n)
-				passed[at] = n
+		for position := range credited {
+			w := s.run.windows[s.run.plan.keyAt(s.firstKey, position)]
+			if n := w.written.Load(); n > credited[position] {
+				w.credit(credited[position], n)
+				credited[position] = n
 			}
 		}
 	}
 }
 
-// account adds what came and what did not to the report, once the receiver has
-// ended.
-func (s *subscriber) account(r *Report) {
-	r.note(s.wrong, s.firstWrong)
-	if s.gone != nil {
-		r.disconnected(s.gone)
-		r.Lost += int64(len(s.numbers))
+// addTo adds to the report what went wrong and what did not arrive. The receiver must
+// have ended.
+func (s *subscriber) addTo(report *Report) {
+	report.addViolations(s.violations)
+	if s.disconnectErr != nil {
+		report.addDisconnect(s.disconnectErr)
+		report.Lost += int64(len(s.sequences))
 		return
 	}
-	for at := range s.numbers {
-		key := (s.first + at) % s.bench.plan.keys
-		switch want := s.bench.finals[key]; {
-		case want.unknown, s.numbers[at] < want.number:
-			r.Lost++
-		case s.numbers[at] > want.number, want.number > 0 && s.versions[at] != want.version:
-			r.note(1, fmt.Sprintf("a subscriber ends at write %d, version %d of key %d, and the server at write %d, version %d",
-				s.numbers[at], s.versions[at], key, want.number, want.version))
+	for position, sequence := range s.sequences {
+		key := s.run.plan.keyAt(s.firstKey, position)
+		version := s.versions[position]
+		switch final := s.run.finals[key]; {
+		case final.unknown, sequence < final.sequence:
+			report.Lost++
+		case sequence > final.sequence, final.sequence > 0 && version != final.version:
+			var v violations
+			v.add("a subscriber's last update of key %d is write %d, version %d, but the server holds write %d, version %d",
+				key, sequence, version, final.sequence, final.version)
+			report.addViolations(v)
 		}
 	}
-}
-
-// A final is what a key holds at the end.
-type final struct {
-	number, version uint64
-	unknown         bool // its publisher's connection ended
 }

@@ -8,52 +8,53 @@ import (
 	"strings"
 )
 
-// table is the report for people.
+// table returns the report as lines of a label and a text.
 func (r *Report) table() string {
 	var t strings.Builder
-	line := func(name, format string, args ...any) {
-		fmt.Fprintf(&t, "%-14s%s\n", name, strings.TrimRight(fmt.Sprintf(format, args...), " "))
+	line := func(label, format string, args ...any) {
+		fmt.Fprintf(&t, "%-14s%s\n", label, strings.TrimRight(fmt.Sprintf(format, args...), " "))
 	}
 	line("load", "%s", r.load())
-	line("writes", "%-14s %s/s", grouped(r.Writes), grouped(round(r.WritesPerSecond)))
-	line("deliveries", "%-14s %s/s", grouped(r.Deliveries), grouped(round(r.DeliveriesPerSecond)))
+	line("writes", "%-14s %s/s", withCommas(r.Writes), withCommas(round(r.WritesPerSecond)))
+	line("deliveries", "%-14s %s/s", withCommas(r.Deliveries), withCommas(round(r.DeliveriesPerSecond)))
 	line("latency", "%v", r.Latency)
 	if r.SlowLatency != nil {
 		line("slow clients", "%v", *r.SlowLatency)
 	}
-	line("conflated", "%s", grouped(r.Conflated))
-	line("lost", "%s", grouped(r.Lost))
+	line("conflated", "%s", withCommas(r.Conflated))
+	line("lost", "%s", withCommas(r.Lost))
 	if r.Wrong > 0 {
-		line("wrong", "%s", grouped(r.Wrong))
+		line("wrong", "%s", withCommas(r.Wrong))
 	}
 	if r.Disconnected > 0 {
-		line("disconnected", "%-14s %s", grouped(int64(r.Disconnected)), r.codes())
+		line("disconnected", "%-14s %s", withCommas(int64(r.Disconnected)), r.closeCodes())
 	}
-	line("bytes", "%s sent, %s received", size(r.SentBytes), size(r.ReceivedBytes))
+	line("bytes", "%s sent, %s received", formatBytes(r.SentBytes), formatBytes(r.ReceivedBytes))
 	if s := r.Server; s != nil {
 		line("server CPU", "%.2f µs for a delivery, %.2f cores  (%s, pid %d)", s.CPUPerDelivery, s.CPUCores, s.Name, s.PID)
-		connection := size(s.MemoryPerConnection) + " for a connection"
+		connection := formatBytes(s.MemoryPerConnection) + " for a connection"
 		if s.MemoryPerConnection == 0 {
-			connection = "no more with the connections than before"
+			connection = "no growth while connecting"
 		}
-		line("server memory", "%s, %s at the end", connection, size(s.MemoryEndBytes))
+		line("server memory", "%s, %s at the end", connection, formatBytes(s.MemoryEndBytes))
 	} else {
-		line("server", "not visible from here: %s", r.ServerNote)
+		line("server", "not measured: %s", r.ServerNote)
 	}
 	if r.Interrupted {
 		line("note", "interrupted after %.1f s", r.DurationMS/1000)
 	}
 	if r.WritesMissed > 0 {
-		line("note", "%s writes were due and not sent: server and bench together did not keep up with the rate", grouped(r.WritesMissed))
+		line("note", "%s writes were due but not sent: the server or bench is too slow for this rate; lower --rate or run bench on another machine", withCommas(r.WritesMissed))
 	}
 	if r.LeftOver != "" {
-		line("note", "keys that begin with %s could not be deleted", r.LeftOver)
+		line("note", "some keys could not be deleted; delete the keys that begin with %s", r.LeftOver)
 	}
 	return t.String()
 }
 
+// load describes what the run was asked to do.
 func (r *Report) load() string {
-	rate := "as many writes/s as all keep up with"
+	rate := "writes as fast as all subscribers can read,"
 	if r.Rate > 0 {
 		rate = strconv.FormatFloat(r.Rate, 'f', -1, 64) + " writes/s"
 	}
@@ -61,8 +62,8 @@ func (r *Report) load() string {
 		r.Subscribers, r.Subscriptions, r.Keys, r.Publishers, rate, r.SizeBytes, r.DurationMS/1000)
 }
 
-// codes lists the close codes.
-func (r *Report) codes() string {
+// closeCodes lists the close codes, each with its number of connections.
+func (r *Report) closeCodes() string {
 	var list []string
 	for _, code := range slices.Sorted(maps.Keys(r.CloseCodes)) {
 		text := "close code " + code
@@ -75,11 +76,11 @@ func (r *Report) codes() string {
 }
 
 func (l Latency) String() string {
-	return fmt.Sprintf("p50 %s  p99 %s  p99.9 %s  max %s ms", short(l.P50), short(l.P99), short(l.P999), short(l.Max))
+	return fmt.Sprintf("p50 %s  p99 %s  p99.9 %s  max %s ms", formatMS(l.P50), formatMS(l.P99), formatMS(l.P999), formatMS(l.Max))
 }
 
-// short prints milliseconds with as many digits as say something.
-func short(ms float64) string {
+// formatMS formats milliseconds with about three significant digits.
+func formatMS(ms float64) string {
 	switch {
 	case ms < 10:
 		return strconv.FormatFloat(ms, 'f', 2, 64)
@@ -89,10 +90,11 @@ func short(ms float64) string {
 	return strconv.FormatFloat(ms, 'f', 0, 64)
 }
 
+// round rounds a number that is not negative.
 func round(f float64) int64 { return int64(f + 0.5) }
 
-// grouped prints a number with commas between thousands.
-func grouped(n int64) string {
+// withCommas formats a number with commas between thousands.
+func withCommas(n int64) string {
 	s := strconv.FormatInt(n, 10)
 	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
 		s = s[:i] + "," + s[i:]
@@ -100,8 +102,8 @@ func grouped(n int64) string {
 	return s
 }
 
-// size prints bytes in binary units.
-func size(bytes int64) string {
+// formatBytes formats a number of bytes in binary units.
+func formatBytes(bytes int64) string {
 	f, units := float64(bytes), []string{"B", "KiB", "MiB", "GiB", "TiB"}
 	for f >= 1024 && len(units) > 1 {
 		f, units = f/1024, units[1:]

@@ -2,92 +2,99 @@ package bench
 
 import "sync/atomic"
 
-// A subscriber that is this far behind what was written is not yet one whose
-// updates the server conflates: that begins past 256 updates or 64 KiB that
-// wait.
+// Without a rate, windows limit the updates that are on their way to a subscriber to
+// these numbers. A server conflates updates only for a session for which more than 256
+// updates or 64 KiB wait.
 const (
-	windowUpdates = 200
-	windowBytes   = 48 << 10
+	unconflatedUpdates = 200
+	unconflatedBytes   = 48 << 10
 )
 
-// A window is what of one key may be under way where the publishers go as fast
-// as the subscribers keep up. It counts for the newest writes how many
-// subscribers they have reached. The last that a write reaches opens the window,
-// and wakes the publisher; the others add one and go on.
-type window struct {
-	width   uint64
-	fanout  int64 // the subscribers that are waited for
-	reached []atomic.Int64
-	written atomic.Uint64
-	done    atomic.Uint64  // writes that all have
-	flow    *publisherFlow // of the key's publisher
+// maxInFlight limits the writes of all keys that are on their way. A higher limit adds
+// latency and no throughput.
+const maxInFlight = 2000
+
+// A keyWindow limits the writes of one key that have not reached all subscribers of
+// the key. It counts, for each of the newest writes, the subscribers that have received
+// the write or a newer one. The last of them advances the window and wakes the
+// publisher; the others only add one.
+type keyWindow struct {
+	size      uint64         // limit of writes
+	fanout    int64          // subscribers that the window waits for
+	reached   []atomic.Int64 // a ring of counters, see credit
+	written   atomic.Uint64  // number of the newest write
+	completed atomic.Uint64  // writes that have reached all subscribers
+	publisher *publisherWindow
 }
 
-// A publisherFlow is what of all keys of a publisher may be under way.
-type publisherFlow struct {
-	width uint64
-	done  atomic.Uint64
-	wake  chan struct{} // has a token when something may go on
+// A publisherWindow limits the writes of all keys of one publisher that have not
+// reached all their subscribers.
+type publisherWindow struct {
+	size      uint64 // limit of writes
+	completed atomic.Uint64
+	wake      chan struct{} // has a token after a change that may open a window
 }
 
-// newWindows returns one for each key, or none where a rate says how fast to
-// write. A subscriber never has more than limit updates under way: each key has
-// its share, and where that is less than one, each publisher has.
-func newWindows(p plan, limit uint64, flows []*publisherFlow) []*window {
+func newPublisherWindow() *publisherWindow {
+	return &publisherWindow{wake: make(chan struct{}, 1)}
+}
+
+// newKeyWindows returns a window for each key and sets the sizes of the publishers'
+// windows. A subscriber has at most limit updates on their way: its keys share the
+// limit or, if it has more keys than that, the publishers share it. Every key and
+// every publisher may have at least one write on its way.
+func newKeyWindows(p plan, limit uint64, publishers []*publisherWindow) []*keyWindow {
 	limit = max(limit, 1)
 	perKey := max(limit/uint64(p.subscriptions), 1)
-	perPublisher := uint64(windowTotal)
+	ofPublishers := uint64(maxInFlight)
 	if uint64(p.subscriptions) > limit {
-		perPublisher = limit
+		ofPublishers = limit
 	}
-	for _, f := range flows {
-		f.width = max(perPublisher/uint64(p.publishers), 1)
+	for _, w := range publishers {
+		w.size = max(ofPublishers/uint64(p.publishers), 1)
 	}
-	windows := make([]*window, p.keys)
-	for key, fanout := range p.fanout() {
-		windows[key] = &window{
-			width: perKey, fanout: fanout,
-			reached: make([]atomic.Int64, perKey),
-			flow:    flows[key%p.publishers],
+	windows := make([]*keyWindow, p.keys)
+	for key, fanout := range p.fanouts() {
+		windows[key] = &keyWindow{
+			size: perKey, fanout: fanout,
+			reached:   make([]atomic.Int64, perKey),
+			publisher: publishers[key%p.publishers],
 		}
 	}
 	return windows
 }
 
-// windowTotal is how much of all keys is under way at most. More of it makes
-// nothing faster, only later.
-const windowTotal = 2000
-
-func newFlow() *publisherFlow {
-	return &publisherFlow{wake: make(chan struct{}, 1)}
-}
-
-func (f *publisherFlow) rouse() {
+// notify wakes the publisher if it waits, or else at its next wait.
+func (w *publisherWindow) notify() {
 	select {
-	case f.wake <- struct{}{}:
+	case w.wake <- struct{}{}:
 	default:
 	}
 }
 
-// open says whether the publisher, which has begun so many writes of all its
-// keys that are waited for, may begin one of this key.
-func (w *window) open(begun uint64) bool {
+// isOpen reports whether the publisher may write the key. windowed is the number of
+// its writes so far, without those of keys that have no fanout.
+func (w *keyWindow) isOpen(windowed uint64) bool {
 	if w.fanout == 0 {
 		return true
 	}
-	return w.written.Load()-w.done.Load() < w.width && begun-w.flow.done.Load() < w.flow.width
+	return w.written.Load()-w.completed.Load() < w.size && windowed-w.publisher.completed.Load() < w.publisher.size
 }
 
-// credit says that a subscriber is past the writes after from, up to to. The
-// counts are never reset, so a write that is counted late does not meet the
-// next one in its place: the nth in a place is reached by n times the fanout.
-func (w *window) credit(from, to uint64) {
-	for n := from + 1; n <= to; n++ {
-		turn := int64((n-1)/w.width) + 1
-		if w.reached[(n-1)%w.width].Add(1) == turn*w.fanout {
-			w.done.Add(1)
-			w.flow.done.Add(1)
-			w.flow.rouse()
+// credit records that one subscriber has passed the writes after from, up to and
+// including to. Each subscriber credits each write once; any number of goroutines may
+// call credit.
+//
+// Writes that are w.size apart share a counter. Counters are never reset, so that a
+// late credit cannot count for the next write in its place: the nth write of a counter
+// is complete when the counter reaches n times the fanout.
+func (w *keyWindow) credit(from, to uint64) {
+	for sequence := from + 1; sequence <= to; sequence++ {
+		nth := int64((sequence-1)/w.size) + 1
+		if w.reached[(sequence-1)%w.size].Add(1) == nth*w.fanout {
+			w.completed.Add(1)
+			w.publisher.completed.Add(1)
+			w.publisher.notify()
 		}
 	}
 }

@@ -15,18 +15,18 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func small(url string) bench.Options {
+func shortRun(url string) bench.Options {
 	return bench.Options{
 		URL: url, Subscribers: 6, Keys: 3, Subscriptions: 2, Publishers: 2, Rate: 600,
 		Size: 40, Duration: 200 * time.Millisecond, Patience: 500 * time.Millisecond,
 	}
 }
 
-func TestAServerThatKeepsTheContract(t *testing.T) {
+func TestServerKeepsTheContract(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(*bench.Options){
+	for name, adjust := range map[string]func(*bench.Options){
 		"by rate":                  func(*bench.Options) {},
-		"as fast as all keep up":   func(o *bench.Options) { o.Rate = 0 },
+		"without a rate":           func(o *bench.Options) { o.Rate = 0 },
 		"more keys than a window":  func(o *bench.Options) { o.Rate, o.Keys, o.Subscriptions, o.Publishers = 0, 500, 0, 7 },
 		"keys without subscribers": func(o *bench.Options) { o.Rate, o.Keys, o.Subscribers = 0, 50, 3 },
 		"no subscribers":           func(o *bench.Options) { o.Rate, o.Subscribers = 0, 0 },
@@ -35,9 +35,9 @@ func TestAServerThatKeepsTheContract(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := startFake(t)
-			o := small(f.url)
-			change(&o)
+			f := startFakeServer(t)
+			o := shortRun(f.url)
+			adjust(&o)
 			r, err := bench.Run(t.Context(), o)
 			if err != nil {
 				t.Fatal(err)
@@ -46,10 +46,14 @@ func TestAServerThatKeepsTheContract(t *testing.T) {
 				t.Error(err)
 			}
 			if r.Writes == 0 || r.Conflated != 0 || r.LeftOver != "" {
-				t.Errorf("%d writes, %d conflated, left %q; want some, none, nothing", r.Writes, r.Conflated, r.LeftOver)
+				t.Errorf("%d writes, %d conflated, left %q; want some writes, none conflated, no keys left", r.Writes, r.Conflated, r.LeftOver)
+			}
+			if r.SentBytes < r.Writes*int64(o.Size) || r.ReceivedBytes < r.Deliveries*int64(o.Size) {
+				t.Errorf("%d bytes sent, %d received; want at least those of %d writes and %d deliveries",
+					r.SentBytes, r.ReceivedBytes, r.Writes, r.Deliveries)
 			}
 			subscriptions := r.Subscribers * r.Subscriptions
-			if r.Keys*(subscriptions/r.Keys) == subscriptions && o.Rate > 0 { // all keys have as many
+			if r.Keys*(subscriptions/r.Keys) == subscriptions && o.Rate > 0 { // all keys have the same number
 				if want := r.Writes * int64(subscriptions/r.Keys); r.Deliveries != want {
 					t.Errorf("%d deliveries, want %d", r.Deliveries, want)
 				}
@@ -66,7 +70,7 @@ func TestAServerThatKeepsTheContract(t *testing.T) {
 	}
 }
 
-func TestAServerThatBreaksIt(t *testing.T) {
+func TestServerBreaksTheContract(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	before := make(map[string]fakeUpdate)
@@ -78,28 +82,28 @@ func TestAServerThatBreaksIt(t *testing.T) {
 		return old, ok
 	}
 	for name, c := range map[string]struct {
-		spoil   func(fakeUpdate) []fakeUpdate
+		alter   func(fakeUpdate) []fakeUpdate
 		closeAt uint64
 		want    string
 		check   func(bench.Report) bool
 	}{
 		"the last updates are lost": {
-			spoil: func(u fakeUpdate) []fakeUpdate {
+			alter: func(u fakeUpdate) []fakeUpdate {
 				if u.version > 60 {
 					return nil
 				}
 				return []fakeUpdate{u}
 			},
-			want:  "12 keys of subscribers did not come to their last state",
+			want:  "12 subscriptions did not receive the last update of their key",
 			check: func(r bench.Report) bool { return r.Lost == 12 },
 		},
 		"a version comes twice": {
-			spoil: func(u fakeUpdate) []fakeUpdate { return []fakeUpdate{u, u} },
+			alter: func(u fakeUpdate) []fakeUpdate { return []fakeUpdate{u, u} },
 			want:  "after version",
 			check: func(r bench.Report) bool { return r.Lost == 0 && r.Wrong == r.Deliveries },
 		},
 		"an older update comes again": {
-			spoil: func(u fakeUpdate) []fakeUpdate {
+			alter: func(u fakeUpdate) []fakeUpdate {
 				if old, ok := last(u); ok {
 					return []fakeUpdate{u, old}
 				}
@@ -109,7 +113,7 @@ func TestAServerThatBreaksIt(t *testing.T) {
 			check: func(r bench.Report) bool { return r.Lost == 0 && r.Wrong > 0 },
 		},
 		"an older value comes with a new version": {
-			spoil: func(u fakeUpdate) []fakeUpdate {
+			alter: func(u fakeUpdate) []fakeUpdate {
 				if old, ok := last(u); ok {
 					u.value = old.value
 				}
@@ -119,11 +123,11 @@ func TestAServerThatBreaksIt(t *testing.T) {
 			check: func(r bench.Report) bool { return r.Lost > 0 && r.Wrong > 0 },
 		},
 		"a value is altered": {
-			spoil: func(u fakeUpdate) []fakeUpdate {
+			alter: func(u fakeUpdate) []fakeUpdate {
 				u.value = []byte(strings.ReplaceAll(string(u.value), "..", ".."+"!"))
 				return []fakeUpdate{u}
 			},
-			want:  "a message that makes no sense here",
+			want:  "a subscriber received an unexpected message",
 			check: func(r bench.Report) bool { return r.Deliveries == 0 && r.Lost == 12 },
 		},
 		"it closes the subscribers": {
@@ -132,16 +136,16 @@ func TestAServerThatBreaksIt(t *testing.T) {
 			check:   func(r bench.Report) bool { return r.CloseCodes["4008"] == 6 && r.Lost == 12 },
 		},
 	} {
-		for rate, of := range map[string]float64{"by rate": 600, "as fast as all keep up": 0} {
-			if rate != "by rate" && (name != "it closes the subscribers") {
+		for rateName, rate := range map[string]float64{"by rate": 600, "without a rate": 0} {
+			if rateName != "by rate" && (name != "it closes the subscribers") {
 				continue
 			}
-			t.Run(name+" "+rate, func(t *testing.T) {
+			t.Run(name+" "+rateName, func(t *testing.T) {
 				t.Parallel()
-				f := startFake(t)
-				f.spoil, f.closeAt = c.spoil, c.closeAt
-				o := small(f.url)
-				o.Rate = of
+				f := startFakeServer(t)
+				f.alter, f.closeAt = c.alter, c.closeAt
+				o := shortRun(f.url)
+				o.Rate = rate
 				r, err := bench.Run(t.Context(), o)
 				if err != nil {
 					t.Fatal(err)
@@ -150,23 +154,23 @@ func TestAServerThatBreaksIt(t *testing.T) {
 					t.Errorf("got %v, want %q", err, c.want)
 				}
 				if !c.check(r) {
-					t.Errorf("the report is %+v", r)
+					t.Errorf("got report %+v", r)
 				}
 			})
 		}
 	}
 }
 
-func TestAnUpdateThatIsSkippedIsConflated(t *testing.T) {
+func TestSkippedUpdateCountsAsConflated(t *testing.T) {
 	t.Parallel()
-	f := startFake(t)
-	f.spoil = func(u fakeUpdate) []fakeUpdate {
+	f := startFakeServer(t)
+	f.alter = func(u fakeUpdate) []fakeUpdate {
 		if u.version <= 60 && u.version%2 == 0 {
 			return nil
 		}
 		return []fakeUpdate{u}
 	}
-	r, err := bench.Run(t.Context(), small(f.url))
+	r, err := bench.Run(t.Context(), shortRun(f.url))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,46 +179,46 @@ func TestAnUpdateThatIsSkippedIsConflated(t *testing.T) {
 	}
 }
 
-// A latency counts from when the write was due: a server that stands still once
-// is late for all that was due meanwhile.
-func TestLatenciesCountFromWhenAWriteWasDue(t *testing.T) {
-	f := startFake(t)
+// A latency counts from when the write was due: if a server pauses once, all writes that
+// were due during the pause are late.
+func TestLatencyCountsFromDueTime(t *testing.T) {
+	f := startFakeServer(t)
 	once := sync.OnceFunc(func() { time.Sleep(150 * time.Millisecond) })
-	f.spoil = func(u fakeUpdate) []fakeUpdate {
+	f.alter = func(u fakeUpdate) []fakeUpdate {
 		if u.version > 30 {
 			once()
 		}
 		return []fakeUpdate{u}
 	}
-	o := small(f.url)
+	o := shortRun(f.url)
 	o.Duration = 300 * time.Millisecond
 	r, err := bench.Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Half of the time it stands still, and who comes then waits 75 ms on
-	// average.
+	// The server pauses for half of the time. A write that is due in the pause waits
+	// 75 ms on average.
 	if r.Latency.Max < 140 || r.Latency.P99 < 100 {
-		t.Errorf("latencies are %v, want a p99 near the 150 ms that the server stood still", r.Latency)
+		t.Errorf("latencies are %v, want a p99 near the 150 ms of the pause", r.Latency)
 	}
 }
 
-func TestWhatStopsARun(t *testing.T) {
-	f := startFake(t)
+func TestRunFails(t *testing.T) {
+	f := startFakeServer(t)
 	f.refuse = "rate_limited"
-	nobody := httptest.NewServer(nil) // answers 404
-	defer nobody.Close()
+	otherServer := httptest.NewServer(nil) // answers 404
+	defer otherServer.Close()
 	for name, c := range map[string]struct {
 		url, want string
 		rate      float64
 	}{
-		"writes are refused":                         {f.url, "the server refused a write: rate_limited: no", 600},
-		"writes are refused, as fast as all keep up": {f.url, "the server refused a write: rate_limited: no", 0},
-		"no such path":                               {nobody.URL, "of 8 connected: the server answered 404", 600},
-		"nobody listens":                             {"http://127.0.0.1:1", "cannot connect: ", 600},
+		"writes are refused":                {f.url, "the server refused a write: rate_limited: no", 600},
+		"writes are refused without a rate": {f.url, "the server refused a write: rate_limited: no", 0},
+		"no such path":                      {otherServer.URL, "of 8 connected: the server answered 404", 600},
+		"nothing listens":                   {"http://127.0.0.1:1", "cannot connect: ", 600},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := small(c.url)
+			o := shortRun(c.url)
 			o.Rate = c.rate
 			if _, err := bench.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
@@ -223,14 +227,14 @@ func TestWhatStopsARun(t *testing.T) {
 	}
 }
 
-func TestARunThatIsInterrupted(t *testing.T) {
+func TestRunIsInterrupted(t *testing.T) {
 	t.Parallel()
-	f := startFake(t)
-	o := small(f.url)
+	f := startFakeServer(t)
+	o := shortRun(f.url)
 	o.Duration = time.Hour
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	f.spoil = func(u fakeUpdate) []fakeUpdate {
+	f.alter = func(u fakeUpdate) []fakeUpdate {
 		if u.version == 60 {
 			cancel()
 		}
@@ -238,7 +242,7 @@ func TestARunThatIsInterrupted(t *testing.T) {
 	}
 	r, err := bench.Run(ctx, o)
 	if err != nil || r.Err() != nil || !r.Interrupted || r.Deliveries != 4*r.Writes {
-		t.Errorf("%v %v %+v; want an interrupted run without a fault", err, r.Err(), r)
+		t.Errorf("%v %v %+v; want an interrupted run without an error", err, r.Err(), r)
 	}
 	if _, err := bench.Run(ctx, o); err == nil || !strings.Contains(err.Error(), "canceled") && !strings.Contains(err.Error(), "interrupted") {
 		t.Errorf("a run that was interrupted before it began: %v", err)

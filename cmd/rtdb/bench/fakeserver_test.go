@@ -12,16 +12,16 @@ import (
 	"github.com/coder/websocket"
 )
 
-// A fake is a server that knows as much of the contract as bench asks for, and
-// breaks it as a test wants.
-type fake struct {
+// A fakeServer implements as much of the server's contract as bench uses, and breaks it
+// as the test asks.
+type fakeServer struct {
 	url string
 
-	// spoil returns what a subscriber gets instead of the nth update of a key.
-	spoil func(u fakeUpdate) []fakeUpdate
-	// refuse, if not empty, is the code that each write is refused with.
+	// alter, if not nil, returns the updates that a subscriber receives instead of u.
+	alter func(u fakeUpdate) []fakeUpdate
+	// refuse, if not empty, is the error code of the reply to every write.
 	refuse string
-	// closeAt is the version that the subscribers are closed at, with 4008.
+	// closeAt is the version at which the server closes its subscribers with 4008.
 	closeAt uint64
 
 	mu          sync.Mutex
@@ -38,8 +38,8 @@ type fakeUpdate struct {
 	version uint64
 }
 
-func startFake(t *testing.T) *fake {
-	f := &fake{
+func startFakeServer(t *testing.T) *fakeServer {
+	f := &fakeServer{
 		values: make(map[string]json.RawMessage), versions: make(map[string]uint64),
 		subscribers: make(map[*websocket.Conn]map[string]bool),
 	}
@@ -49,7 +49,7 @@ func startFake(t *testing.T) *fake {
 	return f
 }
 
-func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (f *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"rtdb.v1"}})
 	if err != nil {
 		return
@@ -60,8 +60,8 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			break
 		}
-		if answer := f.handle(ws, message); answer != nil {
-			send(ws, answer)
+		if reply := f.handle(ws, message); reply != nil {
+			send(ws, reply)
 		}
 	}
 	f.mu.Lock()
@@ -76,7 +76,7 @@ func send(ws *websocket.Conn, message any) {
 	}
 }
 
-func (f *fake) handle(ws *websocket.Conn, message []byte) any {
+func (f *fakeServer) handle(ws *websocket.Conn, message []byte) any {
 	var request struct {
 		Action string
 		ID     *int
@@ -89,7 +89,7 @@ func (f *fake) handle(ws *websocket.Conn, message []byte) any {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	answer := map[string]any{"id": request.ID, "ok": true}
+	reply := map[string]any{"id": request.ID, "ok": true}
 	switch request.Action {
 	case "ping":
 		return map[string]any{"action": "pong"}
@@ -99,7 +99,7 @@ func (f *fake) handle(ws *websocket.Conn, message []byte) any {
 			f.subscribers[ws][key] = true
 		}
 	case "get":
-		answer["key"], answer["value"], answer["version"] = request.Key, f.values[request.Key], f.versions[request.Key]
+		reply["key"], reply["value"], reply["version"] = request.Key, f.values[request.Key], f.versions[request.Key]
 	case "delete":
 		f.deleted++
 	case "set":
@@ -113,13 +113,13 @@ func (f *fake) handle(ws *websocket.Conn, message []byte) any {
 	if request.ID == nil {
 		return nil
 	}
-	return answer
+	return reply
 }
 
-func (f *fake) fanOut(u fakeUpdate) {
+func (f *fakeServer) fanOut(u fakeUpdate) {
 	updates := []fakeUpdate{u}
-	if f.spoil != nil {
-		updates = f.spoil(u)
+	if f.alter != nil {
+		updates = f.alter(u)
 	}
 	for ws, keys := range f.subscribers {
 		for _, u := range updates {

@@ -1,7 +1,0 @@
-//go:build !linux
-
-package bench
-
-type timer = plainTimer
-
-func newTimer() *timer { return newPlainTimer() }
