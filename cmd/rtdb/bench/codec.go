@@ -64,7 +64,7 @@ func (c codec) parseSequence(value string) (sequence uint64, ok bool) {
 	return parseHex([]byte(value[dueDigits:numberDigits]))
 }
 
-// An update is what a subscriber receives after a write of a key.
+// An update is the message that a subscriber receives after a write of a key.
 type update struct {
 	key      int
 	due      int64 // when the write was due, in nanoseconds since the run's epoch
@@ -126,8 +126,8 @@ func parseHex(b []byte) (n uint64, ok bool) {
 	return n, true
 }
 
-// parseDecimal reads up to 19 decimal digits, which always fit, and returns what
-// follows them.
+// parseDecimal reads up to 19 decimal digits, a number that fits into 64 bits, and
+// returns the rest of b.
 func parseDecimal(b []byte) (n uint64, rest []byte, ok bool) {
 	i := 0
 	for ; i < len(b) && i < 19 && '0' <= b[i] && b[i] <= '9'; i++ {

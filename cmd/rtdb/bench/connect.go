@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	// workers is how many connections are opened, pinged or closed at once.
+	// workers is the number of connections that are opened, pinged or closed at once.
 	workers = 64
 
-	// idleTime is how long the server may take to come to rest before its memory is
-	// measured.
+	// idleTime is the time between the last handshake and the measurement of the
+	// server's memory. The server becomes idle in it.
 	idleTime = 200 * time.Millisecond
 
 	closeTimeout = 5 * time.Second

@@ -150,17 +150,17 @@ func (c *connection) cut() {
 	_ = c.tcp.Conn.Close()
 }
 
-// A slow client reads 32 KiB a second, in small steps and through small buffers. A
-// slower client would be so far behind that its answer to a ping would come after the
-// ten seconds that a server waits for it.
+// A slow client reads 32 KiB a second, in small steps and through small buffers. An
+// even slower client would answer a ping too late: the server closes a connection if
+// the answer takes more than ten seconds.
 const (
 	slowStep   = 4 << 10 // bytes for one read
 	slowPause  = 125 * time.Millisecond
 	slowBuffer = 4 << 10 // bytes that the kernel may hold for the client
 
 	// slowSegment is the TCP segment size that most paths through the Internet
-	// carry. On the loopback interface a segment is 64 KiB, and the kernel would hold
-	// megabytes of them for a client, which no real slow client has.
+	// carry. On the loopback interface a segment is 64 KiB, and the kernel would
+	// buffer megabytes of them for the client. No real slow client has such a buffer.
 	slowSegment = 1400
 )
 

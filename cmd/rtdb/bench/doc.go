@@ -20,7 +20,7 @@
 //   - Each key has one publisher and a fixed set of subscribers.
 //   - A value carries the time at which its write was due, and its sequence number:
 //     the nth write of a key has the number n.
-//   - With a rate, writes are due at fixed times, whatever the server does. A latency
+//   - With a rate, writes are due at fixed times, even if the server is slow. A latency
 //     counts from the time at which the write was due, not from when it was sent.
 //   - Without a rate, publishers wait for the subscribers, so that the server has no
 //     reason to conflate updates. A latency counts from when the write was sent.
@@ -34,8 +34,8 @@
 // # The same in everyday words
 //
 // If a server stops for a second, then all the writes that were due in that second
-// are late, and the report says so. A load generator that waits for the server would
-// count a single slow request.
+// are late, and the report says so. A load generator that waits for each reply would
+// report one late write instead.
 //
 // The contract allows the server to conflate updates for a client that is behind. A
 // client cannot tell such an update from one that was lost on the way, so a high
@@ -45,9 +45,9 @@
 //
 // The run connects all clients and subscribes. It then measures: the publishers write
 // for the given duration. Then it settles: the publishers read back their keys, and
-// the subscribers receive what is still on its way. At the end it closes the
-// subscribers, deletes the keys and closes the publishers. Each run uses a new key
-// prefix.
+// the subscribers receive the updates that are still on their way. At the end it
+// closes the subscribers, deletes the keys and closes the publishers. Each run uses a
+// new key prefix.
 //
 // # Slow clients
 //
@@ -55,7 +55,7 @@
 // latencies are reported apart. When the run settles they read at full speed, and must
 // reach the same state as all others.
 //
-// # What the figures mean
+// # Meaning of the figures
 //
 // Latencies have a resolution of one microsecond and three digits, and include the
 // time that this process needs to send and to receive. All times come from this

@@ -2,7 +2,7 @@ package bench
 
 import "encoding/json"
 
-// A finalState is what a key holds after its last write.
+// A finalState is the state of a key after its last write.
 type finalState struct {
 	sequence uint64 // number of the last write; 0 if the key was not written
 	version  uint64
@@ -53,8 +53,8 @@ func (p *publisher) handleFinal(id uint64, r reply) {
 	}
 }
 
-// copyFinals copies the final states of this publisher's keys to all, which is indexed
-// by key.
+// copyFinals copies the final states of this publisher's keys to all. The index of all
+// is the number of the key.
 func (p *publisher) copyFinals(all []finalState) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

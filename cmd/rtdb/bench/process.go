@@ -20,7 +20,7 @@ type serverUsage struct {
 	started, ended                      time.Time
 }
 
-// A usageSample is what a process uses at one moment.
+// A usageSample is the processor time and the memory of a process at one moment.
 type usageSample struct {
 	cpu    time.Duration // user and system time since the process started
 	memory int64         // resident bytes

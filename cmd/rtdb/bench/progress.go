@@ -14,7 +14,7 @@ const (
 
 // A Progress is the state of a run that has not ended.
 type Progress struct {
-	Phase               string        // what the run does, for people to read
+	Phase               string        // name of the current phase, for people to read
 	Elapsed             time.Duration // since all clients were connected; 0 before
 	Connected, All      int           // connections that were opened, and that will be
 	WritesPerSecond     float64       // since the previous Progress
@@ -22,8 +22,8 @@ type Progress struct {
 	P99                 time.Duration // of the latencies so far, without slow clients
 }
 
-// startProgress calls Options.OnProgress every second until the caller calls stop,
-// which waits for a call in progress.
+// startProgress calls Options.OnProgress every second until the caller calls stop. The
+// function stop waits for a call that is in progress.
 func (r *run) startProgress() (stop func()) {
 	if r.options.OnProgress == nil {
 		return func() {}

@@ -11,20 +11,21 @@ import (
 )
 
 const (
-	// confirmEvery is how many writes one reply confirms. One is enough, because the
-	// server handles the requests of a connection in the order in which they were
-	// sent. More replies would be work for the server that nobody asked to measure.
+	// confirmEvery is the number of writes that one reply confirms. The server handles
+	// the requests of a connection in the order in which they were sent, so a reply
+	// confirms all writes before it. More replies would cost the server time that has
+	// nothing to do with deliveries.
 	confirmEvery = 64
 
 	// maxUnconfirmed limits the unconfirmed writes of a publisher if there is no rate.
-	// Windows do not limit the keys without subscribers.
+	// It is the only limit for keys without subscribers.
 	maxUnconfirmed = 4 * confirmEvery
 )
 
 // A publisher is a client that writes. Its keys are numbered by their index in keys.
 //
-// One goroutine at a time calls publish, readBack and deleteKeys, in this order. The
-// receiver is another goroutine, which handles the replies.
+// One goroutine at a time calls publish, readBack and deleteKeys, in this order.
+// Another goroutine, the receiver, handles the replies.
 type publisher struct {
 	*connection
 	run    *run
@@ -239,7 +240,8 @@ func (p *publisher) await(replied <-chan struct{}) bool {
 	return false
 }
 
-// addTo adds what went wrong to the report. The receiver must have ended.
+// addTo adds the violations and the disconnection to the report. The receiver must have
+// ended.
 func (p *publisher) addTo(report *Report) {
 	report.addViolations(p.violations)
 	if p.disconnectErr != nil {

@@ -81,7 +81,7 @@ func (s *shard) record(due, arrived int64, skipped uint64) {
 	s.mu.Unlock()
 }
 
-// counts are what a shard counts besides latencies.
+// counts are the counters of a shard.
 type counts struct {
 	deliveries  int64
 	conflated   int64

@@ -36,8 +36,8 @@ type Report struct {
 	Latency     Latency  `json:"latency"`                // of subscribers that do not read slowly
 	SlowLatency *Latency `json:"slow_latency,omitempty"` // of those that do; nil if there are none
 
-	// Conflated counts updates that a subscriber did not receive, but whose key it
-	// received a newer update of.
+	// Conflated counts the updates that a subscriber did not receive, if it received a
+	// newer update of the same key.
 	Conflated int64 `json:"conflated"`
 
 	// Lost counts the subscriptions to one key whose last update did not arrive. It
@@ -68,7 +68,7 @@ type Latency struct {
 	Max  float64 `json:"max_ms"`
 }
 
-// A Server is what the server's process used.
+// A Server is the processor time and the memory that the server's process used.
 type Server struct {
 	Name                string  `json:"name"`
 	PID                 int     `json:"pid"`
@@ -88,8 +88,8 @@ func newReport(o Options, interrupted bool) Report {
 	}
 }
 
-// addMeasurements adds what the run measured while its publishers wrote and after.
-// Report.Writes must be set.
+// addMeasurements adds the deliveries, latencies and rates of the run. Report.Writes
+// must be set.
 func (r *Report) addMeasurements(run *run) {
 	elapsed := run.writeDuration
 	totals := run.recorder.totals()
@@ -118,8 +118,8 @@ func newLatency(h *hdrhistogram.Histogram) Latency {
 	}
 }
 
-// violations count what a client received against the server's contract. They keep the
-// description of the first one only.
+// violations count the messages of the server that broke its contract. Only the first
+// one is described.
 type violations struct {
 	count int64
 	first string

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// settleInterval is how often settle looks whether anything has arrived.
+// settleInterval is the time between two checks of settle.
 const settleInterval = 100 * time.Millisecond
 
 // A run is one execution of Run: its clients and the state that they share. The fields
-// without a comment on concurrency belong to the goroutine that called Run; the clients
-// only read what was set before they started.
+// that are neither atomic nor guarded by mu belong to the goroutine that called Run. It
+// sets them before the clients read them.
 type run struct {
 	options  Options
 	plan     plan
@@ -46,12 +46,13 @@ type run struct {
 	server   serverUsage
 	leftKeys bool // some keys could not be deleted
 
-	stop     context.CancelCauseFunc // ends connecting and measuring
+	stop context.CancelCauseFunc // ends connecting and measuring
+
 	mu       sync.Mutex
 	fatalErr error // the first error of fail
 }
 
-// Run loads a server and reports what it could carry. Measuring ends after
+// Run loads a server and reports how much load it carried. Measuring ends after
 // Options.Duration, or earlier if ctx ends. In both cases Run waits for the updates
 // that are still on their way, checks them, and deletes the keys.
 //
@@ -245,7 +246,7 @@ func (r *run) pingSubscribers() {
 	pinging.Wait()
 }
 
-// receivedBytes returns what all subscribers have received so far.
+// receivedBytes returns the bytes that all subscribers have received so far.
 func (r *run) receivedBytes() (bytes int64) {
 	for _, s := range r.subscribers {
 		bytes += s.tcp.received.Load()
@@ -253,7 +254,7 @@ func (r *run) receivedBytes() (bytes int64) {
 	return bytes
 }
 
-// sentWrites returns what all publishers have written so far.
+// sentWrites returns the number of writes that all publishers have sent so far.
 func (r *run) sentWrites() (writes int64) {
 	for _, p := range r.publishers {
 		writes += int64(p.sent.Load())

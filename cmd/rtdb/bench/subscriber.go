@@ -179,8 +179,8 @@ func (s *subscriber) creditAllWrites() {
 	}
 }
 
-// addTo adds to the report what went wrong and what did not arrive. The receiver must
-// have ended.
+// addTo adds the violations, the disconnection and the lost updates to the report. The
+// receiver must have ended.
 func (s *subscriber) addTo(report *Report) {
 	report.addViolations(s.violations)
 	if s.disconnectErr != nil {

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// Bench needs three things that only Linux offers in full: a timer that is precise
-// to microseconds, small socket buffers for slow clients, and a look at the server's
-// process. They are in system_linux.go; system_other.go has what other systems offer
-// in their place.
+// Bench uses three features of Linux: a timer that is precise to microseconds, small
+// socket buffers for slow clients, and the processor time and memory of another
+// process. They are in system_linux.go. Their replacements on other systems are in
+// system_other.go.
 
-// A plainTimer waits by a timer of package time. It is for systems that have no better
-// timer.
+// A plainTimer waits with a timer of package time. It is used if the system has no
+// better timer.
 type plainTimer struct {
 	once   sync.Once
 	closed chan struct{}

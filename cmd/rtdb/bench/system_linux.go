@@ -16,10 +16,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A timer waits with a precision of microseconds. It uses a timerfd(2), for which Go's
-// poller waits as for a socket. A timer of package time may fire a millisecond late,
-// because the poller's own timeout is in whole milliseconds; that delay would count as
-// the server's latency.
+// A timer waits with a precision of microseconds. A timer of package time may fire a
+// millisecond late, because the timeout of Go's poller is in whole milliseconds, and
+// bench would count that delay as the server's latency. So this timer uses a
+// timerfd(2): the poller reports it on time, like data on a socket.
 type timer struct {
 	file  *os.File // nil if no timerfd could be created
 	plain *plainTimer
@@ -69,9 +69,9 @@ func (t *timer) close() {
 	}
 }
 
-// limitSocketBuffers makes the kernel hold little for a slow client, at both ends of
-// the connection. It is the Control function of a net.Dialer, which calls it before it
-// connects.
+// limitSocketBuffers limits the bytes that the kernel holds for a slow client, at both
+// ends of the connection. It is the Control function of a net.Dialer, so it is called
+// before the dialer connects.
 func limitSocketBuffers(_, _ string, c syscall.RawConn) error {
 	var setErr error
 	err := c.Control(func(fd uintptr) {
@@ -93,7 +93,7 @@ type process struct {
 // architecture that Go supports.
 const ticksPerSecond = 100
 
-// sample returns what the process uses now. It fails if the process has ended.
+// sample returns the current usage of the process. It fails if the process has ended.
 func (p *process) sample() (s usageSample, err error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
 	if err != nil {

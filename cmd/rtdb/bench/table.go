@@ -52,7 +52,7 @@ func (r *Report) table() string {
 	return t.String()
 }
 
-// load describes what the run was asked to do.
+// load describes the load that the options asked for.
 func (r *Report) load() string {
 	rate := "writes as fast as all subscribers can read,"
 	if r.Rate > 0 {

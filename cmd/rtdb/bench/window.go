@@ -3,8 +3,8 @@ package bench
 import "sync/atomic"
 
 // Without a rate, windows limit the updates that are on their way to a subscriber to
-// these numbers. A server conflates updates only for a session for which more than 256
-// updates or 64 KiB wait.
+// these numbers. They are below the server's own limits: it conflates the updates of a
+// session when more than 256 of them, or more than 64 KiB, wait.
 const (
 	unconflatedUpdates = 200
 	unconflatedBytes   = 48 << 10
