@@ -125,13 +125,13 @@ func (c *accessConfig) secured(listeners []net.Listener, log zerolog.Logger) ([]
 	if c.TLSCertFile == "" {
 		return listeners, nil
 	}
-	certificate, err := transport.LoadCertificate(c.TLSCertFile, c.TLSKeyFile, log)
+	certificate, err := loadCertificate(c.TLSCertFile, c.TLSKeyFile, log)
 	if err != nil {
 		return nil, fmt.Errorf("--tls-cert-file ($TLS_CERT_FILE): %w", err)
 	}
 	var secure []net.Listener
 	for _, l := range listeners {
-		secure = append(secure, tls.NewListener(l, certificate.Config()))
+		secure = append(secure, tls.NewListener(l, certificate.config()))
 	}
 	return secure, nil
 }
