@@ -4,36 +4,34 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/mattn/go-isatty"
-
 	"rtdb/cmd/rtdb/bench"
 )
 
-// A benchCommand loads a server, for people to size their machine with.
+// A benchCommand measures a server under load, to size a machine.
 type benchCommand struct {
-	URL                  string        `name:"url" default:"http://localhost:8080" help:"Of the server: http, https, ws or wss. Without a path that of the WebSocket."`
-	Subscribers          int           `default:"100" help:"Clients that receive."`
-	Keys                 int           `default:"100" help:"Keys to write to. They are new ones, and deleted at the end."`
-	Subscriptions        int           `default:"1" help:"Keys that each subscriber subscribes to. 0 is all."`
-	Publishers           int           `default:"4" help:"Clients that write; no more than keys."`
-	Rate                 float64       `default:"1000" help:"Writes a second, by all publishers. 0 is as many as all subscribers keep up with."`
-	Size                 int           `default:"64" help:"Bytes of a value, 24 at least."`
-	Duration             time.Duration `default:"10s" help:"How long to write."`
-	ConnectionsPerSecond float64       `default:"1000" help:"Connections to open in a second. 0 is as many as possible."`
-	Slow                 share         `default:"0" help:"Share of the subscribers that read slowly, such as 0.05 or 5%."`
-	Token                string        `env:"RTDB_TOKEN" help:"JSON Web Token to authenticate with."`
-	JSON                 bool          `name:"json" help:"Print one JSON object and no table."`
+	URL                  string  `group:"server" name:"url" default:"http://localhost:8080" help:"URL of the server: http, https, ws or wss. Without a path, /ws is used."`
+	Token                string  `group:"server" env:"RTDB_TOKEN" placeholder:"TOKEN" help:"Access token (JSON Web Token)."`
+	ConnectionsPerSecond float64 `group:"server" default:"1000" help:"Connections opened a second. 0 is no limit."`
+
+	Keys          int           `group:"load" default:"100" help:"Keys to write. They are new, and deleted at the end."`
+	Publishers    int           `group:"load" default:"4" help:"Clients that write. Each key has one of them."`
+	Rate          float64       `group:"load" default:"1000" help:"Writes a second by all publishers. 0 is the highest rate that every subscriber keeps up with."`
+	Size          int           `group:"load" default:"64" help:"Bytes of a value, at least 24."`
+	Subscribers   int           `group:"load" default:"100" help:"Clients that receive updates."`
+	Subscriptions int           `group:"load" default:"1" help:"Keys that each subscriber subscribes to. 0 is all keys."`
+	Slow          share         `group:"load" default:"0" help:"Share of the subscribers that read slowly, such as 0.05 or 5%."`
+	Duration      time.Duration `group:"load" default:"10s" help:"Time to write."`
+
+	JSON bool `group:"output" name:"json" help:"Print one JSON object instead of a table."`
 }
 
-// A share is a part of one.
+// A share is a part of a whole, from 0 to 1.
 type share float64
 
 // UnmarshalText reads 0.05 or 5%.
@@ -58,34 +56,33 @@ func (c *benchCommand) options() bench.Options {
 	}
 }
 
-// Validate is called by kong once all settings are known.
+// Validate checks the flags. kong calls it after parsing.
 func (c *benchCommand) Validate() error { return c.options().Validate() }
 
-// run loads the server and prints the report. The error is what the server did
-// that it must not do, too.
-func (c *benchCommand) run(stdout io.Writer, stderr *os.File) error {
-	// The first signal ends the measuring; after it they do what they always
-	// do.
+// Run loads the server and prints the report. It also returns an error if the server
+// broke its contract, for example if an update was lost.
+func (c *benchCommand) Run(s *streams) error {
+	// The first signal ends the measurement, the next one ends the process.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
 
 	o := c.options()
-	live := isatty.IsTerminal(stderr.Fd())
+	live := isTerminal(s.err)
 	if live {
-		o.OnProgress = func(p bench.Progress) { fmt.Fprint(stderr, "\r\x1b[K", progressLine(p)) }
+		o.OnProgress = func(p bench.Progress) { fmt.Fprint(s.err, "\r\x1b[K", progressLine(p)) }
 	}
 	report, err := bench.Run(ctx, o)
 	if live {
-		fmt.Fprint(stderr, "\r\x1b[K")
+		fmt.Fprint(s.err, "\r\x1b[K")
 	}
 	if err != nil {
 		return fmt.Errorf("bench: %w", err)
 	}
 	if c.JSON {
-		err = json.NewEncoder(stdout).Encode(report)
+		err = json.NewEncoder(s.out).Encode(report)
 	} else {
-		_, err = report.WriteTo(stdout)
+		_, err = report.WriteTo(s.out)
 	}
 	if err != nil {
 		return err
@@ -96,7 +93,7 @@ func (c *benchCommand) run(stdout io.Writer, stderr *os.File) error {
 	return nil
 }
 
-// progressLine is short enough for a terminal of 80 columns.
+// progressLine formats the progress for a terminal of 80 columns.
 func progressLine(p bench.Progress) string {
 	line := fmt.Sprintf("%s: %d/%d connected", p.Phase, p.Connected, p.All)
 	if p.Elapsed > 0 {

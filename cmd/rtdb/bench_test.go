@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A benchReport is what people's programs read of rtdb bench --json.
+// A benchReport is the part of the output of rtdb bench --json that programs read.
 type benchReport struct {
 	Writes      int64
 	Deliveries  int64
@@ -50,7 +50,7 @@ func TestBench(t *testing.T) {
 	p := start(t, nil)
 	for name, args := range map[string]string{
 		"by rate":                "--subscribers 20 --keys 10 --subscriptions 5 --rate 500 --duration 300ms",
-		"as fast as all keep up": "--subscribers 20 --keys 10 --subscriptions 0 --rate 0 --duration 300ms",
+		"at the highest rate": "--subscribers 20 --keys 10 --subscriptions 0 --rate 0 --duration 300ms",
 		"with slow clients":      "--subscribers 20 --keys 2 --rate 200 --slow 25% --size 2000 --duration 300ms",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -112,7 +112,7 @@ func TestBenchIsInterrupted(t *testing.T) {
 	}
 }
 
-func TestBenchOfAServerThatGoes(t *testing.T) {
+func TestBenchWhenTheServerDies(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil)
 	c := command(nil, "bench", "--url", p.url, "--duration", "1h", "--rate", "0", "--subscribers", "5")
@@ -136,7 +136,7 @@ func TestBenchOfAServerThatGoes(t *testing.T) {
 	}
 }
 
-func TestBenchFlagsThatMakeNoSense(t *testing.T) {
+func TestWrongBenchFlags(t *testing.T) {
 	for args, want := range map[string]string{
 		"--url ftp://localhost":         "--url: expected http, https, ws or wss",
 		"--url localhost:8080":          "--url: expected",

@@ -3,12 +3,43 @@ package main
 import (
 	"crypto/tls"
 	"fmt"
+	"net"
 	"os"
 	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
 )
+
+// certificateFlags name the files of the server's certificate.
+type certificateFlags struct {
+	TLSCertFile string `name:"tls-cert-file" env:"TLS_CERT_FILE" placeholder:"FILE" help:"Certificate with its chain, in PEM. A changed file is loaded without a restart."`
+	TLSKeyFile  string `name:"tls-key-file" env:"TLS_KEY_FILE" placeholder:"FILE" help:"Private key of the certificate, in PEM."`
+}
+
+func (f *certificateFlags) check() error {
+	if (f.TLSCertFile == "") != (f.TLSKeyFile == "") {
+		return fmt.Errorf("--tls-cert-file ($TLS_CERT_FILE) and --tls-key-file ($TLS_KEY_FILE) go together")
+	}
+	return nil
+}
+
+// secure returns listeners that use TLS, or the same ones if no certificate is
+// configured.
+func (f *certificateFlags) secure(listeners []net.Listener, log zerolog.Logger) ([]net.Listener, error) {
+	if f.TLSCertFile == "" {
+		return listeners, nil
+	}
+	certificate, err := loadCertificate(f.TLSCertFile, f.TLSKeyFile, log)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert-file ($TLS_CERT_FILE): %w", err)
+	}
+	var secure []net.Listener
+	for _, l := range listeners {
+		secure = append(secure, tls.NewListener(l, certificate.config()))
+	}
+	return secure, nil
+}
 
 // A certificate is the server's certificate and private key. It reads its files
 // again when they change, so that a renewed certificate needs no restart.

@@ -1,15 +1,26 @@
-// Command rtdb is a real-time database and publish/subscribe server: a
-// key-value store in memory whose every change reaches every subscribed client
-// at once.
+// Command rtdb is a real-time database and publish/subscribe server. It keeps keys
+// and values in memory, and every change of a key reaches every subscribed client at
+// once.
 //
-//	rtdb            serve; see rtdb --help for the settings
-//	rtdb health     ask a server whether it is alive
-//	rtdb token      make a token, or look into one
-//	rtdb bench      load a server, and say what the machine can take
+//	rtdb            run the server
+//	rtdb health     check that a server is alive
+//	rtdb token      make an access token, or inspect one
+//	rtdb bench      measure a server under load
 //	rtdb version    print the version
 //
-// Each setting is a flag, or else an environment variable, or else has a
-// default. Once configured the server logs to standard error, a JSON object a
-// line. It ends with exit status 0 after SIGTERM or SIGINT, 1 where it cannot
-// listen or serve, and 2 where a setting makes no sense.
+// Each command lists its settings with --help. A setting is a flag, or else an
+// environment variable, or else the default. An empty variable counts as unset.
+//
+// # Logs and exit status
+//
+// Before the server is configured, an error is one plain line on standard error. After
+// that the server logs to standard error, one JSON object a line.
+//
+// The server exits with status 0 after SIGTERM or SIGINT, 1 if it cannot listen or
+// serve, and 2 if a setting is wrong.
+//
+// # Structure
+//
+// Each command is a struct of its flags with a method Run, in the file of its name.
+// [commandLine] lists them, and parse fills the one that the arguments name.
 package main

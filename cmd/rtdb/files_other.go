@@ -2,4 +2,5 @@
 
 package main
 
+// maxFiles returns 0: the limit of open files is not known.
 func maxFiles() uint64 { return 0 }

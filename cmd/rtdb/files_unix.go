@@ -4,8 +4,8 @@ package main
 
 import "syscall"
 
-// maxFiles is how many files may be open, 0 where that is not known. Go has set the
-// limit as high as it goes.
+// maxFiles returns the number of files that the process may open, or 0 if it is not
+// known. The Go runtime has raised the soft limit to the hard limit.
 func maxFiles() uint64 {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {

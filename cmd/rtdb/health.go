@@ -11,48 +11,54 @@ import (
 	"time"
 )
 
-// A healthCommand asks a server for its health, for a container that has no
-// other program to do it with.
+// A healthCommand checks that a server is alive. It is for containers without any
+// other program that could do it.
 type healthCommand struct {
-	URL string `name:"url" placeholder:"URL" help:"Of the server; by default made of --host and --port. Without a path it is that of the health check."`
+	addressFlags
+	TLSCertFile string `name:"tls-cert-file" env:"TLS_CERT_FILE" placeholder:"FILE" help:"Set if the server uses TLS: the check then uses HTTPS."`
+	URL         string `name:"url" placeholder:"URL" help:"Server to check, in place of --host and --port. Without a path, /healthz is used."`
 }
 
 const healthTimeout = 3 * time.Second
 
-// run returns an error where the server is not alive.
-func (h healthCommand) run(c config) error {
-	target, err := h.target(c)
+// AfterApply checks the address.
+func (c *healthCommand) AfterApply() error { return c.addressFlags.check() }
+
+// Run returns an error if the server is not alive.
+func (c *healthCommand) Run() error {
+	target, err := c.target()
 	if err != nil {
 		return err
 	}
-	// Without proxies: it is this server that is asked, not its way out.
-	way := &http.Transport{DisableKeepAlives: true}
-	if h.URL == "" {
-		// Its certificate is for other names than this machine's for itself.
-		way.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+	// No proxy: the check must reach the server itself.
+	direct := &http.Transport{DisableKeepAlives: true}
+	if c.URL == "" {
+		// The certificate is for the server's public name, not for a local address.
+		direct.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 	}
-	client := http.Client{Timeout: healthTimeout, Transport: way}
+	client := http.Client{Timeout: healthTimeout, Transport: direct}
 	shown := target
 	if u, err := url.Parse(target); err == nil {
 		shown = u.Redacted()
 	}
-	answer, err := client.Get(target)
+	response, err := client.Get(target)
 	if err != nil {
 		return fmt.Errorf("not healthy: %w", err)
 	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("not healthy: %s answered %s", shown, answer.Status)
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("not healthy: %s answered %s", shown, response.Status)
 	}
 	return nil
 }
 
-func (h healthCommand) target(c config) (string, error) {
-	if h.URL == "" {
+// target returns the URL of the health check.
+func (c *healthCommand) target() (string, error) {
+	if c.URL == "" {
 		host := strings.TrimSuffix(strings.TrimPrefix(c.Host, "["), "]")
 		switch ip := net.ParseIP(host); {
 		case strings.EqualFold(host, "localhost"), ip != nil && ip.IsUnspecified() && ip.To4() != nil:
-			host = "127.0.0.1" // an image may have no resolver
+			host = "127.0.0.1" // a container may have no resolver
 		case ip != nil && ip.IsUnspecified():
 			host = "::1"
 		}
@@ -62,9 +68,9 @@ func (h healthCommand) target(c config) (string, error) {
 		}
 		return scheme + net.JoinHostPort(host, strconv.Itoa(c.Port)) + "/healthz", nil
 	}
-	u, err := url.Parse(h.URL)
+	u, err := url.Parse(c.URL)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return "", fmt.Errorf("--url: expected one like http://localhost:8080 but got %q", h.URL)
+		return "", fmt.Errorf("--url: expected a URL like http://localhost:8080 but got %q", c.URL)
 	}
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/healthz"

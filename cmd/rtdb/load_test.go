@@ -31,15 +31,14 @@ var load = struct {
 	flag.Duration("load.duration", 2*time.Second, "how long they write"),
 }
 
-// A written value, and the version that the answer to the write gave it.
+// A written is a value and the version that its write was answered with.
 type written struct {
 	version uint64
 	value   uint64
 }
 
-// TestEveryUpdateReachesEverySubscriber has writers write as fast as they are
-// answered, and wants every subscriber to have received every update of its
-// key, once, in the order of the versions. Against a server that is running:
+// Writers write at the rate of the answers. Every subscriber must receive every update
+// of its key, once, in the order of the versions. Against a running server:
 //
 //	go test ./cmd/rtdb -run EveryUpdate -v -args \
 //	  -load.url http://localhost:8080 -load.subscribers 500 -load.writers 8 -load.keys 100 -load.duration 1m

@@ -5,72 +5,59 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 	"slices"
 	"strings"
+
+	"github.com/mattn/go-isatty"
 )
 
 // The exit statuses.
 const (
 	exitOK       = 0
-	exitFailure  = 1 // cannot listen, cannot serve, not healthy
-	exitBadUsage = 2 // a setting that makes no sense
+	exitFailure  = 1 // the command failed: it cannot listen, or the server is not healthy
+	exitBadUsage = 2 // the command line or a setting is wrong
 )
 
-// version is set when a release is built: -ldflags "-X main.version=1.2.3".
-var version string
-
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(os.Args[1:], &streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
 }
 
-// run is the program. It returns the exit status.
-func run(args []string, stdout io.Writer, stderr *os.File) int {
-	line, command, err := parse(args, stdout)
-	if err != nil {
-		complain(stderr, err)
+// streams are the standard streams of a command.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// run runs the command that args name and returns the exit status.
+func run(args []string, s *streams) int {
+	command, err := parse(args, s)
+	switch {
+	case err != nil:
+		complain(s.err, err)
 		if slices.Contains(args, "health") {
-			return exitFailure // it knows no other
+			return exitFailure // Docker reserves status 2 of a health check
 		}
 		return exitBadUsage
-	}
-	switch command {
-	case "version":
-		fmt.Fprintln(stdout, "rtdb", versionText())
+	case command == nil: // the help has been printed
 		return exitOK
-	case "health":
-		err = line.Health.run(line.config)
-	case "token make":
-		err = line.Token.Make.run(line.JWTSecret, stdout)
-	case "token inspect", "token inspect <token>":
-		keys, _ := line.keys() // it was read before
-		err = line.Token.Inspect.run(keys, stdout)
-	case "bench":
-		err = line.Bench.run(stdout, stderr)
-	default:
-		err = serve(line.config, stderr)
 	}
-	switch {
-	case err == nil:
-		return exitOK
-	case !errors.Is(err, errLogged):
-		complain(stderr, err)
+	if err := command.Run(s); err != nil {
+		if !errors.Is(err, errLogged) {
+			complain(s.err, err)
+		}
+		return exitFailure
 	}
-	return exitFailure
+	return exitOK
 }
 
-// complain prints an error as one plain line.
+// complain prints an error on one line.
 func complain(w io.Writer, err error) {
 	text := strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), " ")
 	fmt.Fprintln(w, "rtdb: "+text)
 }
 
-func versionText() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown"
+// isTerminal reports whether w is a terminal.
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && isatty.IsTerminal(file.Fd())
 }

@@ -12,11 +12,10 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// limitMemory sets Go's memory limit to nine tenths of the container's, unless
-// GOMEMLIMIT says what it is. It returns the limit, 0 where there is none.
+// limitMemory sets Go's memory limit to nine tenths of the container's limit, unless
+// GOMEMLIMIT sets it. It returns the limit in bytes, or 0 if there is no limit.
 func limitMemory() int64 {
-	// Where there is no cgroup, or none with a limit, that is an error, and no
-	// trouble.
+	// The error only says that there is no cgroup, or that it has no limit.
 	_, _ = memlimit.Set(memlimit.WithRatio(0.9), memlimit.WithProvider(memlimit.FromCgroup))
 	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
 		return limit
@@ -25,75 +24,80 @@ func limitMemory() int64 {
 }
 
 const (
-	// memoryStep is how often a memoryGuard looks.
-	memoryStep = 50 * time.Millisecond
+	// guardInterval is the time between two looks at the memory.
+	guardInterval = 50 * time.Millisecond
 
-	// Of the limit: from where on there is no room for more, and from where on
-	// it is worth a collection to know what is garbage.
-	crowdedShare = 0.75
+	// shortShare is the share of the limit at which memory is short.
+	shortShare = 0.75
+	// suspectShare is the share of the limit, with garbage, at which a collection is
+	// worth its cost, because it shows how much is garbage.
 	suspectShare = 0.85
 
-	// longestPause is how long at most memory that was freed stays unnoticed.
-	longestPause = 10 * time.Second
+	// maxPause is the longest time for which freed memory stays unnoticed.
+	maxPause = 10 * time.Second
 )
 
-// A memoryGuard says when memory is short, so that what would need more is refused
-// in time. Go's limit alone would have the collector run without end.
+// A memoryGuard reports when memory is short, so that the server refuses in time what
+// would need more. With Go's limit alone, the garbage collector would run without end.
 type memoryGuard struct {
-	limit   float64
-	crowded atomic.Bool
+	limit   float64 // bytes; 0 is no limit
+	short   atomic.Bool
 	stop    chan struct{}
-	looking sync.WaitGroup
+	running sync.WaitGroup
 }
 
-// guardMemory returns a guard that has to be closed. Without a limit it never says
-// that memory is short.
+// guardMemory starts a guard, which the caller must close. Without a limit, memory is
+// never short.
 func guardMemory(limit int64) *memoryGuard {
 	g := &memoryGuard{limit: float64(limit), stop: make(chan struct{})}
 	if limit == 0 {
 		return g
 	}
-	g.looking.Go(func() {
-		ticker := time.NewTicker(memoryStep)
-		defer ticker.Stop()
-		samples := newSamples()
-		var collected time.Time
-		pause := time.Second // between two collections
-		for {
-			select {
-			case <-g.stop:
-				return
-			case <-ticker.C:
-			}
-			live, all := samples.read()
-			crowded := live > crowdedShare*g.limit
-			// What is live is known since the last collection, and while all is
-			// refused nothing causes one.
-			if (all > suspectShare*g.limit || crowded) && time.Since(collected) > pause {
-				runtime.GC()
-				collected = time.Now()
-				live, _ = samples.read()
-				if crowded = live > crowdedShare*g.limit; crowded {
-					pause = min(2*pause, longestPause)
-				} else {
-					pause = time.Second
-				}
-			}
-			g.crowded.Store(crowded)
-		}
-	})
+	g.running.Go(g.watch)
 	return g
 }
 
-// isCrowded reports whether memory is short.
-func (g *memoryGuard) isCrowded() bool { return g.crowded.Load() }
-
-func (g *memoryGuard) close() {
-	close(g.stop)
-	g.looking.Wait()
+// watch updates short until the guard is closed.
+func (g *memoryGuard) watch() {
+	ticker := time.NewTicker(guardInterval)
+	defer ticker.Stop()
+	samples := newSamples()
+	var collected time.Time
+	pause := time.Second // between two collections
+	for {
+		select {
+		case <-g.stop:
+			return
+		case <-ticker.C:
+		}
+		live, all := samples.read()
+		short := live > shortShare*g.limit
+		// Only a collection updates live. While the server refuses everything, nothing
+		// allocates, and no collection would start by itself.
+		if (all > suspectShare*g.limit || short) && time.Since(collected) > pause {
+			runtime.GC()
+			collected = time.Now()
+			live, _ = samples.read()
+			if short = live > shortShare*g.limit; short {
+				pause = min(2*pause, maxPause)
+			} else {
+				pause = time.Second
+			}
+		}
+		g.short.Store(short)
+	}
 }
 
-// samples are what runtime/metrics knows of memory.
+// isShort reports whether memory is short. It never blocks.
+func (g *memoryGuard) isShort() bool { return g.short.Load() }
+
+// close ends the guard and waits for it.
+func (g *memoryGuard) close() {
+	close(g.stop)
+	g.running.Wait()
+}
+
+// samples hold the metrics of the Go runtime about memory.
 type samples []metrics.Sample
 
 func newSamples() samples {
@@ -108,8 +112,8 @@ func newSamples() samples {
 	return s
 }
 
-// read returns the bytes that were in use after the last collection, and those
-// that are in use, garbage included; stacks and the like are in both.
+// read returns the bytes in use after the last collection, and the bytes in use now,
+// with garbage. Both include stacks and the runtime's own memory.
 func (s samples) read() (live, all float64) {
 	metrics.Read(s)
 	var v [6]float64

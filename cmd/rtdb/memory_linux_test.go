@@ -16,14 +16,14 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Under a limit of memory each flood ends in refusals: the process stays below what
-// a container of that size would kill it for, goes on to answer, and takes writes
-// again when what filled it is gone.
+// Under a memory limit, each flood ends in refusals. The process stays below the size
+// at which a container would kill it, goes on to answer, and accepts writes again once
+// the keys that filled it are deleted.
 func TestUnderALimitOfMemory(t *testing.T) {
 	if testing.Short() || transporttest.UnderRace {
 		t.Skip("takes some seconds; under the race detector memory says nothing")
 	}
-	const limit = 112 << 20 // what is left of a container's 128 MiB, about
+	const limit = 112 << 20 // about nine tenths of a container's 128 MiB
 	value := strings.Repeat("x", 60_000)
 	for name, flood := range map[string]func(t *testing.T, p *process, n int) (refused bool){
 		"keys": func(t *testing.T, p *process, n int) bool {
@@ -128,7 +128,7 @@ func do(r *http.Request) (status int, err error) {
 	return answer.StatusCode, err
 }
 
-// peakMemory is the most that the process was resident with, in bytes.
+// peakMemory returns the largest resident size of the process, in bytes.
 func peakMemory(t *testing.T, p *process) (bytes int) {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))

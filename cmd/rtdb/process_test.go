@@ -15,13 +15,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"go.uber.org/goleak"
 
 	"rtdb/transport/transporttest"
 )
 
-// These tests are of the real program: the test binary runs as rtdb where this
-// variable is set.
+// The tests run the real program: if this variable is set, the test binary is rtdb.
 const runAsRTDB = "RTDB_TEST_RUN"
 
 func TestMain(m *testing.M) {
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// patience is how long a test waits for what should come at once.
+// patience is the longest time that a test waits for an event.
 const patience = 30 * time.Second
 
 func command(env []string, args ...string) *exec.Cmd {
@@ -113,8 +113,8 @@ func (p *process) read(stderr io.Reader) {
 	}
 }
 
-// log returns what the process has logged, and fails the test on a line that
-// is no JSON object with a time, a level and a message.
+// log returns the events that the process has logged. It fails the test if a line is
+// not a JSON object with a time, a level and a message.
 func (p *process) log() (events []map[string]any) {
 	p.t.Helper()
 	p.mu.Lock()
@@ -122,7 +122,7 @@ func (p *process) log() (events []map[string]any) {
 	for _, line := range p.lines {
 		var e map[string]any
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
-			p.t.Fatalf("a line of the log is no JSON: %q", line)
+			p.t.Fatalf("a line of the log is not JSON: %q", line)
 		}
 		stamp, _ := e["time"].(string)
 		if at, err := time.Parse("2006-01-02T15:04:05.000Z", stamp); err != nil || time.Since(at).Abs() > time.Hour {
@@ -152,7 +152,7 @@ func (p *process) await(message string, n int) (events []map[string]any) {
 		select {
 		case <-p.grown:
 		case <-timeout:
-			p.t.Fatalf("no %d events %q in the log:\n%s", n, message, strings.Join(p.lines, "\n"))
+			p.t.Fatalf("fewer than %d events %q in the log:\n%s", n, message, strings.Join(p.lines, "\n"))
 		}
 	}
 }
@@ -164,7 +164,7 @@ func (p *process) signal(s os.Signal) {
 	}
 }
 
-// wait waits for the end of the process, and returns how it ended.
+// wait waits for the end of the process and returns its error.
 func (p *process) wait() error {
 	p.waited.Do(func() {
 		<-p.ended
@@ -200,4 +200,28 @@ func (p *process) call(method, path, body string) (int, string) {
 		p.t.Fatal(err)
 	}
 	return answer.StatusCode, string(text)
+}
+
+func dial(t testing.TB, p *process) *websocket.Conn {
+	t.Helper()
+	c, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(p.url, "http")+"/ws", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	return c
+}
+
+// testSecret signs the tokens of the tests.
+const testSecret = transporttest.Secret
+
+// logged reports whether the process has logged an event with the message.
+func (p *process) logged(message string) bool {
+	for _, e := range p.log() {
+		if e["message"] == message {
+			return true
+		}
+	}
+	return false
 }

@@ -17,17 +17,59 @@ import (
 	"rtdb/transport"
 )
 
-// errLogged is what failed once the server was logging, and was said there: a
-// plain line would break the log.
+// A serveCommand runs the server.
+type serveCommand struct {
+	addressFlags     `group:"listening"`
+	AdminAddr        string `group:"listening" env:"ADMIN_ADDR" placeholder:"HOST:PORT" help:"Private address for metrics, sessions and profiles. It asks for no token."`
+	accessFlags      `group:"access"`
+	certificateFlags `group:"tls"`
+	limitFlags       `group:"limits"`
+	logFlags         `group:"logging"`
+	FlushInterval    time.Duration `group:"tuning" default:"2ms" env:"FLUSH_INTERVAL" help:"Shortest time between two writes of updates to a WebSocket. 0 delays no update."`
+	ShutdownGrace    time.Duration `group:"tuning" default:"15s" env:"SHUTDOWN_GRACE" help:"Longest time that a shutdown may take."`
+
+	access access // what accessFlags contain
+}
+
+// AfterApply checks the flags and reads the key.
+func (c *serveCommand) AfterApply() error {
+	if err := c.addressFlags.check(); err != nil {
+		return err
+	}
+	if c.AdminAddr != "" {
+		if err := checkAdminAddr(c.AdminAddr); err != nil {
+			return err
+		}
+	}
+	if err := c.certificateFlags.check(); err != nil {
+		return err
+	}
+	if err := c.limitFlags.check(); err != nil {
+		return err
+	}
+	switch {
+	case c.FlushInterval < 0 || c.FlushInterval > time.Second:
+		return fmt.Errorf("--flush-interval ($FLUSH_INTERVAL): expected 0s to 1s but got %v", c.FlushInterval)
+	case c.ShutdownGrace < 0:
+		return fmt.Errorf("--shutdown-grace ($SHUTDOWN_GRACE): expected no less than 0s but got %v", c.ShutdownGrace)
+	}
+	var err error
+	c.access, err = c.accessFlags.read()
+	return err
+}
+
+// errLogged stands for an error that the log has already. Once the server logs, a plain
+// line on standard error would break the log.
 var errLogged = errors.New("see the log")
 
-// serve runs the server until a signal ends it.
-func serve(c config, stderr *os.File) error {
-	log, err := newLogger(c, stderr)
+// Run serves until a signal ends the server or a listener fails.
+func (c *serveCommand) Run(s *streams) error {
+	log, err := c.logger(s.err)
 	if err != nil {
 		return err
 	}
-	// Room for two: a second one that comes before the first was taken counts.
+	// Capacity for two: a second signal counts even if it arrives before the first one
+	// is received.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 
@@ -35,7 +77,7 @@ func serve(c config, stderr *os.File) error {
 	if err != nil {
 		return err
 	}
-	secure, err := c.secured(listeners, log)
+	secure, err := c.secure(listeners, log)
 	if err != nil {
 		return err
 	}
@@ -45,51 +87,38 @@ func serve(c config, stderr *os.File) error {
 			return err
 		}
 	}
-	allowed, err := c.accessConfig.read()
-	if err != nil {
-		return err
-	}
 	memory := guardMemory(limitMemory())
 	defer memory.close()
 	ks, err := keyspace.Open(keyspace.Options{
-		MaxKeys: c.MaxKeys, Full: memory.isCrowded,
+		MaxKeys: c.MaxKeys, Full: memory.isShort,
 		OnPanic: func(p keyspace.Panic) { logPanic(log, p) },
 	})
 	if err != nil {
 		return err
 	}
-	server := transport.NewServer(ks, transport.Options{
-		Logger: log, Level: logLevel{}, Admin: c.AdminAddr != "",
-		Keys: allowed.keys, Anonymous: allowed.anonymous, AllowedOrigins: allowed.origins, TrustedProxies: allowed.proxies,
-		MaxValueBytes: c.MaxValueBytes, FlushInterval: c.FlushInterval,
-		MaxSessions: c.sessions(), MaxSubscriptions: c.MaxSubscriptions, MaxRequestRate: c.MaxRequestRate,
-		MaxPendingBytes: c.MaxPendingBytes, Crowded: memory.isCrowded,
-		HeaderTimeout: c.HeaderTimeout, IdleTimeout: c.IdleTimeout, MessageTimeout: c.MessageTimeout,
-	})
-	logStarted(log, c, listeners, admin, memory)
-	allowed.warnOpen(log, listeners, admin)
+	server := transport.NewServer(ks, c.options(log, memory))
+	c.logStarted(log, listeners, admin, memory)
+	c.access.warnIfOpen(log, listeners, admin)
 
-	failed := make(chan error, len(listeners)+len(admin))
+	failed := make(chan error, len(secure)+len(admin))
 	var serving sync.WaitGroup
-	for _, l := range admin {
-		serving.Go(func() {
-			if err := server.ServeAdmin(l); err != nil {
-				failed <- err
-			}
-		})
+	serve := func(serve func(net.Listener) error, listeners []net.Listener) {
+		for _, l := range listeners {
+			serving.Go(func() {
+				if err := serve(l); err != nil {
+					failed <- err
+				}
+			})
+		}
 	}
-	for _, l := range secure {
-		serving.Go(func() {
-			if err := server.Serve(l); err != nil {
-				failed <- err
-			}
-		})
-	}
+	serve(server.ServeAdmin, admin)
+	serve(server.Serve, secure)
+
 	reason := ""
 	select {
 	case s := <-signals:
 		reason = s.String()
-		again(signals)
+		endAtNext(signals)
 	case err = <-failed:
 		log.Error().Err(err).Msg("server failed")
 		reason, err = "failed", errLogged
@@ -97,28 +126,41 @@ func serve(c config, stderr *os.File) error {
 	began := time.Now()
 	log.Info().Str("reason", reason).Int("sessions", server.Sessions()).Msg("server draining")
 	if drainErr := drain(c.ShutdownGrace, server, ks); drainErr != nil {
-		log.Warn().Err(drainErr).Msg("what was left after the grace was cut off")
+		log.Warn().Err(drainErr).Msg("shutdown grace expired")
 	}
 	serving.Wait()
-	log.Info().Float64("duration_ms", float64(time.Since(began).Microseconds())/1000).Msg("server stopped")
+	log.Info().Float64("duration_ms", milliseconds(time.Since(began))).Msg("server stopped")
 	return err
 }
 
-// again has the next signal end the process at once, also one that has come
-// already.
-func again(signals chan os.Signal) {
+// options returns the settings of the server.
+func (c *serveCommand) options(log zerolog.Logger, memory *memoryGuard) transport.Options {
+	return transport.Options{
+		Logger: log, Level: logLevel{}, Admin: c.AdminAddr != "",
+		Keys: c.access.keys, Anonymous: c.access.anonymous, AllowedOrigins: c.access.origins, TrustedProxies: c.access.proxies,
+		MaxValueBytes: c.MaxValueBytes, FlushInterval: c.FlushInterval,
+		MaxSessions: c.sessions(), MaxSubscriptions: c.MaxSubscriptions, MaxRequestRate: c.MaxRequestRate,
+		MaxPendingBytes: c.MaxPendingBytes, Crowded: memory.isShort,
+		HeaderTimeout: c.HeaderTimeout, IdleTimeout: c.IdleTimeout, MessageTimeout: c.MessageTimeout,
+	}
+}
+
+// endAtNext lets the next signal end the process at once. A signal that has already
+// arrived ends it now.
+func endAtNext(signals chan os.Signal) {
 	signal.Stop(signals)
 	select {
 	case s := <-signals:
 		if self, err := os.FindProcess(os.Getpid()); err == nil {
-			_ = self.Signal(s) // it fails where there are no signals
+			_ = self.Signal(s) // fails on systems without signals
 		}
 	default:
 	}
 }
 
-// drain ends the server and then the keyspace, for a request in flight needs
-// its key. The last part of the grace is kept for cutting off what is left.
+// drain ends the server and then the keyspace, because a request in flight needs the
+// keyspace. It returns an error if the grace was too short and connections were cut
+// off. The last part of the grace is reserved for that.
 func drain(grace time.Duration, server *transport.Server, ks *keyspace.Keyspace) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace-min(grace/5, 500*time.Millisecond))
 	defer cancel()
@@ -133,8 +175,32 @@ func logPanic(log zerolog.Logger, p keyspace.Panic) {
 	} else {
 		e = e.Str("key", p.Target.Name)
 	}
-	// An error that was panicked with is to be read, not to be marshalled.
+	// The value is logged as text, even if it is an error that zerolog would marshal.
 	e.Str("error", fmt.Sprint(p.Value)).Bytes("stack", p.Stack).Msg("actor panicked")
+}
+
+// logStarted logs the addresses and the limits of the server.
+func (c *serveCommand) logStarted(log zerolog.Logger, listeners, admin []net.Listener, memory *memoryGuard) {
+	e := log.Info()
+	if len(admin) > 0 {
+		e = e.Array("admin", addresses(admin))
+	}
+	e.
+		Str("addr", listeners[0].Addr().String()).Array("listeners", addresses(listeners)).
+		Str("version", versionText()).
+		Int("max_value_bytes", c.MaxValueBytes).
+		Int("max_pending_bytes", c.MaxPendingBytes).
+		Int("max_sessions", c.sessions()).
+		Int("max_subscriptions", c.MaxSubscriptions).
+		Int("max_keys", c.MaxKeys).
+		Float64("max_request_rate", c.MaxRequestRate).
+		Float64("header_timeout_ms", milliseconds(c.HeaderTimeout)).
+		Float64("idle_timeout_ms", milliseconds(c.IdleTimeout)).
+		Float64("message_timeout_ms", milliseconds(c.MessageTimeout)).
+		Int64("memory_limit_bytes", int64(memory.limit)).
+		Float64("flush_interval_ms", milliseconds(c.FlushInterval)).
+		Float64("shutdown_grace_ms", milliseconds(c.ShutdownGrace)).
+		Msg("server started")
 }
 
 func addresses(listeners []net.Listener) *zerolog.Array {
@@ -145,26 +211,5 @@ func addresses(listeners []net.Listener) *zerolog.Array {
 	return addrs
 }
 
-func logStarted(log zerolog.Logger, c config, listeners, admin []net.Listener, memory *memoryGuard) {
-	e := log.Info()
-	if len(admin) > 0 {
-		e = e.Array("admin", addresses(admin))
-	}
-	whole := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-	e.
-		Str("addr", listeners[0].Addr().String()).Array("listeners", addresses(listeners)).
-		Str("version", versionText()).
-		Int("max_value_bytes", c.MaxValueBytes).
-		Int("max_pending_bytes", c.MaxPendingBytes).
-		Int("max_sessions", c.sessions()).
-		Int("max_subscriptions", c.MaxSubscriptions).
-		Int("max_keys", c.MaxKeys).
-		Float64("max_request_rate", c.MaxRequestRate).
-		Float64("header_timeout_ms", whole(c.HeaderTimeout)).
-		Float64("idle_timeout_ms", whole(c.IdleTimeout)).
-		Float64("message_timeout_ms", whole(c.MessageTimeout)).
-		Int64("memory_limit_bytes", int64(memory.limit)).
-		Float64("flush_interval_ms", whole(c.FlushInterval)).
-		Float64("shutdown_grace_ms", whole(c.ShutdownGrace)).
-		Msg("server started")
-}
+// milliseconds returns d in milliseconds, with a resolution of a microsecond.
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

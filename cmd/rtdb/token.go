@@ -5,78 +5,79 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
 	"rtdb/transport/auth"
 )
 
-// A tokenCommand makes tokens and looks into them.
+// A tokenCommand makes access tokens and inspects them.
 type tokenCommand struct {
-	Make    makeToken    `cmd:"" default:"withargs" help:"Make a token, and print it."`
-	Inspect inspectToken `cmd:"" help:"Print what a token says, and whether the configured key accepts it: exit 0 if it does, or if there is no key."`
+	Make    makeToken    `cmd:"" default:"withargs" help:"Make a token and print it (the default)."`
+	Inspect inspectToken `cmd:"" help:"Print a token's claims. Exit status 0 if the key accepts it, or if no key is configured."`
 }
 
+// A makeToken is the command that makes a token.
 type makeToken struct {
-	Read           []string      `sep:"none" placeholder:"PATTERN" help:"Keys to read and to subscribe to, such as devices/#. May repeat, as the next ones."`
-	Write          []string      `sep:"none" placeholder:"PATTERN" help:"Keys to write and to delete."`
-	Listen         []string      `sep:"none" placeholder:"PATTERN" help:"Topics to subscribe to."`
-	Publish        []string      `sep:"none" placeholder:"PATTERN" help:"Topics to publish to."`
-	Admin          bool          `help:"Metrics, sessions, profiles."`
-	TTL            time.Duration `name:"ttl" default:"1h" help:"How long it is good."`
-	Subject        string        `help:"Whom it is for, for your own use."`
-	PrivateKeyFile string        `name:"jwt-private-key-file" env:"JWT_PRIVATE_KEY_FILE" placeholder:"FILE" help:"Private key to sign with, in PEM. Without it --jwt-secret signs."`
+	Read    []string      `group:"grants" sep:"none" placeholder:"PATTERN" help:"Keys to read and to subscribe to, such as devices/#."`
+	Write   []string      `group:"grants" sep:"none" placeholder:"PATTERN" help:"Keys to write and to delete."`
+	Listen  []string      `group:"grants" sep:"none" placeholder:"PATTERN" help:"Topics to subscribe to."`
+	Publish []string      `group:"grants" sep:"none" placeholder:"PATTERN" help:"Topics to publish to."`
+	Admin   bool          `group:"grants" help:"Metrics, sessions and profiles."`
+	TTL     time.Duration `group:"token" name:"ttl" default:"1h" help:"Time until the token expires."`
+	Subject string        `group:"token" placeholder:"NAME" help:"Name of the token's user, for your own use."`
+
+	signingFlags `group:"signing"`
+
+	tokens *auth.Signer // nil if no key is configured
 }
 
-type inspectToken struct {
-	Token string `arg:"" optional:"" default:"-" help:"The token; - is standard input."`
-}
-
-func (c *makeToken) run(secret string, stdout io.Writer) error {
-	if c.TTL < time.Second {
-		return fmt.Errorf("--ttl: expected no less than 1s but got %v", c.TTL)
-	}
-	signer, err := c.signer(secret)
-	if err != nil {
-		return err
-	}
-	grants := auth.Grants{Read: c.Read, Write: c.Write, Listen: c.Listen, Publish: c.Publish, Admin: c.Admin}
-	token, err := signer.Sign(c.Subject, grants, c.TTL)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(stdout, token)
+// AfterApply reads the key.
+func (c *makeToken) AfterApply() (err error) {
+	c.tokens, err = c.signer()
 	return err
 }
 
-func (c *makeToken) signer(secret string) (*auth.Signer, error) {
+// Run prints a new token.
+func (c *makeToken) Run(s *streams) error {
 	switch {
-	case c.PrivateKeyFile != "":
-		text, err := os.ReadFile(c.PrivateKeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("--jwt-private-key-file ($JWT_PRIVATE_KEY_FILE): %w", err)
-		}
-		signer, err := auth.PrivateSigner(text)
-		if err != nil {
-			return nil, fmt.Errorf("--jwt-private-key-file ($JWT_PRIVATE_KEY_FILE): %s: %w", c.PrivateKeyFile, err)
-		}
-		return signer, nil
-	case secret == "":
-		return nil, errors.New("a token needs --jwt-secret ($JWT_SECRET) or --jwt-private-key-file ($JWT_PRIVATE_KEY_FILE)")
+	case c.TTL < time.Second:
+		return fmt.Errorf("--ttl: expected no less than 1s but got %v", c.TTL)
+	case c.tokens == nil:
+		return errors.New("a token needs --jwt-secret ($JWT_SECRET) or --jwt-private-key-file ($JWT_PRIVATE_KEY_FILE)")
 	}
-	signer, err := auth.SecretSigner(secret)
+	grants := auth.Grants{Read: c.Read, Write: c.Write, Listen: c.Listen, Publish: c.Publish, Admin: c.Admin}
+	token, err := c.tokens.Sign(c.Subject, grants, c.TTL)
 	if err != nil {
-		return nil, fmt.Errorf("--jwt-secret ($JWT_SECRET): %w", err)
+		return err
 	}
-	return signer, nil
+	_, err = fmt.Fprintln(s.out, token)
+	return err
 }
 
-// run prints what the token says. That a key does not accept it is the error.
-func (c *inspectToken) run(keys *auth.Keys, stdout io.Writer) error {
+// An inspectToken is the command that prints the contents of a token.
+type inspectToken struct {
+	keyFlags
+	Token string `arg:"" optional:"" default:"-" help:"Token to inspect. - reads it from standard input."`
+
+	verifier *auth.Keys // nil if no key is configured
+}
+
+// AfterApply reads the key.
+func (c *inspectToken) AfterApply() (err error) {
+	c.verifier, err = c.keys()
+	return err
+}
+
+// maxTokenBytes is the most that Run reads from standard input.
+const maxTokenBytes = 1 << 20
+
+// Run prints the token's claims. It returns an error if the configured key does not
+// accept the token.
+func (c *inspectToken) Run(s *streams) error {
 	token := c.Token
 	if token == "-" {
-		text, err := io.ReadAll(io.LimitReader(os.Stdin, 1<<20))
+		text, err := io.ReadAll(io.LimitReader(s.in, maxTokenBytes))
 		if err != nil {
 			return err
 		}
@@ -87,15 +88,15 @@ func (c *inspectToken) run(keys *auth.Keys, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	out := json.NewEncoder(stdout)
+	out := json.NewEncoder(s.out)
 	out.SetEscapeHTML(false)
 	out.SetIndent("", "  ")
 	if err := out.Encode(inspection); err != nil {
 		return err
 	}
-	if keys == nil {
+	if c.verifier == nil {
 		return nil
 	}
-	_, err = keys.Verify(token)
+	_, err = c.verifier.Verify(token)
 	return err
 }

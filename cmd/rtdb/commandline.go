@@ -1,0 +1,134 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// A commandLine has a field for each command. Each command has its flags, and a
+// method Run. kong calls a command's AfterApply, if it has one, after all flags are
+// set: it checks them and reads the files that they name.
+type commandLine struct {
+	Serve   serveCommand   `cmd:"" default:"withargs" help:"Run the server (the default). Its flags are below."`
+	Health  healthCommand  `cmd:"" help:"Check that a server is alive. Exit status 0 if it is, else 1."`
+	Token   tokenCommand   `cmd:"" help:"Make an access token (the default), or inspect one."`
+	Bench   benchCommand   `cmd:"" help:"Measure a server under load. Exit status 0 if no update was lost, else 1."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+const description = `A real-time database and publish/subscribe server: every change of a key reaches every subscribed client at once.
+
+Each setting is a flag, or else the environment variable in brackets, or else the default.`
+
+// flagGroups are the headings in the help, by the flags' tag group.
+var flagGroups = []kong.Group{
+	{Key: "listening", Title: "Listening:"},
+	{Key: "access", Title: "Access (without a key, every client may do everything):"},
+	{Key: "tls", Title: "TLS:"},
+	{Key: "limits", Title: "Limits:"},
+	{Key: "logging", Title: "Logging:"},
+	{Key: "tuning", Title: "Tuning:"},
+	{Key: "server", Title: "Server:"},
+	{Key: "load", Title: "Load:"},
+	{Key: "output", Title: "Output:"},
+	{Key: "grants", Title: "Grants (each but --admin may be given several times):"},
+	{Key: "token", Title: "Token:"},
+	{Key: "signing", Title: "Key that signs the token:"},
+}
+
+// parse reads the arguments and the environment and returns the command to run. It
+// returns nil if the arguments ask for help, which it prints.
+func parse(args []string, s *streams) (*kong.Context, error) {
+	helped := false
+	parser, err := kong.New(&commandLine{},
+		kong.Name("rtdb"),
+		kong.Description(description),
+		kong.ExplicitGroups(flagGroups),
+		kong.Writers(s.out, s.err),
+		kong.Exit(func(int) { helped = true }), // kong calls it once the help is printed
+		kong.Help(printHelp),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
+		kong.ValueFormatter(helpText),
+		kong.Resolvers(kong.ResolverFunc(emptyIsUnset)),
+		kong.WithBeforeApply(refuseEmpty),
+	)
+	if err != nil {
+		return nil, err
+	}
+	parser.Model.HelpFlag.Help = "Show this help."
+	command, err := parser.Parse(args)
+	switch {
+	case helped:
+		return nil, nil
+	case err != nil:
+		return nil, explain(err, args)
+	}
+	return command, nil
+}
+
+// explain adds to an error of kong how to correct the arguments.
+func explain(err error, args []string) error {
+	text := err.Error()
+	switch {
+	case strings.HasPrefix(text, "unexpected argument") && args[0] == "token":
+		// The argument may be a token, which no output may contain.
+		return errors.New("token: unexpected argument: to inspect a token, use rtdb token inspect")
+	case strings.HasPrefix(text, "unexpected argument"):
+		return fmt.Errorf("%w: see rtdb --help", err)
+	case strings.Contains(text, "applies to the default command"):
+		return fmt.Errorf("%w: put the flags of a command after its name", err)
+	}
+	return err
+}
+
+// printHelp prints kong's help, and with a command the flags of its default command:
+// they may be given without naming that one.
+func printHelp(options kong.HelpOptions, command *kong.Context) error {
+	node := command.Selected()
+	if node == nil {
+		node = command.Model.Node
+	}
+	if node.DefaultCmd != nil {
+		node.Flags = append(node.Flags, node.DefaultCmd.Flags...)
+	}
+	return kong.DefaultHelpPrinter(options, command)
+}
+
+// helpText returns the help of a flag or an argument with its environment variable.
+func helpText(value *kong.Value) string {
+	if len(value.Tag.Envs) == 0 {
+		return value.Help
+	}
+	return value.Help + " [$" + strings.Join(value.Tag.Envs, ", $") + "]"
+}
+
+// emptyIsUnset returns the default of a flag whose environment variable is empty. kong
+// calls it for each flag that the arguments do not set. With a resolver, kong also
+// ignores a wrong variable if the arguments set its flag.
+func emptyIsUnset(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	for _, name := range flag.Envs {
+		if value, ok := os.LookupEnv(name); ok && value == "" && flag.HasDefault {
+			return flag.Default, nil
+		}
+	}
+	return nil, nil
+}
+
+// refuseEmpty returns an error if element is a flag that the arguments set to the
+// empty string. Unlike an empty variable that is a mistake: an empty secret would
+// leave the server open.
+func refuseEmpty(command *kong.Context, element *kong.Path) error {
+	if element.Flag == nil || element.Resolved {
+		return nil
+	}
+	value := command.Value(element)
+	if value.Kind() == reflect.String && value.String() == "" {
+		return fmt.Errorf("--%s: it is empty: give a value or leave the flag out", element.Flag.Name)
+	}
+	return nil
+}
