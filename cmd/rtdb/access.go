@@ -12,7 +12,8 @@ import (
 	"rtdb/transport/guard"
 )
 
-// accessFlags say which clients may do what, and from which web pages.
+// accessFlags set the key, the grants of anonymous clients, the allowed origins and the
+// trusted proxies.
 type accessFlags struct {
 	keyFlags
 	AnonymousGrants string `env:"ANONYMOUS_GRANTS" placeholder:"JSON" help:"Grants of clients without a token, such as {\"read\":[\"public/#\"]}."`
@@ -20,7 +21,7 @@ type accessFlags struct {
 	TrustedProxies  string `env:"TRUSTED_PROXIES" placeholder:"CIDR,..." help:"Proxies whose X-Forwarded-For is trusted, such as 10.0.0.0/8."`
 }
 
-// An access is what accessFlags and the files that they name contain.
+// An access holds the parsed accessFlags and the key that they name.
 type access struct {
 	keys      *auth.Keys   // nil if every client may do everything
 	anonymous *auth.Grants // nil if a client without a token may do nothing

@@ -49,9 +49,9 @@ func TestBench(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil)
 	for name, args := range map[string]string{
-		"by rate":                "--subscribers 20 --keys 10 --subscriptions 5 --rate 500 --duration 300ms",
+		"by rate":             "--subscribers 20 --keys 10 --subscriptions 5 --rate 500 --duration 300ms",
 		"at the highest rate": "--subscribers 20 --keys 10 --subscriptions 0 --rate 0 --duration 300ms",
-		"with slow clients":      "--subscribers 20 --keys 2 --rate 200 --slow 25% --size 2000 --duration 300ms",
+		"with slow clients":   "--subscribers 20 --keys 2 --rate 200 --slow 25% --size 2000 --duration 300ms",
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := runBench(t, p, strings.Fields(args)...)

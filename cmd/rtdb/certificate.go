@@ -19,7 +19,7 @@ type certificateFlags struct {
 
 func (f *certificateFlags) check() error {
 	if (f.TLSCertFile == "") != (f.TLSKeyFile == "") {
-		return fmt.Errorf("--tls-cert-file ($TLS_CERT_FILE) and --tls-key-file ($TLS_KEY_FILE) go together")
+		return fmt.Errorf("--tls-cert-file ($TLS_CERT_FILE) and --tls-key-file ($TLS_KEY_FILE) go together: set both or neither")
 	}
 	return nil
 }

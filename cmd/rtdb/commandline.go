@@ -5,14 +5,15 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
 )
 
-// A commandLine has a field for each command. Each command has its flags, and a
-// method Run. kong calls a command's AfterApply, if it has one, after all flags are
-// set: it checks them and reads the files that they name.
+// A commandLine has a field for each command. A command is a struct of its flags with a
+// method Run. After the flags are set, kong calls the command's AfterApply or Validate,
+// which check the flags and read the keys that they name.
 type commandLine struct {
 	Serve   serveCommand   `cmd:"" default:"withargs" help:"Run the server (the default). Its flags are below."`
 	Health  healthCommand  `cmd:"" help:"Check that a server is alive. Exit status 0 if it is, else 1."`
@@ -36,7 +37,7 @@ var flagGroups = []kong.Group{
 	{Key: "server", Title: "Server:"},
 	{Key: "load", Title: "Load:"},
 	{Key: "output", Title: "Output:"},
-	{Key: "grants", Title: "Grants (each but --admin may be given several times):"},
+	{Key: "grants", Title: "Grants (repeat a flag to grant more):"},
 	{Key: "token", Title: "Token:"},
 	{Key: "signing", Title: "Key that signs the token:"},
 }
@@ -71,11 +72,11 @@ func parse(args []string, s *streams) (*kong.Context, error) {
 	return command, nil
 }
 
-// explain adds to an error of kong how to correct the arguments.
+// explain adds a hint to an error of kong's parser.
 func explain(err error, args []string) error {
 	text := err.Error()
 	switch {
-	case strings.HasPrefix(text, "unexpected argument") && args[0] == "token":
+	case strings.HasPrefix(text, "unexpected argument") && slices.Contains(args, "token"):
 		// The argument may be a token, which no output may contain.
 		return errors.New("token: unexpected argument: to inspect a token, use rtdb token inspect")
 	case strings.HasPrefix(text, "unexpected argument"):
@@ -86,8 +87,8 @@ func explain(err error, args []string) error {
 	return err
 }
 
-// printHelp prints kong's help, and with a command the flags of its default command:
-// they may be given without naming that one.
+// printHelp prints kong's help. For a command with a default command it also prints that
+// one's flags, because they need not follow its name.
 func printHelp(options kong.HelpOptions, command *kong.Context) error {
 	node := command.Selected()
 	if node == nil {

@@ -31,7 +31,7 @@ func TestHealth(t *testing.T) {
 		{nil, []string{"--url", "ftp://localhost"}, 1},
 	} {
 		_, stderr, status := runToEnd(t, test.env, append([]string{"health"}, test.args...)...)
-		wantLines := test.status // none where all is well
+		wantLines := test.status // no line if the server is healthy
 		if status != test.status || strings.Count(stderr, "\n") != wantLines {
 			t.Errorf("health %q %q: exit %d with %q, want %d", test.env, test.args, status, stderr, test.status)
 		}

@@ -22,7 +22,7 @@ type keyFlags struct {
 func (f *keyFlags) keys() (*auth.Keys, error) {
 	switch {
 	case f.JWTSecret != "" && f.JWTPublicKeyFile != "":
-		return nil, fmt.Errorf("--jwt-secret ($JWT_SECRET) and --jwt-public-key-file ($JWT_PUBLIC_KEY_FILE) exclude each other")
+		return nil, fmt.Errorf("--jwt-secret ($JWT_SECRET) and --jwt-public-key-file ($JWT_PUBLIC_KEY_FILE) exclude each other: set only one of them")
 	case f.JWTSecret != "":
 		keys, err := auth.SecretKeys(f.JWTSecret)
 		if err != nil {

@@ -37,8 +37,8 @@ const (
 	maxPause = 10 * time.Second
 )
 
-// A memoryGuard reports when memory is short, so that the server refuses in time what
-// would need more. With Go's limit alone, the garbage collector would run without end.
+// A memoryGuard reports when memory is short, so that the server can refuse requests
+// that need more. With Go's limit alone, the garbage collector would run without end.
 type memoryGuard struct {
 	limit   float64 // bytes; 0 is no limit
 	short   atomic.Bool

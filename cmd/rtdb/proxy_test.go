@@ -22,7 +22,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// nginxSnippet is what the README has.
+// nginxSnippet returns the README's configuration of nginx.
 func nginxSnippet(t *testing.T) string {
 	t.Helper()
 	for _, b := range readmeBlocks(t) {
@@ -34,8 +34,8 @@ func nginxSnippet(t *testing.T) string {
 	return ""
 }
 
-// What a browser calls, and where the client that speaks to nginx calls from. Neither
-// is what rtdb would see without the proxy's headers.
+// The host that a browser calls, and the address of nginx's client. Without the proxy's
+// headers, rtdb would see neither.
 const (
 	publicHost = "db.example.com:8443"
 	clientAddr = "127.0.0.2"
@@ -44,7 +44,7 @@ const (
 // A proxy is an nginx in front of a server, and a client of it.
 type proxy struct {
 	t    *testing.T
-	dial func(context.Context, string, string) (net.Conn, error) // whatever the address is
+	dial func(context.Context, string, string) (net.Conn, error) // ignores the address
 	http http.Client
 }
 

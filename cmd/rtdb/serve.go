@@ -28,7 +28,7 @@ type serveCommand struct {
 	FlushInterval    time.Duration `group:"tuning" default:"2ms" env:"FLUSH_INTERVAL" help:"Shortest time between two writes of updates to a WebSocket. 0 delays no update."`
 	ShutdownGrace    time.Duration `group:"tuning" default:"15s" env:"SHUTDOWN_GRACE" help:"Longest time that a shutdown may take."`
 
-	access access // what accessFlags contain
+	access access // the parsed accessFlags
 }
 
 // AfterApply checks the flags and reads the key.
@@ -58,7 +58,7 @@ func (c *serveCommand) AfterApply() error {
 	return err
 }
 
-// errLogged stands for an error that the log has already. Once the server logs, a plain
+// errLogged is returned for an error that has been logged. Once the server logs, a plain
 // line on standard error would break the log.
 var errLogged = errors.New("see the log")
 
@@ -102,7 +102,7 @@ func (c *serveCommand) Run(s *streams) error {
 
 	failed := make(chan error, len(secure)+len(admin))
 	var serving sync.WaitGroup
-	serve := func(serve func(net.Listener) error, listeners []net.Listener) {
+	start := func(serve func(net.Listener) error, listeners []net.Listener) {
 		for _, l := range listeners {
 			serving.Go(func() {
 				if err := serve(l); err != nil {
@@ -111,13 +111,13 @@ func (c *serveCommand) Run(s *streams) error {
 			})
 		}
 	}
-	serve(server.ServeAdmin, admin)
-	serve(server.Serve, secure)
+	start(server.ServeAdmin, admin)
+	start(server.Serve, secure)
 
 	reason := ""
 	select {
-	case s := <-signals:
-		reason = s.String()
+	case received := <-signals:
+		reason = received.String()
 		endAtNext(signals)
 	case err = <-failed:
 		log.Error().Err(err).Msg("server failed")
