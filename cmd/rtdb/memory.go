@@ -29,8 +29,8 @@ const (
 
 	// shortShare is the share of the limit at which memory is short.
 	shortShare = 0.75
-	// suspectShare is the share of the limit, with garbage, at which a collection is
-	// worth its cost, because it shows how much is garbage.
+	// suspectShare is the share of the limit at which a collection is worth its cost,
+	// because it shows how much of the memory is garbage.
 	suspectShare = 0.85
 
 	// maxPause is the longest time for which freed memory stays unnoticed.
