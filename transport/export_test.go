@@ -68,7 +68,7 @@ func Matches(header string, version uint64) (bool, error) {
 func (s *Server) Routes() (routes []string) {
 	for _, e := range s.routes.endpoints {
 		if e.audience == forAdmins || e.audience == forOperator {
-			continue // the operator's are in the README
+			continue // cmd/rtdb/README.md describes the operator's
 		}
 		routes = append(routes, e.route)
 	}

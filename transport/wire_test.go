@@ -115,7 +115,7 @@ func newWireOn(t testing.TB, k keyspace.Options, o transport.Options) *wire {
 		if err := ks.Shutdown(ctx); err != nil {
 			t.Errorf("keyspace: %v", err)
 		}
-		transporttest.CheckEvents(t, "../README.md", slices.Collect(strings.Lines(w.log.text())))
+		transporttest.CheckEvents(t, "../cmd/rtdb/README.md", slices.Collect(strings.Lines(w.log.text())))
 	})
 	return w
 }

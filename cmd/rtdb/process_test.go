@@ -92,7 +92,7 @@ func start(t testing.TB, env []string, args ...string) *process {
 		_ = p.wait()
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		transporttest.CheckEvents(t, "../../README.md", p.lines)
+		transporttest.CheckEvents(t, operatorManual, p.lines)
 	})
 	p.started = p.await("server started", 1)[0]
 	p.url = "http://" + p.started["addr"].(string)

@@ -22,15 +22,15 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// nginxSnippet returns the README's configuration of nginx.
+// nginxSnippet returns the operator's manual's configuration of nginx.
 func nginxSnippet(t *testing.T) string {
 	t.Helper()
-	for _, b := range readmeBlocks(t) {
+	for _, b := range manualBlocks(t, operatorManual) {
 		if b.kind == "nginx" {
 			return strings.Join(b.lines, "\n") + "\n"
 		}
 	}
-	t.Fatal("the README has nothing for nginx")
+	t.Fatal("cmd/rtdb/README.md has no configuration of nginx")
 	return ""
 }
 
@@ -48,7 +48,7 @@ type proxy struct {
 	http http.Client
 }
 
-// startNginx runs nginx with the README's snippet. It ends with the test.
+// startNginx runs nginx with the manual's configuration. It ends with the test.
 func startNginx(t *testing.T, backend string) *proxy {
 	t.Helper()
 	needTool(t, "nginx")

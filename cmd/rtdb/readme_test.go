@@ -11,20 +11,32 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// A block is the text between fences in the README.
-type block struct {
-	kind  string // behind the opening fence
-	lines []string
-}
+// The files of the manual.
+const (
+	mainManual     = "../../README.md"
+	clientManual   = "../../transport/README.md"
+	operatorManual = "README.md"
+)
 
-func readmeBlocks(t *testing.T) (blocks []block) {
+func readManual(t *testing.T, file string) string {
 	t.Helper()
-	text, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return string(text)
+}
+
+// A block is the text between two fences in a file of the manual.
+type block struct {
+	kind  string // the word after the opening fence
+	lines []string
+}
+
+func manualBlocks(t *testing.T, file string) (blocks []block) {
+	t.Helper()
 	var open *block
-	for line := range strings.SplitSeq(string(text), "\n") {
+	for line := range strings.SplitSeq(readManual(t, file), "\n") {
 		kind, fence := strings.CutPrefix(line, "```")
 		switch {
 		case fence && open == nil:
@@ -39,8 +51,7 @@ func readmeBlocks(t *testing.T) (blocks []block) {
 	return blocks
 }
 
-// needTool skips the test where a tool is missing, but not where everything is
-// to be checked.
+// needTool skips the test if a tool is missing. It fails the test if CI is set.
 func needTool(t *testing.T, name string) {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
@@ -51,20 +62,21 @@ func needTool(t *testing.T, name string) {
 	}
 }
 
-// versions are the clock's microseconds, another time each run.
+// versions matches versions, which are microseconds of the clock and differ in each run.
 var versions = regexp.MustCompile(`\b1\d{15}\b`)
 
-// retries are another time each stream.
+// retries matches the time to reconnect, which is random in each stream.
 var retries = regexp.MustCompile(`retry: \d+`)
 
 func withoutVersions(s string) string {
 	return retries.ReplaceAllString(versions.ReplaceAllString(s, "VERSION"), "retry: SOON")
 }
 
-// A tour knows which of the server's versions stand for those in the README.
+// A tour maps the versions in a file of the manual to those of the server.
 type tour map[string]string
 
-// same reports whether an answer is as the README has it, but for versions.
+// same reports whether an answer is the one in the manual, apart from versions. It
+// learns the server's versions from the answer.
 func (known tour) same(got, want string) bool {
 	if withoutVersions(got) != withoutVersions(want) {
 		return false
@@ -76,7 +88,7 @@ func (known tour) same(got, want string) bool {
 	return true
 }
 
-// request returns what stands in the README with the server's versions.
+// request returns a request of the manual with the server's versions.
 func (known tour) request(s string) string {
 	return versions.ReplaceAllStringFunc(s, func(ours string) string { return known[ours] })
 }
@@ -90,16 +102,33 @@ func shell(t *testing.T, command string) string {
 	return strings.TrimRight(string(out), "\n")
 }
 
-// TestTheTour runs the README's tour against a real server, and compares every
-// answer: curl's and the WebSocket's.
+// TestTheTour runs the console blocks of the manual, those of each file against a
+// server of their own, and compares every answer of curl and of the WebSocket. Then
+// it runs the manual's jq commands on the server's log.
 func TestTheTour(t *testing.T) {
 	needTool(t, "curl")
-	p := start(t, nil)
+	for name, file := range map[string]string{"README.md": mainManual, "transport/README.md": clientManual} {
+		t.Run(name, func(t *testing.T) {
+			p := start(t, nil)
+			socket := takeTour(t, p, file)
+			if t.Failed() {
+				return
+			}
+			_ = socket.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""))
+			p.await("session closed", 1)
+			p.stop()
+			t.Run("the log", func(t *testing.T) { runLogRecipes(t, p) })
+		})
+	}
+}
+
+// takeTour runs the console blocks of a file, and returns the last WebSocket that it
+// opened.
+func takeTour(t *testing.T, p *process, file string) (socket *websocket.Conn) {
 	addr := strings.TrimPrefix(p.url, "http://")
-	var socket *websocket.Conn
 	answers := 0
 	known := tour{}
-	for _, b := range readmeBlocks(t) {
+	for _, b := range manualBlocks(t, file) {
 		if b.kind != "console" {
 			continue
 		}
@@ -115,9 +144,10 @@ func TestTheTour(t *testing.T) {
 					i++
 					want = append(want, b.lines[i])
 				}
-				got := shell(t, strings.Replace(strings.ReplaceAll(rest, "localhost:8080", addr), "curl ", "curl -sS ", 1))
+				command := known.request(strings.ReplaceAll(rest, "localhost:8080", addr))
+				got := shell(t, strings.Replace(command, "curl ", "curl -sS ", 1))
 				if !known.same(got, strings.Join(want, "\n")) {
-					t.Errorf("%s\ngot  %s\nwant %s", rest, got, strings.Join(want, "\n"))
+					t.Errorf("%s: %s\ngot  %s\nwant %s", file, rest, got, strings.Join(want, "\n"))
 				}
 				answers++
 			case sign == ">":
@@ -127,27 +157,21 @@ func TestTheTour(t *testing.T) {
 			case sign == "<":
 				_, got, err := socket.ReadMessage()
 				if err != nil || !known.same(string(got), rest) {
-					t.Errorf("the WebSocket said %s, %v; want %s", got, err, rest)
+					t.Errorf("%s: the WebSocket sent %s, %v; want %s", file, got, err, rest)
 				}
 				answers++
 			default:
-				t.Errorf("what is this line in a console block? %s", line)
+				t.Errorf("%s: a line in a console block begins with neither $, > nor <: %s", file, line)
 			}
 		}
 	}
 	if answers < 15 {
-		t.Errorf("only %d answers compared: is the README still read as it is written?", answers)
+		t.Errorf("%s: only %d answers compared: does the test still find them all?", file, answers)
 	}
-	if t.Failed() {
-		return
-	}
-	_ = socket.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""))
-	p.await("session closed", 1)
-	p.stop()
-	t.Run("the log", func(t *testing.T) { runLogRecipes(t, p) })
+	return socket
 }
 
-// runLogRecipes runs the README's jq commands on the log of the tour.
+// runLogRecipes runs the operator's manual's jq commands on the log of a tour.
 func runLogRecipes(t *testing.T, p *process) {
 	needTool(t, "jq")
 	dir := t.TempDir()
@@ -157,7 +181,7 @@ func runLogRecipes(t *testing.T, p *process) {
 	}
 	session := p.await("session closed", 1)[0]["session"].(string)
 	recipes := 0
-	for _, b := range readmeBlocks(t) {
+	for _, b := range manualBlocks(t, operatorManual) {
 		if b.kind != "jq" {
 			continue
 		}
@@ -168,31 +192,95 @@ func runLogRecipes(t *testing.T, p *process) {
 			line = regexp.MustCompile(`[0-9a-f]{16}`).ReplaceAllString(line, session)
 			out := shell(t, "cd "+dir+" && "+line)
 			if out == "" && !strings.Contains(line, "session lagging") { // nobody lagged
-				t.Errorf("%s: found nothing in\n%s", line, log)
+				t.Errorf("cmd/rtdb/README.md: %s: found nothing in\n%s", line, log)
 			}
 			recipes++
 		}
 	}
 	if recipes < 4 {
-		t.Errorf("%d recipes found", recipes)
+		t.Errorf("cmd/rtdb/README.md: %d recipes found", recipes)
 	}
 }
 
-// TestTheReadmeNamesEverything compares the README's tables with the program.
+// TestTheReadmeNamesEverything compares the table of settings with the program.
 func TestTheReadmeNamesEverything(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := readManual(t, operatorManual)
 	help, _, _ := runToEnd(t, nil, "--help")
 	for _, flag := range regexp.MustCompile(`--[a-z-]+`).FindAllString(help, -1) {
-		if flag != "--help" && !strings.Contains(string(text), "`"+flag+"`") {
-			t.Errorf("the README does not name %s", flag)
+		if flag != "--help" && !strings.Contains(text, "`"+flag+"`") {
+			t.Errorf("cmd/rtdb/README.md does not name %s", flag)
 		}
 	}
 	for _, variable := range regexp.MustCompile(`\$[A-Z_]+`).FindAllString(help, -1) {
-		if !strings.Contains(string(text), "`"+variable[1:]+"`") {
-			t.Errorf("the README does not name %s", variable)
+		if !strings.Contains(text, "`"+variable[1:]+"`") {
+			t.Errorf("cmd/rtdb/README.md does not name %s", variable)
 		}
+	}
+}
+
+var (
+	markdownLink = regexp.MustCompile(`\[[^\]]*\]\(([^)\s]*)\)`)
+	heading      = regexp.MustCompile(`^#+ +(.*)$`)
+	codeSpan     = regexp.MustCompile("`[^`]*`")
+	notInAnchor  = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+)
+
+// prose returns the lines of a file of the manual that are not in a block.
+func prose(t *testing.T, file string) (lines []string) {
+	t.Helper()
+	inBlock := false
+	for line := range strings.SplitSeq(readManual(t, file), "\n") {
+		if strings.HasPrefix(strings.TrimSpace(line), "```") {
+			inBlock = !inBlock
+		} else if !inBlock {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// anchors returns the anchors that GitHub gives the headings of a file.
+func anchors(t *testing.T, file string) map[string]bool {
+	t.Helper()
+	all := make(map[string]bool)
+	for _, line := range prose(t, file) {
+		if m := heading.FindStringSubmatch(line); m != nil {
+			text := notInAnchor.ReplaceAllString(strings.ToLower(m[1]), "")
+			anchor := strings.ReplaceAll(text, " ", "-")
+			if all[anchor] {
+				t.Errorf("%s: two headings have the anchor #%s", file, anchor)
+			}
+			all[anchor] = true
+		}
+	}
+	return all
+}
+
+// TestTheLinksOfTheManual fails on a link to a file or a heading that does not exist.
+func TestTheLinksOfTheManual(t *testing.T) {
+	links := 0
+	for _, file := range []string{mainManual, clientManual, operatorManual} {
+		for _, line := range prose(t, file) {
+			for _, m := range markdownLink.FindAllStringSubmatch(codeSpan.ReplaceAllString(line, "code"), -1) {
+				links++
+				path, anchor, hasAnchor := strings.Cut(m[1], "#")
+				target := file
+				if strings.Contains(path, ":") || strings.HasPrefix(path, "/") {
+					t.Errorf("%s: the link %s is not relative", file, m[1])
+					continue
+				}
+				if path != "" {
+					target = filepath.Join(filepath.Dir(file), path)
+				}
+				if _, err := os.Stat(target); err != nil {
+					t.Errorf("%s: the link %s leads nowhere: %v", file, m[1], err)
+				} else if hasAnchor && !anchors(t, target)[anchor] {
+					t.Errorf("%s: the link %s leads to a heading that does not exist", file, m[1])
+				}
+			}
+		}
+	}
+	if links < 30 {
+		t.Errorf("only %d links found: does the test still find them all?", links)
 	}
 }

@@ -8,48 +8,49 @@ import (
 	"testing"
 )
 
-// Secret is what tests sign tokens with.
+// Secret is the secret that tests sign tokens with.
 const Secret = "a secret that only the tests have, and no one else"
 
-// CheckEvents fails on a line of a log whose event the README's table of events
-// does not have, or with a field that stands not in that row. The level is
-// compared, too. It also fails on a line with a token, or with the tests' secret.
-func CheckEvents(t testing.TB, readme string, lines []string) {
+// CheckEvents compares the lines of a log with the table of events in the operator's
+// manual, a Markdown file. It fails if the table lacks an event or one of its fields,
+// or has the event at another level. It also fails on a line that contains a token or
+// Secret.
+func CheckEvents(t testing.TB, manual string, lines []string) {
 	t.Helper()
-	table := readTable(t, readme)
+	table := readTable(t, manual)
 	for _, line := range lines {
-		// That is how a token begins: {" in base64.
+		// A token begins with {" in base64, which is eyJ.
 		if strings.Contains(line, "eyJ") || strings.Contains(line, Secret) {
 			t.Errorf("a secret in the log: %s", line)
 		}
 		var e map[string]any
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
-			t.Errorf("a line of the log is no JSON object: %q", line)
+			t.Errorf("a line of the log is not a JSON object: %q", line)
 			continue
 		}
 		message, _ := e["message"].(string)
 		row, ok := table[message]
 		if !ok {
-			t.Errorf("the README's table has no event %q", message)
+			t.Errorf("%s: the table has no event %q", manual, message)
 			continue
 		}
 		level, _ := e["level"].(string)
 		if !strings.Contains(row.level, level) {
-			t.Errorf("the README has %q at %q, and it was at %q", message, row.level, level)
+			t.Errorf("%s: the table has %q at %q, and it was at %q", manual, message, row.level, level)
 		}
 		for field := range e {
 			switch field {
 			case "message", "level", "time":
 			default:
 				if !row.fields[field] {
-					t.Errorf("the README's row of %q lacks %q", message, field)
+					t.Errorf("%s: the row of %q lacks the field %q", manual, message, field)
 				}
 			}
 		}
 	}
 }
 
-// A row is one of the table.
+// A row is an event in the table.
 type row struct {
 	level  string
 	fields map[string]bool
@@ -57,9 +58,9 @@ type row struct {
 
 var quoted = regexp.MustCompile("`([^`]+)`")
 
-func readTable(t testing.TB, readme string) map[string]row {
+func readTable(t testing.TB, manual string) map[string]row {
 	t.Helper()
-	text, err := os.ReadFile(readme)
+	text, err := os.ReadFile(manual)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +81,7 @@ func readTable(t testing.TB, readme string) map[string]row {
 		table[quoted.FindStringSubmatch(columns[1])[1]] = r
 	}
 	if len(table) < 10 {
-		t.Fatalf("%d events found in the README", len(table))
+		t.Fatalf("%s: only %d events found in the table", manual, len(table))
 	}
 	return table
 }
