@@ -3,7 +3,7 @@
 
 FROM golang:1.26 AS build
 WORKDIR /src
-# The modules first: they change seldom, and then need not be fetched again.
+# Download the modules first: they change rarely, so Docker can reuse this layer.
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
@@ -18,7 +18,7 @@ LABEL org.opencontainers.image.title="rtdb" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}"
 COPY --from=build /out/rtdb /rtdb
-# Any number will do: it needs no rights, no home and no files.
+# An arbitrary user: the server needs no rights, no home directory and no files.
 USER 65532:65532
 ENV HOST=0.0.0.0
 EXPOSE 8080
