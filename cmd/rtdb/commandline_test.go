@@ -40,7 +40,7 @@ func TestWrongSettings(t *testing.T) {
 		{[]string{"JWT_SECRET=" + testSecret}, []string{"--jwt-secret", ""}, 2, "--jwt-secret: it is empty"},
 		{[]string{"JWT_SECRET=" + testSecret}, []string{"--jwt-public-key-file", "/none"}, 2, "exclude each other"},
 		{nil, []string{"--jwt-public-key-file", "/none"}, 2, "--jwt-public-key-file"},
-		{nil, []string{"--jwt-public-key-file", "main.go"}, 2, "it is no PEM"},
+		{nil, []string{"--jwt-public-key-file", "main.go"}, 2, "no PEM block found"},
 		{nil, []string{"--anonymous-grants", `{"read":["#"]}`}, 2, "--anonymous-grants"},
 		{[]string{"JWT_SECRET=" + testSecret}, []string{"--anonymous-grants", `{"raed":["#"]}`}, 2, "--anonymous-grants"},
 		{[]string{"ALLOWED_ORIGINS=https://a.example, b.example"}, nil, 2, `"b.example"`},
