@@ -24,10 +24,11 @@ func (b *outbox) storeLocked(m *Message) (number uint64) {
 // growLocked makes room for one more message at least.
 func (b *outbox) growLocked() {
 	switch n := len(b.items); {
-	case n == 0 && b.spare != nil:
-		b.items, b.spare = b.spare, nil
 	case n == 0:
-		b.items = make([]Message, 0, smallSlice)
+		if b.spare == nil {
+			b.spare = new([smallSlice]Message)
+		}
+		b.items, b.spare = b.spare[:0], nil
 	case b.head > n/2:
 		left := copy(b.items, b.items[b.head:])
 		clear(b.items[left:])
@@ -48,7 +49,7 @@ func (b *outbox) growLocked() {
 func (b *outbox) freeLocked(items []Message) {
 	switch c := cap(items); {
 	case c == smallSlice && b.spare == nil:
-		b.spare = items[:0]
+		b.spare = (*[smallSlice]Message)(items[:c])
 	case c == behindUpdates:
 		blocks.Put((*block)(items[:c]))
 	}

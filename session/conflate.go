@@ -3,10 +3,10 @@ package session
 import "rtdb/keyspace"
 
 // conflateLocked puts an update in the place of an older update of its key that
-// waits. It reports false if the message does not conflate, the client keeps up,
-// or no update of the key waits.
+// waits. It reports false if the message does not conflate, or no update of the key
+// waits. It is called when the client is behind.
 func (b *outbox) conflateLocked(m *Message) bool {
-	if !m.conflates() || b.places == nil && !b.behindLocked() {
+	if !m.conflates() {
 		return false
 	}
 	if b.places == nil {

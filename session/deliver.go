@@ -17,8 +17,9 @@ func (s *Session) queueUpdate(u *keyspace.Update, requested bool) {
 		s.box.reject()
 		return
 	}
-	m := Message{Text: s.options.Encoder.EncodeUpdate(u), update: u, requested: requested, since: u.At.Sub(epoch)}
-	if s.options.Revisions {
+	m := Message{update: u, requested: requested, since: u.At.Sub(epoch)}
+	m.Text = u.Encoded(s.encoder.Form, s.encoder.Update)
+	if s.withRevisions {
 		m.Revision = u.Revision()
 	}
 	if m.ofTopic() {
@@ -26,7 +27,7 @@ func (s *Session) queueUpdate(u *keyspace.Update, requested bool) {
 		if s.crowded() {
 			limit = min(limit, crowdedPending)
 		}
-		s.wakeFor(s.box.pushMessage(&m, limit, s.options.Encoder))
+		s.wakeFor(s.box.pushMessage(&m, limit, s.encoder.Missed))
 		return
 	}
 	s.wakeFor(s.box.push(&m))
@@ -126,7 +127,7 @@ func (s *Session) handle([]signal) {
 	if s.connClosed {
 		return
 	}
-	mayBlock := s.options.Pool == nil || s.detached
+	mayBlock := !s.pooled || s.detached
 	s.detached = false
 	if s.unsent {
 		s.unsent = false

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 )
 
@@ -23,9 +22,7 @@ const (
 // any goroutine.
 type life struct {
 	current atomic.Int32
-
-	mu    sync.Mutex
-	cause error // the first counts
+	cause   atomic.Pointer[error] // the first that was given
 }
 
 func (l *life) phase() phase { return phase(l.current.Load()) }
@@ -36,13 +33,7 @@ func (l *life) leave(to phase) bool { return l.current.CompareAndSwap(int32(open
 // end moves the session to ended, and reports whether it was in another phase.
 func (l *life) end() bool { return phase(l.current.Swap(int32(ended))) != ended }
 
-func (l *life) setCause(cause error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.cause == nil {
-		l.cause = cause
-	}
-}
+func (l *life) setCause(cause error) { l.cause.CompareAndSwap(nil, &cause) }
 
 // Close ends the session after what waits has been sent. It does not wait for
 // that. Replies that the client is still owed must have been queued before.
@@ -80,9 +71,10 @@ func (s *Session) Ending() bool { return s.life.phase() != open }
 // Cause returns why the session ends: the first cause that Close or Abort was
 // given. It is nil before that.
 func (s *Session) Cause() error {
-	s.life.mu.Lock()
-	defer s.life.mu.Unlock()
-	return s.life.cause
+	if cause := s.life.cause.Load(); cause != nil {
+		return *cause
+	}
+	return nil
 }
 
 // End waits until the actor has done what Close, Abort or Drain asked for, ends

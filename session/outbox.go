@@ -25,37 +25,38 @@ const batchBytes = 32 << 10
 // bytes that are pushed to it: the client's reader waits while too much of the
 // first waits; the second must not make anyone wait.
 type outbox struct {
+	// The first two lines of the cache: what each push uses.
 	mu        sync.Mutex
-	items     []Message
-	spare     []Message // an empty slice, small enough to be kept
-	head      int       // items[:head] were taken
-	base      uint64    // the number of items[0], counting all messages that ever waited
-	updates   int       // items that are updates
-	requested int64     // bytes of items that the client asked for
-	pushed    int64     // bytes of the other items
-	topics    int64     // bytes of pushed that belong to topics; they do not conflate
-	fenced    int64     // bytes of pushed before fence; they do not conflate either
-	fence     uint64    // the number after the last reply: no update moves before it
-
-	// places has the number of each key's update after fence. It is nil while
-	// the client keeps up.
-	places map[string]uint64
-
-	// missed counts the messages of each topic that were dropped since the last
-	// one that was not. It is nil if none were.
-	missed map[string]uint64
-
-	offered   uint64 // updates that came
-	inFlight  uint64 // updates that the Conn has and has not sent
-	delivered uint64 // updates that were sent
-	conflated uint64 // updates that a newer one replaced
-	dropped   uint64 // messages of topics that were dropped
-
 	flushing  bool // the Conn has something of its own to send
 	awake     bool // the session's actor has been woken, and will take
 	corked    bool // replies do not wake the actor
 	replyHeld bool // a reply waits for uncork
 	throttles bool // the reader waits for space
+	items     []Message
+	base      uint64 // the number of items[0], counting all messages that ever waited
+	offered   uint64 // updates that came
+
+	// places has the number of each key's update after fence. It is nil while
+	// the client keeps up.
+	places map[string]uint64
+
+	updates   int                  // items that are updates
+	requested int64                // bytes of items that the client asked for
+	pushed    int64                // bytes of the other items
+	topics    int64                // bytes of pushed that belong to topics; they do not conflate
+	fenced    int64                // bytes of pushed before fence; they do not conflate either
+	spare     *[smallSlice]Message // kept for items
+	head      int                  // items[:head] were taken
+	inFlight  uint64               // updates that the Conn has and has not sent
+
+	delivered uint64 // updates that were sent
+	conflated uint64 // updates that a newer one replaced
+	dropped   uint64 // messages of topics that were dropped
+	fence     uint64 // the number after the last reply: no update moves before it
+
+	// missed counts the messages of each topic that were dropped since the last
+	// one that was not. It is nil if none were.
+	missed map[string]uint64
 
 	space chan struct{} // gets a token when there may be space; nil until the reader has waited
 }
@@ -73,8 +74,8 @@ func (b *outbox) push(m *Message) (wake, behind bool) {
 
 // pushMessage adds a message of a topic, or drops it if more than limit bytes of
 // topics would wait. Before the next message of the topic that is not dropped
-// it adds a notice of how many were. It reports the same as push.
-func (b *outbox) pushMessage(m *Message, limit int64, e Encoder) (wake, behind bool) {
+// it adds a notice of how many were, which missed encodes. It reports the same as push.
+func (b *outbox) pushMessage(m *Message, limit int64, missed func(string, uint64) []byte) (wake, behind bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.offered++
@@ -89,7 +90,7 @@ func (b *outbox) pushMessage(m *Message, limit int64, e Encoder) (wake, behind b
 	}
 	if n := b.missed[topic]; n > 0 {
 		b.forgetMissedLocked(topic)
-		b.appendLocked(&Message{Text: e.EncodeMissed(topic, n), Revision: m.Revision})
+		b.appendLocked(&Message{Text: missed(topic, n), Revision: m.Revision})
 	}
 	return b.addLocked(m)
 }
@@ -117,7 +118,7 @@ func (b *outbox) forgetMissedLocked(topic string) {
 }
 
 func (b *outbox) addLocked(m *Message) (wake, behind bool) {
-	if !b.conflateLocked(m) {
+	if b.places == nil && !b.behindLocked() || !b.conflateLocked(m) {
 		b.appendLocked(m)
 	}
 	if m.Reply && b.corked {

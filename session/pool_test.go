@@ -33,8 +33,8 @@ func TestAPanicHoldsNobodyInThePool(t *testing.T) {
 		pool := &actor.Pool{Workers: 1}
 		good := new(poolConn)
 		sessions := []*session.Session{
-			session.New(ks, new(brokenConn), session.Options{Encoder: encoder{}, Pool: pool}),
-			session.New(ks, good, session.Options{Encoder: encoder{}, Pool: pool}),
+			session.New(ks, new(brokenConn), session.Options{Encoder: encoder, Pool: pool}),
+			session.New(ks, good, session.Options{Encoder: encoder, Pool: pool}),
 		}
 		for _, s := range sessions {
 			if err := s.Reply([]byte("x")); err != nil {

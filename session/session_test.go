@@ -79,11 +79,9 @@ func (c *fakeConn) wantClosed(t *testing.T, cause error) {
 	}
 }
 
-// An encoder writes updates as JSON, without their versions.
-type encoder struct{}
-
-func (encoder) EncodeUpdate(u *keyspace.Update) []byte {
-	return u.Encoded(0, func(u *keyspace.Update) []byte {
+// encoder writes updates as JSON, without their versions.
+var encoder = &session.Encoder{
+	Update: func(u *keyspace.Update) []byte {
 		kind, value := "key", string(u.Value)
 		if u.Target.Kind == keyspace.KindTopic {
 			kind = "topic"
@@ -92,11 +90,10 @@ func (encoder) EncodeUpdate(u *keyspace.Update) []byte {
 			value = `null,"deleted":true`
 		}
 		return fmt.Appendf(nil, `{"%s":%q,"value":%s}`, kind, u.Target.Name, value)
-	})
-}
-
-func (encoder) EncodeMissed(topic string, n uint64) []byte {
-	return fmt.Appendf(nil, `{"topic":%q,"missed":%d}`, topic, n)
+	},
+	Missed: func(topic string, n uint64) []byte {
+		return fmt.Appendf(nil, `{"topic":%q,"missed":%d}`, topic, n)
+	},
 }
 
 func targets(all ...keyspace.Target) []keyspace.Target { return all }
@@ -120,7 +117,7 @@ func inBubble(t *testing.T, o session.Options, conn *fakeConn, test func(t *test
 		if conn.gate != nil {
 			conn.gate = make(chan struct{}) // of this bubble
 		}
-		o.Encoder = encoder{}
+		o.Encoder = encoder
 		f := fixture{session.New(ks, conn, o), ks, conn}
 		test(t, f)
 		f.Close(errDone)
@@ -425,7 +422,7 @@ func TestAPanicEndsOnlyItsSession(t *testing.T) {
 	o := session.Options{OnPanic: func(v any, s []byte) { value, stack = v, string(s) }}
 	inBubble(t, o, &fakeConn{boom: true}, func(t *testing.T, f fixture) {
 		other := &fakeConn{}
-		s2 := session.New(f.ks, other, session.Options{Encoder: encoder{}})
+		s2 := session.New(f.ks, other, session.Options{Encoder: encoder})
 		if err := s2.Subscribe(t.Context(), targets(keyspace.Key("k")), session.Start{}, noReply); err != nil {
 			t.Fatal(err)
 		}

@@ -70,10 +70,15 @@ func (c *webSocket) handle(ctx context.Context, message []byte) []byte {
 	return reply.End()
 }
 
-func (c *webSocket) act(ctx context.Context, a *action, r *request) (reply rawjson.Builder, err error) {
-	if !a.deep {
-		return a.act(c, ctx, r)
+func (c *webSocket) act(ctx context.Context, a *action, r *request) (rawjson.Builder, error) {
+	if a.deep {
+		return c.actAside(ctx, a, r)
 	}
+	return a.act(c, ctx, r)
+}
+
+// actAside is act on a goroutine of its own.
+func (c *webSocket) actAside(ctx context.Context, a *action, r *request) (reply rawjson.Builder, err error) {
 	var acting sync.WaitGroup
 	acting.Go(func() { reply, err = a.act(c, ctx, r) })
 	acting.Wait()

@@ -54,7 +54,7 @@ func (c *client) open(k *core, kind clientKind, remote string, conn interface {
 }, o session.Options) {
 	*c = client{core: k, link: conn, kind: kind, id: clientID(rand.Uint64()), remote: remote, opened: time.Now()}
 	if o.Encoder == nil {
-		o.Encoder = plainEncoder{}
+		o.Encoder = plainEncoder
 	}
 	o.OnLag, o.OnPanic = c.logLag, c.logPanic
 	o.MaxPendingBytes, o.MaxSubscriptions = k.options.MaxPendingBytes, k.options.MaxSubscriptions

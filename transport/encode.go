@@ -4,32 +4,22 @@ import (
 	"strconv"
 
 	"rtdb/keyspace"
+	"rtdb/session"
 	"rtdb/transport/rawjson"
 )
 
-// The forms in which subscribers get an update.
-const (
-	plainForm     keyspace.Form = iota
-	versionedForm               // with the version of a key
+// The encoders of sessions.
+var (
+	// plainEncoder is for plain clients and event streams.
+	plainEncoder = &session.Encoder{Form: 0, Update: encodePlain, Missed: encodeMissed}
+
+	// versionedEncoder is for clients that speak rtdb.v1: updates of keys have their
+	// version.
+	versionedEncoder = &session.Encoder{Form: 1, Update: encodeVersioned, Missed: encodeMissed}
 )
 
-// A plainEncoder implements [session.Encoder] for plain clients and event streams.
-type plainEncoder struct{}
-
-func (plainEncoder) EncodeUpdate(u *keyspace.Update) []byte { return u.Encoded(plainForm, encodePlain) }
-
-func (plainEncoder) EncodeMissed(topic string, n uint64) []byte {
+func encodeMissed(topic string, n uint64) []byte {
 	return rawjson.Builder(nil).String("topic", topic).Uint("missed", n).End()
-}
-
-// A versionedEncoder implements [session.Encoder] for clients that speak rtdb.v1.
-type versionedEncoder struct{ plainEncoder }
-
-func (versionedEncoder) EncodeUpdate(u *keyspace.Update) []byte {
-	if u.Target.Kind == keyspace.KindTopic {
-		return u.Encoded(plainForm, encodePlain)
-	}
-	return u.Encoded(versionedForm, encodeVersioned)
 }
 
 func encodePlain(u *keyspace.Update) []byte {
@@ -37,6 +27,9 @@ func encodePlain(u *keyspace.Update) []byte {
 }
 
 func encodeVersioned(u *keyspace.Update) []byte {
+	if u.Target.Kind == keyspace.KindTopic {
+		return encodePlain(u)
+	}
 	m := append(encodeUpdate(u, len(`,"version":9007199254740991}`)), `,"version":`...)
 	return append(strconv.AppendUint(m, u.Version, 10), '}')
 }

@@ -50,7 +50,7 @@ func (x *webSockets) accept(w *response, r *http.Request) error {
 	}
 	var o session.Options
 	if strings.EqualFold(c.conn.Subprotocol(), versionedProtocol) { // the library matches it in any case
-		o.Encoder = versionedEncoder{}
+		o.Encoder = versionedEncoder
 	}
 	if c.conn.CanTry() {
 		o.Pool = x.pool
