@@ -53,8 +53,8 @@ func (s *Session) queueText(m *Message) {
 
 // wakeFor does what the outbox asks for after a message was added.
 func (s *Session) wakeFor(wake, behind bool) {
-	if behind && s.options.OnLag != nil {
-		s.lag.start(s)
+	if behind {
+		s.lag.start()
 	}
 	if wake {
 		s.wakeActor()

@@ -13,16 +13,13 @@ const LagInterval = 10 * time.Second
 // the client takes says nothing.
 const lagDelay = 250 * time.Millisecond
 
-// A Lag says how far behind a client is.
-type Lag struct {
-	PendingKeys  int           // keys and topics of which an update waits; an estimate if very many do
-	PendingBytes int64         // bytes that wait, replies included
-	Behind       time.Duration // since the oldest update that waits was written
-}
-
 // A lagWatch reports the lag of one session. It has a timer only if the session
 // has been behind.
 type lagWatch struct {
+	box    *outbox
+	life   *life
+	report func(Lag) // may be nil
+
 	watching atomic.Bool // the timer is set; changed under mu
 
 	mu       sync.Mutex
@@ -32,48 +29,48 @@ type lagWatch struct {
 }
 
 // start makes sure that the session's lag is looked at soon.
-func (w *lagWatch) start(s *Session) {
-	if w.watching.Load() { // start is called for each update while the client is behind
+func (w *lagWatch) start() {
+	if w.report == nil || w.watching.Load() { // start is called for each update while the client is behind
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.startLocked(s)
+	w.startLocked()
 }
 
-func (w *lagWatch) startLocked(s *Session) {
+func (w *lagWatch) startLocked() {
 	if w.stopped || w.watching.Load() {
 		return
 	}
 	w.watching.Store(true)
 	wait := max(lagDelay, LagInterval-time.Since(w.reported))
 	if w.timer == nil {
-		w.timer = time.AfterFunc(wait, func() { w.look(s) })
+		w.timer = time.AfterFunc(wait, w.look)
 	} else {
 		w.timer.Reset(wait)
 	}
 }
 
 // look reports the lag if the client is still behind.
-func (w *lagWatch) look(s *Session) {
-	if lag, late := w.measure(s); late {
-		s.options.OnLag(lag)
+func (w *lagWatch) look() {
+	if lag, late := w.measure(); late {
+		w.report(lag)
 	}
 }
 
 // measure returns the lag, and whether it is to be reported.
-func (w *lagWatch) measure(s *Session) (lag Lag, late bool) {
+func (w *lagWatch) measure() (lag Lag, late bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.watching.Store(false) // before the outbox is looked at: a later update starts the watch again
-	lag, behind := s.box.lag()
-	if !behind || s.life.phase() != open {
+	lag, behind := w.box.lag()
+	if !behind || w.life.phase() != open {
 		return lag, false
 	}
 	if late = lag.Behind >= lagDelay; late { // else it has caught up, and is behind again
 		w.reported = time.Now()
 	}
-	w.startLocked(s)
+	w.startLocked()
 	return lag, late
 }
 

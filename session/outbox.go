@@ -19,7 +19,7 @@ const batchBytes = 32 << 10
 
 // An outbox holds the messages that wait for the client, oldest first. Its
 // methods lock it; no code outside this file does. Methods whose names end in
-// Locked are in conflate.go and block.go, too.
+// Locked are in conflate.go and batch.go, too.
 //
 // Bytes that the client requested, replies and snapshots, are counted apart from
 // bytes that are pushed to it: the client's reader waits while too much of the
@@ -234,13 +234,6 @@ func (b *outbox) signalSpaceLocked() {
 	}
 }
 
-// A batch is what the outbox hands over at once.
-type batch struct {
-	messages []Message
-	updates  uint64 // messages that are updates
-	flush    bool   // the Conn has something of its own to send
-}
-
 // take returns the first messages, batchBytes of them at least if that much waits.
 // more reports whether others wait; if none do, the next message wakes the actor.
 // The caller gives the messages back by finish.
@@ -265,42 +258,6 @@ func (b *outbox) take() (t batch, more bool) {
 		b.resetLocked()
 	}
 	return t, more
-}
-
-// cutLocked moves messages from the head to a slice of their own.
-func (b *outbox) cutLocked() (messages []Message, updates uint64) {
-	messages = newBlock()
-	for size := 0; b.head < len(b.items) && size < batchBytes; b.head++ {
-		m := &b.items[b.head]
-		n := int64(len(m.Text))
-		number := b.base + uint64(b.head)
-		b.countLocked(m, -n)
-		if !m.requested && number < b.fence {
-			b.fenced -= n
-		}
-		if m.update != nil {
-			b.updates--
-			updates++
-			if m.ofTopic() {
-				b.topics -= n
-			} else if key := m.update.Target.Name; b.places != nil && b.places[key] == number {
-				delete(b.places, key)
-			}
-		}
-		messages = append(messages, *m)
-		*m = Message{}
-		size += int(n)
-	}
-	return messages, updates
-}
-
-// resetLocked notes that everything was taken.
-func (b *outbox) resetLocked() {
-	b.base += uint64(len(b.items))
-	b.items, b.head = nil, 0
-	b.updates, b.requested, b.pushed, b.topics, b.fenced = 0, 0, 0, 0, 0
-	b.places = nil
-	b.awake, b.replyHeld = false, false
 }
 
 // finish gives back messages that take returned, and counts the updates that were

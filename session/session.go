@@ -1,7 +1,9 @@
 package session
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -141,6 +143,7 @@ func New(ks *keyspace.Keyspace, conn Conn, o Options) *Session {
 		encoder: o.Encoder, conn: conn, keyspace: ks,
 		withRevisions: o.Revisions, pooled: o.Pool != nil, options: o,
 	}
+	s.lag.box, s.lag.life, s.lag.report = &s.box, &s.life, o.OnLag
 	s.out.Init(s.handle, actor.Options[signal]{
 		Capacity: 4,
 		Pool:     o.Pool,
@@ -155,23 +158,67 @@ func New(ks *keyspace.Keyspace, conn Conn, o Options) *Session {
 	return s
 }
 
+// Close ends the session after what waits has been sent. It does not wait for
+// that. Replies that the client is still owed must have been queued before.
+func (s *Session) Close(cause error) {
+	s.life.setCause(cause)
+	if s.life.leave(closing) {
+		s.box.signalSpace()
+		s.wakeActor()
+	}
+}
+
+// Abort ends the session and drops what waits. It does not wait.
+func (s *Session) Abort(cause error) {
+	s.life.setCause(cause)
+	if s.life.end() {
+		s.box.signalSpace()
+		s.wakeActor()
+	}
+}
+
+// Drain stops accepting messages and waits until those that wait have been sent,
+// or ctx ends. It is for a client that closes the connection and is still owed
+// the replies to its requests. The session does not close the Conn.
+func (s *Session) Drain(ctx context.Context) error {
+	s.life.leave(draining)
+	s.box.signalSpace()
+	s.wakeActor() // a message may have been queued whose sender has not woken the actor yet
+	return s.out.Shutdown(ctx)
+}
+
+// Ending reports whether Close, Abort or Drain was called: the session accepts
+// no more messages.
+func (s *Session) Ending() bool { return s.life.phase() != open }
+
+// Cause returns why the session ends: the first cause that Close or Abort was
+// given. It is nil before that.
+func (s *Session) Cause() error {
+	if cause := s.life.cause.Load(); cause != nil {
+		return *cause
+	}
+	return nil
+}
+
+// End waits until the actor has done what Close, Abort or Drain asked for, ends
+// all subscriptions, and then carries out the wills. ctx bounds the wait for the
+// first two: if it ends first, End returns its cause, and the session may still
+// be subscribed. End may be called again.
+func (s *Session) End(ctx context.Context) (Stats, error) {
+	err := s.out.Shutdown(ctx)
+	s.panicked.Wait() // it takes a bounded time
+	s.lag.stop()
+	for target := range s.subscriptions.all() {
+		err = errors.Join(err, s.keyspace.Unsubscribe(ctx, target, s))
+	}
+	err = errors.Join(err, s.carryOut())
+	if err != nil {
+		err = fmt.Errorf("session: end: %w", err)
+	}
+	return s.box.stats(), err
+}
+
 func (s *Session) crowded() bool { return s.options.Crowded != nil && s.options.Crowded() }
-
-// Stats count what a session has done.
-type Stats struct {
-	Delivered uint64 // updates sent
-	Conflated uint64 // updates that a newer one of their key replaced
-	Dropped   uint64 // messages of topics that were too many, and updates left at the end
-	Missed    uint64 // of those the messages of topics
-}
-
-// A Status is what a session has done so far, and how far behind its client is.
-type Status struct {
-	Stats             // without the updates that wait
-	Lag               // how far behind the client is; PendingKeys is not counted
-	Subscriptions int // targets that the session is subscribed to
-	Lagging       bool
-}
 
 // Status returns the session's status.
 func (s *Session) Status() Status {

@@ -50,7 +50,7 @@ var requests = sync.Pool{New: func() any { return new(request) }}
 // it was queued already.
 func (c *webSocket) handle(ctx context.Context, message []byte) []byte {
 	r := requests.Get().(*request)
-	a, err := r.parseMessage(message, c.core.options.MaxValueBytes)
+	a, err := parseAction(r, message, c.core.options.MaxValueBytes)
 	if ok, tooLong := c.throttle.Take(); !ok {
 		err, c.tooFast = tooManyRequests(c.core.options.MaxRequestRate), tooLong
 	}
@@ -68,6 +68,19 @@ func (c *webSocket) handle(ctx context.Context, message []byte) []byte {
 		return nil
 	}
 	return reply.End()
+}
+
+// parseAction reads a message into an empty request. It returns the action that the
+// request asks for, whose check the request has passed.
+func parseAction(r *request, message []byte, maxValueBytes int) (*action, error) {
+	if err := r.parseMessage(message, maxValueBytes); err != nil {
+		return nil, err
+	}
+	a, ok := actions[r.action.value]
+	if !ok {
+		return nil, refuse(codeInvalidRequest, "unknown action %s", quoted(r.action.value))
+	}
+	return a, a.check(r)
 }
 
 func (c *webSocket) act(ctx context.Context, a *action, r *request) (rawjson.Builder, error) {

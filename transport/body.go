@@ -8,10 +8,6 @@ import (
 	"rtdb/transport/rawjson"
 )
 
-// maxItems is how many writes a batch may have, and how many keys a page of a
-// listing.
-const maxItems = 1000
-
 // change returns the write that a body or an item asks for.
 func (r *request) change() (c keyspace.Change, err error) {
 	unknown := r.unknown

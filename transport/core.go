@@ -2,8 +2,12 @@ package transport
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
 
 	"rtdb/keyspace"
+	"rtdb/session"
 )
 
 // A core is what the endpoints share. Each of them (rest, events, webSockets,
@@ -27,4 +31,51 @@ func (c *core) authorize(w *response, granted bool) error {
 		w.challenge(err)
 	}
 	return err
+}
+
+// open makes the session of a client that has connected. conn writes to the client,
+// and is its link.
+func (c *core) open(x *client, kind clientKind, remote string, conn interface {
+	link
+	session.Conn
+}, o session.Options) {
+	*x = client{link: conn, kind: kind, id: clientID(rand.Uint64()), remote: remote, opened: time.Now()}
+	if o.Encoder == nil {
+		o.Encoder = plainEncoder
+	}
+	o.OnLag = func(l session.Lag) {
+		x.event(c.options.Logger.Warn()).Int("pending_keys", l.PendingKeys).Int64("pending_bytes", l.PendingBytes).
+			Float64("lag_ms", milliseconds(l.Behind)).Msg("session lagging")
+	}
+	o.OnPanic = func(value any, stack []byte) {
+		x.event(c.options.Logger.Error()).Str("error", fmt.Sprint(value)).Bytes("stack", stack).Msg("actor panicked")
+	}
+	o.MaxPendingBytes, o.MaxSubscriptions = c.options.MaxPendingBytes, c.options.MaxSubscriptions
+	o.Crowded = c.options.Crowded
+	x.session = session.New(c.keyspace, conn, o)
+}
+
+// enter registers a client, and logs that it has connected.
+func (c *core) enter(x *client) {
+	x.event(c.options.Logger.Info()).Msg("session opened")
+	c.clients.add(x)
+}
+
+// leave ends a client's session, forgets the client, and logs what it has done.
+// received is the number of messages that it sent. ended, if it is not nil, is called
+// when the session has ended.
+func (c *core) leave(x *client, received uint64, ended func()) {
+	stats, err := x.session.End(c.lifetime)
+	if ended != nil {
+		ended()
+	}
+	end := endingOf(x.session.Cause())
+	c.metrics.ends.WithLabelValues(end.reason).Inc()
+	c.clients.remove(x, stats)
+	x.event(c.options.Logger.Info()).Err(err).
+		Str("reason", end.reason).Int("code", int(end.code)).
+		Float64("duration_ms", milliseconds(time.Since(x.opened))).
+		Uint64("received", received).Uint64("delivered", stats.Delivered).
+		Uint64("conflated", stats.Conflated).Uint64("dropped", stats.Dropped).Uint64("bytes", x.link.sent()).
+		Msg("session closed")
 }

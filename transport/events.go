@@ -65,7 +65,7 @@ func (x *eventStreams) serve(w *response, r *http.Request) error {
 	defer x.clients.release(eventClient)
 	ctx, cancel := context.WithCancel(x.lifetime)
 	defer cancel()
-	s := &eventStream{w: w, control: http.NewResponseController(w), closed: make(chan struct{}), cancel: cancel, start: start}
+	s := &eventStream{core: x.core, w: w, control: http.NewResponseController(w), closed: make(chan struct{}), cancel: cancel, start: start}
 	_ = s.control.EnableFullDuplex() // a request body that is still owed is not waited for; only HTTP/1 needs it and has it
 	if c, ok := socket.NetConn(r).(interface{ SetWriteBuffer(int) error }); ok {
 		_ = c.SetWriteBuffer(eventBuffer) // an optimization
@@ -73,7 +73,7 @@ func (x *eventStreams) serve(w *response, r *http.Request) error {
 	if err := s.control.SetReadDeadline(time.Time{}); err != nil { // the request had one
 		return fmt.Errorf("transport: an event stream's connection takes no deadline: %w", err)
 	}
-	s.open(x.core, eventClient, w.remote, s, session.Options{Revisions: true})
+	x.open(&s.client, eventClient, w.remote, s, session.Options{Revisions: true})
 	if !w.principal.Expires.IsZero() {
 		c := newCredentials(w.principal, func(time.Duration) {}, s.session.Close)
 		defer c.stop()
@@ -96,6 +96,7 @@ func eventHeader(w *response) {
 // pool, because net/http's writes block.
 type eventStream struct {
 	client
+	core    *core
 	w       *response
 	control *http.ResponseController
 	start   session.Start
@@ -117,7 +118,7 @@ type eventStream struct {
 
 // serve runs the stream until its end.
 func (s *eventStream) serve(ctx, request context.Context, targets []keyspace.Target) {
-	s.enter()
+	s.core.enter(&s.client)
 	stop := context.AfterFunc(request, func() { s.session.Abort(s.goneError()) })
 	defer stop()
 
@@ -144,7 +145,7 @@ func (s *eventStream) serve(ctx, request context.Context, targets []keyspace.Tar
 	}
 	<-s.closed
 	stopBeating()
-	s.leave(1, nil)
+	s.core.leave(&s.client, 1, nil)
 }
 
 // startBeating sends a comment every heartbeatInterval.

@@ -24,12 +24,9 @@ type ParsedRequest struct {
 
 func ParseRequest(data []byte, maxValueBytes int) ParsedRequest {
 	var r request
-	_, err := r.parseMessage(data, maxValueBytes)
-	var again request
-	if again.parse(data, messageMembers, maxValueBytes) == nil { // what an action needs is tested elsewhere
-		if err = r.checkMessage(); err == nil {
-			err = r.value.err
-		}
+	err := r.parseMessage(data, maxValueBytes)
+	if err == nil {
+		err = r.value.err
 	}
 	return ParsedRequest{
 		ID: r.id.value, Value: r.value.value,
@@ -113,8 +110,8 @@ func (s *Server) ServeLibrary(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ws.SetReadLimit(-1)
-	c := &webSocket{}
-	c.open(s.core, webSocketClient, r.RemoteAddr, libraryConn{c, ws}, session.Options{})
+	c := &webSocket{core: s.core}
+	s.core.open(&c.client, webSocketClient, r.RemoteAddr, libraryConn{c, ws}, session.Options{})
 	for err == nil {
 		var message io.Reader
 		if _, message, err = ws.Reader(context.Background()); err == nil {

@@ -96,12 +96,6 @@ func (x *operations) kick(w *response, r *http.Request) error {
 	return nil
 }
 
-// A Level is the lowest level of the log, which can be changed while the server runs.
-type Level interface {
-	Current() string
-	Change(level string) error
-}
-
 func (x *operations) getLevel(w *response, _ *http.Request) error {
 	if x.options.Level == nil {
 		return refuse(codeNotFound, "the level of this server's log cannot be changed")

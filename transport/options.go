@@ -29,6 +29,10 @@ const (
 	// may be.
 	messageOverhead = 1 << 20
 
+	// maxItems is how many writes a batch may have, and how many keys a page of a
+	// listing.
+	maxItems = 1000
+
 	requestTimeout = 30 * time.Second // for the whole request
 	answerTimeout  = 5 * time.Second  // for the response, in addition
 	maxHeaderBytes = 64 << 10
@@ -71,6 +75,12 @@ type Options struct {
 	// Crowded reports that memory is short: then no session is opened, and little
 	// waits for each. It must return at once. nil: memory is never short.
 	Crowded func() bool
+}
+
+// A Level is the lowest level of the log, which can be changed while the server runs.
+type Level interface {
+	Current() string
+	Change(level string) error
 }
 
 // settled returns the options with the defaults in place of 0.

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -203,8 +202,3 @@ func (t *total) add(stats session.Stats, bytes uint64) {
 	t.Missed += stats.Missed
 	t.bytes += bytes
 }
-
-// A clientID names a client in the log and for the operator.
-type clientID uint64
-
-func (id clientID) String() string { return fmt.Sprintf("%016x", uint64(id)) }

@@ -144,23 +144,17 @@ func (r *request) parse(text []byte, known members, maxValueBytes int) error {
 	})
 }
 
-// parseMessage reads a WebSocket message into an empty request. It returns the action
-// that the request asks for, whose check the request has passed.
-func (r *request) parseMessage(text []byte, maxValueBytes int) (*action, error) {
-	if err := r.parse(text, messageMembers, maxValueBytes); err != nil {
-		if isInValue(err) {
-			return nil, refuse(codeInvalidValue, "the value is not valid JSON: %v", err)
-		}
-		return nil, refuse(codeInvalidRequest, "the message is not a JSON object: %v", err)
+// parseMessage reads a WebSocket message into an empty request, and checks what does
+// not depend on its action.
+func (r *request) parseMessage(text []byte, maxValueBytes int) error {
+	err := r.parse(text, messageMembers, maxValueBytes)
+	switch {
+	case err != nil && isInValue(err):
+		return refuse(codeInvalidValue, "the value is not valid JSON: %v", err)
+	case err != nil:
+		return refuse(codeInvalidRequest, "the message is not a JSON object: %v", err)
 	}
-	if err := r.checkMessage(); err != nil {
-		return nil, err
-	}
-	a, ok := actions[r.action.value]
-	if !ok {
-		return nil, refuse(codeInvalidRequest, "unknown action %s", quoted(r.action.value))
-	}
-	return a, a.check(r)
+	return r.checkMessage()
 }
 
 // checkMessage returns the first thing that is wrong with a message, whatever its

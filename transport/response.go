@@ -155,3 +155,6 @@ func (w *response) log(log zerolog.Logger, r *http.Request, took time.Duration) 
 
 // shortened truncates a word to 16 bytes and drops invalid UTF-8.
 func shortened(word string) string { return strings.ToValidUTF8(word[:min(len(word), 16)], "") }
+
+// milliseconds returns a duration in milliseconds, with three decimal places.
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

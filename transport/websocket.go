@@ -40,7 +40,7 @@ func (x *webSockets) accept(w *response, r *http.Request) error {
 	if err := x.clients.reserve(webSocketClient); err != nil {
 		return err
 	}
-	c := new(webSocket)
+	c := &webSocket{core: x.core}
 	err := c.conn.Accept(w, r, socket.Options{
 		Subprotocols: []string{versionedProtocol}, MessageTimeout: x.options.MessageTimeout,
 	})
@@ -61,7 +61,7 @@ func (x *webSockets) accept(w *response, r *http.Request) error {
 		}
 	}
 	c.throttle = guard.NewThrottle(x.options.MaxRequestRate)
-	c.open(x.core, webSocketClient, w.remote, c, o)
+	x.open(&c.client, webSocketClient, w.remote, c, o)
 	c.conn.Start(c.session)
 	if x.access.keys != nil {
 		c.credentials = newCredentials(w.principal, c.warnExpiry, c.session.Close)
@@ -100,6 +100,7 @@ func upgradeRequired(w *response) error {
 type webSocket struct {
 	conn socket.Conn // first, because each write begins there
 	client
+	core   *core
 	pinger socket.Pinger
 
 	// These fields belong to the reader.
@@ -119,7 +120,7 @@ type webSocket struct {
 // serve runs the client from its first message to its end.
 func (c *webSocket) serve() {
 	defer c.core.clients.release(webSocketClient)
-	c.enter()
+	c.core.enter(&c.client)
 	c.pinger.Start(&c.conn, func() { c.session.Abort(errNoPong) })
 	cause := c.read()
 	end := endingOf(cause)
@@ -135,7 +136,7 @@ func (c *webSocket) serve() {
 	if closedNormally(c.session.Cause()) {
 		c.session.WithdrawWills()
 	}
-	c.leave(c.received, func() {
+	c.core.leave(&c.client, c.received, func() {
 		if c.credentials != nil {
 			c.credentials.stop() // after the wills, which ask whether the token has expired
 		}

@@ -7,8 +7,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-
-	"github.com/mattn/go-isatty"
 )
 
 // The exit statuses.
@@ -20,12 +18,6 @@ const (
 
 func main() {
 	os.Exit(run(os.Args[1:], &streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
-}
-
-// streams are the standard streams of a command.
-type streams struct {
-	in       io.Reader
-	out, err io.Writer
 }
 
 // run runs the command that args name and returns the exit status.
@@ -54,10 +46,4 @@ func run(args []string, s *streams) int {
 func complain(w io.Writer, err error) {
 	text := strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), " ")
 	fmt.Fprintln(w, "rtdb: "+text)
-}
-
-// isTerminal reports whether w is a terminal.
-func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	return ok && isatty.IsTerminal(file.Fd())
 }

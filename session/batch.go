@@ -2,6 +2,13 @@ package session
 
 import "sync"
 
+// A batch is what the outbox hands over at once.
+type batch struct {
+	messages []Message
+	updates  uint64 // messages that are updates
+	flush    bool   // the Conn has something of its own to send
+}
+
 // Slices of messages have three sizes. A session keeps one small slice; blocks are
 // shared by all sessions; longer slices are for clients that are behind.
 const smallSlice = 2
@@ -53,4 +60,40 @@ func (b *outbox) freeLocked(items []Message) {
 	case c == behindUpdates:
 		blocks.Put((*block)(items[:c]))
 	}
+}
+
+// cutLocked moves messages from the head to a slice of their own.
+func (b *outbox) cutLocked() (messages []Message, updates uint64) {
+	messages = newBlock()
+	for size := 0; b.head < len(b.items) && size < batchBytes; b.head++ {
+		m := &b.items[b.head]
+		n := int64(len(m.Text))
+		number := b.base + uint64(b.head)
+		b.countLocked(m, -n)
+		if !m.requested && number < b.fence {
+			b.fenced -= n
+		}
+		if m.update != nil {
+			b.updates--
+			updates++
+			if m.ofTopic() {
+				b.topics -= n
+			} else if key := m.update.Target.Name; b.places != nil && b.places[key] == number {
+				delete(b.places, key)
+			}
+		}
+		messages = append(messages, *m)
+		*m = Message{}
+		size += int(n)
+	}
+	return messages, updates
+}
+
+// resetLocked notes that everything was taken.
+func (b *outbox) resetLocked() {
+	b.base += uint64(len(b.items))
+	b.items, b.head = nil, 0
+	b.updates, b.requested, b.pushed, b.topics, b.fenced = 0, 0, 0, 0, 0
+	b.places = nil
+	b.awake, b.replyHeld = false, false
 }

@@ -1,0 +1,26 @@
+package session
+
+import "time"
+
+// Stats count what a session has done.
+type Stats struct {
+	Delivered uint64 // updates sent
+	Conflated uint64 // updates that a newer one of their key replaced
+	Dropped   uint64 // messages of topics that were too many, and updates left at the end
+	Missed    uint64 // of those the messages of topics
+}
+
+// A Status is what a session has done so far, and how far behind its client is.
+type Status struct {
+	Stats             // without the updates that wait
+	Lag               // how far behind the client is; PendingKeys is not counted
+	Subscriptions int // targets that the session is subscribed to
+	Lagging       bool
+}
+
+// A Lag says how far behind a client is.
+type Lag struct {
+	PendingKeys  int           // keys and topics of which an update waits; an estimate if very many do
+	PendingBytes int64         // bytes that wait, replies included
+	Behind       time.Duration // since the oldest update that waits was written
+}
