@@ -2,7 +2,7 @@ package session
 
 import "sync"
 
-// A batch is what the outbox hands over at once.
+// A batch holds the messages that the outbox hands over at once.
 type batch struct {
 	messages []Message
 	updates  uint64 // messages that are updates

@@ -9,7 +9,7 @@ type signal struct{}
 // Deliver queues an update for the client. It never blocks.
 func (s *Session) Deliver(u *keyspace.Update) { s.queueUpdate(u, false) }
 
-// deliverSnapshot queues what a key holds, for a client that asked for it.
+// deliverSnapshot queues an update of a snapshot, which the client asked for.
 func (s *Session) deliverSnapshot(u *keyspace.Update) { s.queueUpdate(u, true) }
 
 func (s *Session) queueUpdate(u *keyspace.Update, requested bool) {
@@ -51,7 +51,8 @@ func (s *Session) queueText(m *Message) {
 	}
 }
 
-// wakeFor does what the outbox asks for after a message was added.
+// wakeFor wakes the actor and starts the lag watch, if the outbox asked for that when a
+// message was added.
 func (s *Session) wakeFor(wake, behind bool) {
 	if behind {
 		s.lag.start()
@@ -120,7 +121,7 @@ func (s *Session) Uncork() {
 	}
 }
 
-// handle is the actor's handler: it sends what waits. In a pool it does not
+// handle is the actor's handler: it sends the messages that wait. In a pool it does not
 // block: if the Conn cannot take everything at once, handle is called again on a
 // goroutine of the session's own.
 func (s *Session) handle([]signal) {
@@ -135,7 +136,7 @@ func (s *Session) handle([]signal) {
 	}
 	last := false
 	for more := true; more && s.life.phase() != ended; {
-		last = s.life.phase() == closing // nothing comes after what take finds now
+		last = s.life.phase() == closing // no message comes after those that take finds now
 		var b batch
 		b, more = s.box.take()
 		if len(b.messages) == 0 && !b.flush {
@@ -171,8 +172,8 @@ func (s *Session) detach() {
 	s.out.Detach()
 }
 
-// finish gives messages back to the outbox, and counts what became of their
-// updates. done is false if the Conn has kept some.
+// finish gives messages back to the outbox, and counts their updates as delivered or
+// dropped. done is false if the Conn has kept some.
 func (s *Session) finish(messages []Message, updates uint64, done bool, err error) {
 	switch {
 	case err != nil:

@@ -1,6 +1,5 @@
-// Package session is one client's actor. A session keeps what the client
-// subscribed to, the messages that wait for it, and the wills that are written
-// when it is gone.
+// Package session is one client's actor. A session keeps the client's subscriptions,
+// the messages that wait for it, and the wills that are written when it is gone.
 //
 // # How it is used
 //
@@ -12,13 +11,13 @@
 // # Rules
 //
 //   - Deliver never blocks. An update goes into the session's outbox; the
-//     session's actor hands what waits to the Conn, many messages at a time.
+//     session's actor hands waiting messages to the Conn, many at a time.
 //   - Replies and updates have one order. The actor of a key queues the reply to a
 //     subscribe, and to a get of a key that the client is subscribed to, in its
 //     place among the key's updates. Nothing of a target comes after the reply to
 //     its unsubscribe.
-//   - What waits for a slow client is bounded: by its subscriptions, by
-//     Options.MaxPendingBytes, and by what the client itself asks for.
+//   - The messages that wait for a slow client are bounded: by its subscriptions, by
+//     Options.MaxPendingBytes, and by the client's own requests.
 //   - A client that asks for more than it reads slows only itself.
 //   - The cause of the end is the first that is given.
 //
@@ -29,8 +28,8 @@
 //
 // Up to 256 updates and 64 KiB wait one by one. A client for which more waits has
 // fallen behind. From then on, until nothing waits any more, an update replaces the
-// older update of its key that waits (conflation, in conflate.go). So what waits is
-// bounded by the number of keys, and the client ends at the current state. An
+// older update of its key that waits (conflation, in conflate.go). So the waiting
+// updates are bounded by the number of keys, and the client ends at the current state. An
 // update never moves across a reply that waits before it. If a client stays behind,
 // Options.OnLag is called.
 //
@@ -53,14 +52,14 @@
 //		 └──── Abort ────────────► ended ─────────────────────────────────────┘
 //
 //	  - open: messages are accepted and sent.
-//	  - draining: nothing is accepted; what waits is sent. The client closes the
+//	  - draining: nothing is accepted; waiting messages are sent. The client closes the
 //	    connection, so the session does not.
-//	  - closing: nothing is accepted; what waits is sent, and then Conn.Close tells
+//	  - closing: nothing is accepted; waiting messages are sent, and then Conn.Close tells
 //	    the client why the session ends.
-//	  - ended: nothing is sent any more, what waits is dropped, and Conn.Close tells
+//	  - ended: nothing is sent any more, waiting messages are dropped, and Conn.Close tells
 //	    the client why, if the connection still allows that.
 //
-// End waits until the actor has done what the phase asks for. Then it ends the
+// End waits until the actor has done the work of the phase. Then it ends the
 // subscriptions, and last it carries out the wills. The client comes first because
 // it must not wait for the actors of its keys. The wills come last because the
 // session must not receive them.

@@ -8,8 +8,8 @@ type phase int32
 
 const (
 	open     phase = iota // messages are accepted and sent
-	draining              // what waits is sent; the Conn stays open
-	closing               // what waits is sent; then the Conn is closed
+	draining              // waiting messages are sent; the Conn stays open
+	closing               // waiting messages are sent; then the Conn is closed
 	ended                 // nothing is sent; the Conn is closed
 )
 

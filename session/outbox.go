@@ -25,7 +25,7 @@ const batchBytes = 32 << 10
 // bytes that are pushed to it: the client's reader waits while too much of the
 // first waits; the second must not make anyone wait.
 type outbox struct {
-	// The first two lines of the cache: what each push uses.
+	// The first two lines of the cache hold the fields that each push uses.
 	mu        sync.Mutex
 	flushing  bool // the Conn has something of its own to send
 	awake     bool // the session's actor has been woken, and will take
@@ -271,7 +271,7 @@ func (b *outbox) finish(messages []Message, delivered, dropped uint64) {
 	b.freeLocked(messages)
 }
 
-// stats returns the counts of a session that has ended: what waits was dropped.
+// stats returns the counts of a session that has ended: waiting updates were dropped.
 func (b *outbox) stats() Stats {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -30,11 +30,11 @@ var (
 // passes it on for Flush.
 type Conn interface {
 	// TrySend writes the messages in order, as far as that is possible without
-	// blocking. If done is false and err is nil, the Conn has kept what is left,
+	// blocking. If done is false and err is nil, the Conn has kept the rest,
 	// and the next call is Send. TrySend is called only with Options.Pool.
 	TrySend(messages []Message) (done bool, err error)
 
-	// Send writes what TrySend has left, then the messages in order, and returns
+	// Send writes the rest that TrySend has kept, then the messages in order, and returns
 	// when the system has taken them. It may block, but not forever if the
 	// client takes nothing.
 	Send(messages []Message) error
@@ -46,7 +46,7 @@ type Conn interface {
 }
 
 // An Encoder makes the texts of messages that do not come from the transport. Its
-// functions must not block. Sessions with the same Form share what Update returns (see
+// functions must not block. Sessions with the same Form share the text of an update (see
 // [keyspace.Update.Encoded]), so they must have the same Encoder.
 type Encoder struct {
 	Form   keyspace.Form
@@ -64,8 +64,8 @@ type Options struct {
 	MaxSubscriptions int
 
 	// MaxPendingBytes limits the messages of topics that wait: further ones are
-	// dropped. The reader waits while more than half as much of what the client
-	// asked for waits. 0 means DefaultMaxPendingBytes.
+	// dropped. The reader waits while more than half as many bytes wait
+	// that the client asked for. 0 means DefaultMaxPendingBytes.
 	MaxPendingBytes int
 
 	// PermitWill reports, when the session ends, whether a will may still be
@@ -158,7 +158,7 @@ func New(ks *keyspace.Keyspace, conn Conn, o Options) *Session {
 	return s
 }
 
-// Close ends the session after what waits has been sent. It does not wait for
+// Close ends the session after the waiting messages have been sent. It does not wait for
 // that. Replies that the client is still owed must have been queued before.
 func (s *Session) Close(cause error) {
 	s.life.setCause(cause)
@@ -168,7 +168,7 @@ func (s *Session) Close(cause error) {
 	}
 }
 
-// Abort ends the session and drops what waits. It does not wait.
+// Abort ends the session and drops the waiting messages. It does not wait.
 func (s *Session) Abort(cause error) {
 	s.life.setCause(cause)
 	if s.life.end() {
@@ -200,7 +200,7 @@ func (s *Session) Cause() error {
 	return nil
 }
 
-// End waits until the actor has done what Close, Abort or Drain asked for, ends
+// End waits until the actor has done the work of Close, Abort or Drain, ends
 // all subscriptions, and then carries out the wills. ctx bounds the wait for the
 // first two: if it ends first, End returns its cause, and the session may still
 // be subscribed. End may be called again.

@@ -2,7 +2,7 @@ package session
 
 import "time"
 
-// Stats count what a session has done.
+// Stats count the updates of a session.
 type Stats struct {
 	Delivered uint64 // updates sent
 	Conflated uint64 // updates that a newer one of their key replaced
@@ -10,7 +10,7 @@ type Stats struct {
 	Missed    uint64 // of those the messages of topics
 }
 
-// A Status is what a session has done so far, and how far behind its client is.
+// A Status has the counts of a session so far, and how far behind its client is.
 type Status struct {
 	Stats             // without the updates that wait
 	Lag               // how far behind the client is; PendingKeys is not counted

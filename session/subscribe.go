@@ -9,17 +9,17 @@ import (
 )
 
 // A Start says how a subscription begins, as [keyspace.Start] does: with the
-// writes from now on, with a snapshot, or with what changed after a revision.
+// writes from now on, with a snapshot, or with the changes after a revision.
 type Start struct {
 	Snapshot bool
 	Resume   bool
 	Since    uint64
 }
 
-// Subscribe subscribes the client to all targets. First the client receives what
-// start asks for, one target after the other, as fast as it reads, and each key
-// once. Then it receives what reply returns: the mark. What is written after the
-// mark is delivered after it. reply may return nil: then there is no mark. Of the
+// Subscribe subscribes the client to all targets. First the client receives the
+// updates that start asks for, one target after the other, as fast as it reads, and
+// each key once. Then it receives the mark, which reply returns. Later writes are
+// delivered after the mark. reply may return nil: then there is no mark. Of the
 // last target nothing that was not asked for comes before the mark.
 //
 // Subscribe returns a *keyspace.NameError if a target is not valid, and ErrTooMany.
@@ -87,7 +87,7 @@ type subscribing struct {
 
 	patterns []string          // the patterns whose turn is over
 	added    []keyspace.Target // targets that the client was not subscribed to before
-	resumed  bool              // the keyspace knew what had changed in a target
+	resumed  bool              // the keyspace knew the changes of a target
 	reset    bool              // it did not know of another
 }
 
@@ -121,7 +121,7 @@ func (x *subscribing) run(ctx context.Context) error {
 	return nil
 }
 
-// each returns the function that receives what the target's keys hold. It leaves
+// each returns the function that receives the values of the target's keys. It leaves
 // out keys that a pattern before has passed.
 func (x *subscribing) each(t keyspace.Target) func(*keyspace.Update) {
 	if len(x.patterns) == 0 {
@@ -153,7 +153,7 @@ func (x *subscribing) mark(m keyspace.Mark, t keyspace.Target, last bool) {
 	}
 }
 
-// Targets returns what the client is subscribed to, in no order.
+// Targets returns the client's subscriptions, in no order.
 func (s *Session) Targets() []keyspace.Target { return slices.Collect(s.subscriptions.all()) }
 
 // Unsubscribe is the reverse of Subscribe: after it has returned nil, nothing more
@@ -173,8 +173,8 @@ func (s *Session) Unsubscribe(ctx context.Context, targets []keyspace.Target) er
 	return errors.Join(errs...)
 }
 
-// Get queues what reply makes of the key's entry, whose value is nil if the key
-// has none. The client never sees the key go back, whether it reads or receives
+// Get queues the reply that reply makes of the key's entry. The entry's value is nil
+// if the key has none. The client never sees the key go back, whether it reads or receives
 // updates.
 func (s *Session) Get(ctx context.Context, key string, reply func(keyspace.Entry) []byte) error {
 	if err := s.waitForSpace(); err != nil {

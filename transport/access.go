@@ -7,7 +7,7 @@ import (
 	"rtdb/transport/auth"
 )
 
-// An access finds the principal of a request and decides what it may do.
+// An access finds the principal of a request and checks its grants.
 type access struct {
 	keys      *auth.Keys      // nil: every client may do everything
 	anonymous *auth.Principal // of requests without a token; nil: they may do nothing
@@ -54,7 +54,7 @@ func (a *access) verify(token string) (*auth.Principal, error) {
 	return a.keys.Verify(token)
 }
 
-// authorize returns an error if the principal is not granted what it asks for. A
+// authorize returns an error if the principal's request is not granted. A
 // client without a token is asked for one.
 func (a *access) authorize(p *auth.Principal, granted bool) error {
 	switch {

@@ -11,13 +11,13 @@ import (
 	"rtdb/transport/rawjson"
 )
 
-// An action is what a WebSocket request can ask for.
+// An action handles one kind of WebSocket request.
 type action struct {
-	// check returns what is wrong with the members that the action uses.
+	// check returns the first fault in the members that the action uses.
 	check func(*request) error
 
-	// act does what the request asks for. It returns the reply, empty if there is
-	// none or it was queued already.
+	// act carries out the request. It returns the reply, which is empty if no reply is
+	// due or it was queued already.
 	act func(c *webSocket, ctx context.Context, r *request) (rawjson.Builder, error)
 
 	// deep says that act needs much stack: it runs on a goroutine of its own. Else
@@ -46,8 +46,8 @@ var actions = map[string]*action{
 // which every idle client has.
 var requests = sync.Pool{New: func() any { return new(request) }}
 
-// handle does what a message asks for. It returns the reply, nil if there is none or
-// it was queued already.
+// handle carries out a request. It returns the reply, or nil if no reply is due or it
+// was queued already.
 func (c *webSocket) handle(ctx context.Context, message []byte) []byte {
 	r := requests.Get().(*request)
 	a, err := parseAction(r, message, c.core.options.MaxValueBytes)
@@ -196,7 +196,7 @@ func (c *webSocket) authenticate(ctx context.Context, r *request) (rawjson.Build
 	c.credentials.renew(p)
 	lost := slices.DeleteFunc(c.session.Targets(), p.MaySubscribe)
 	if err := c.session.Unsubscribe(ctx, lost); err != nil {
-		c.session.Close(err) // it might receive what it may not read
+		c.session.Close(err) // it might receive updates that it may not read
 		return nil, err
 	}
 	reply := encodeReply(r)

@@ -33,13 +33,13 @@ func (id clientID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
 
 // A link is the connection of a client, as the registry uses it.
 type link interface {
-	hangUp(cause error) // ends the session when what waits was sent; may wait for a request
+	hangUp(cause error) // ends the session after the waiting messages; may wait for a request
 	abort(cause error)  // cuts the connection; does not block
 	sent() uint64       // bytes
 }
 
-// A client is what a WebSocket and an event stream have in common: a session, and what
-// the registry and the log know of it.
+// A client has the parts that a WebSocket and an event stream have in common: the
+// session, and the facts that the registry and the log use.
 type client struct {
 	link    link
 	session *session.Session

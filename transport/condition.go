@@ -66,7 +66,7 @@ func parseTags(h http.Header, name string) (l tagList, err error) {
 	return l, nil
 }
 
-// A precondition is what a request demands of the key's current version.
+// A precondition is a request's demand on the key's current version.
 type precondition struct {
 	match, noneMatch tagList
 }

@@ -10,21 +10,21 @@ import (
 	"rtdb/session"
 )
 
-// A core is what the endpoints share. Each of them (rest, events, webSockets,
-// operator) embeds it and adds what it alone needs.
+// A core has the parts that all endpoints share. Each endpoint (restAPI, eventStreams,
+// webSockets, operations) embeds it.
 type core struct {
 	options  Options // settled
 	keyspace *keyspace.Keyspace
 	access   access
 	clients  *registry
 	metrics  *metrics
-	lifetime context.Context // ends when what is left at a shutdown is cut off
+	lifetime context.Context // ends when a shutdown cuts off the clients that are left
 }
 
 // maxMessage is how long a message or body may be.
 func (c *core) maxMessage() int { return c.options.MaxValueBytes + messageOverhead }
 
-// authorize refuses a request whose principal is not granted what it asks for.
+// authorize refuses a request that is not granted to its principal.
 func (c *core) authorize(w *response, granted bool) error {
 	err := c.access.authorize(w.principal, granted)
 	if err == errNoToken {
@@ -61,7 +61,7 @@ func (c *core) enter(x *client) {
 	c.clients.add(x)
 }
 
-// leave ends a client's session, forgets the client, and logs what it has done.
+// leave ends a client's session, forgets the client, and logs its counts.
 // received is the number of messages that it sent. ended, if it is not nil, is called
 // when the session has ended.
 func (c *core) leave(x *client, received uint64, ended func()) {

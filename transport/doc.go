@@ -14,12 +14,12 @@
 //	action.go     acts: checks the grants, calls the keyspace
 //	keyspace      the key's actor commits the write and delivers the update
 //	session       queues the update for each subscriber; encode.go encodes it once
-//	websocket.go  hands what waits to package socket, which writes it
+//	websocket.go  hands waiting messages to package socket, which writes them
 //
 // Over HTTP, routes.go finds the endpoint; endpoint.go admits the request (draining,
 // Host, origin, token, rate); rest.go, events.go, websocket.go and operations.go answer
-// it. What they share is a core (core.go). They do not know the [Server], which only
-// puts them together.
+// it. They share a core (core.go). They do not know the [Server], which only puts them
+// together.
 //
 // The packages below this one each know one thing: rawjson JSON text, socket a
 // connection, auth tokens and grants, guard which requests come in at all.
@@ -31,8 +31,8 @@
 //   - A request that is not understood is answered. It never closes a WebSocket.
 //   - Requests of one WebSocket take effect, and are answered, in the order sent.
 //   - A name in a path is decoded once and then taken as it is.
-//   - What a request may do is checked where the names are known. A will is checked
-//     again when it fires.
+//   - Grants are checked when the names are known. A will is checked again when it
+//     fires.
 //   - A client that is slow to read slows no other client and no writer.
 //
 // # Clients
@@ -47,8 +47,8 @@
 // resume from. Before the end of the snapshot that is the id that the client came with:
 // a client that is cut off in the middle of a snapshot must ask for it again.
 //
-// A WebSocket may open without a token. Its client then has 10 s to send one, and may
-// do what anonymous clients may. Credentials end when their token expires.
+// A WebSocket may open without a token. Its client then has 10 s to send one. Until
+// then it has the grants of anonymous clients. Credentials end when their token expires.
 //
 // # Limits
 //
@@ -60,13 +60,13 @@
 //
 // # Shutdown
 //
-// Shutdown refuses what is new with 503 while the listeners stay open. Each WebSocket
-// gets what waits for it and the close code 1012, between two of its requests, and has a
+// Shutdown refuses new requests with 503 while the listeners stay open. Each WebSocket
+// gets its waiting messages and the close code 1012, between two of its requests, and has a
 // second for its own close frame. With more than 100 clients this is spread over the
 // time that is left, in random order. Then event streams end, and the listeners close.
 //
 // # In other words
 //
 // The transport is the edge. It turns bytes into calls of the keyspace and of sessions,
-// and what they return into bytes. It keeps no state but the clients that are connected.
+// and their results into bytes. It keeps no state but the clients that are connected.
 package transport

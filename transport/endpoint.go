@@ -14,7 +14,7 @@ import (
 // A handler answers a request, or returns the error to answer it with.
 type handler func(w *response, r *http.Request) error
 
-// An audience says who may call an endpoint.
+// An audience is the group of callers that an endpoint answers.
 type audience uint8
 
 const (
@@ -102,8 +102,8 @@ type gate struct {
 // token.
 var ownOrigin = guard.NewOrigins(nil)
 
-// admit checks what is the same for every request: that the server is not draining,
-// the Host header, the origin, the token, and the rate. It sets w.principal. done
+// admit checks that the server is not draining, the Host header, the origin, the token,
+// and the rate. It sets w.principal. done
 // reports that it has answered the request.
 func (g *gate) admit(e *endpoint, w *response, r *http.Request) (done bool, err error) {
 	if g.clients.isDraining() && !e.whileDraining {

@@ -110,7 +110,7 @@ type eventStream struct {
 	revision uint64    // the client may resume from it
 	marked   uint64    // revision from the mark on
 	synced   bool      // the mark was sent
-	ending   time.Time // when the session was ending first: what then waits has StallTimeout
+	ending   time.Time // when a write first found the session ending: from then on all writes together have StallTimeout
 
 	writeMu  sync.Mutex // held while a piece is written
 	writeErr error      // why a piece could not be written

@@ -75,7 +75,7 @@ func tooManyRequests(perSecond float64) *failure {
 	return refuse(codeRateLimited, "too many requests: %v a second are allowed", perSecond)
 }
 
-// explain is the one place in which an error becomes what a client gets.
+// explain is the one place in which an error becomes a client's error.
 func explain(err error) *failure {
 	f := failureOf(err)
 	if f.status == 0 {

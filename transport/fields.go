@@ -21,8 +21,8 @@ const (
 	maxTTL = 100 * 365 * 24 * time.Hour
 )
 
-// A field is what a request has as one of its members. null counts as absent, except
-// in a value.
+// A field is the value of one member of a request. null counts as absent, except in the
+// member value.
 type field[T any] struct {
 	value   T
 	present bool  // value is set

@@ -19,8 +19,8 @@ import (
 // clock costs more than counting.
 const sampling = 8
 
-// metrics are what Prometheus collects. What sessions count themselves is added up
-// when Prometheus asks, and costs nothing in between.
+// metrics are the metrics that Prometheus collects. The counts of sessions are added up
+// when Prometheus asks, and cost nothing in between.
 type metrics struct {
 	keyspace *keyspace.Keyspace
 	registry *prometheus.Registry
@@ -127,7 +127,7 @@ func (m *metrics) answered(route string, status int) {
 	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
 }
 
-// A tally collects what the keyspace and the sessions count themselves. It implements
+// A tally collects the counts of the keyspace and the sessions. It implements
 // [prometheus.Collector].
 type tally struct {
 	keyspace *keyspace.Keyspace

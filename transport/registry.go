@@ -74,7 +74,7 @@ func (g *registry) add(c *client) {
 	}
 }
 
-// remove forgets a client, but not what its session has done.
+// remove forgets a client and keeps its counts.
 func (g *registry) remove(c *client, stats session.Stats) {
 	sent := c.link.sent()
 	g.mu.Lock()
@@ -190,7 +190,7 @@ func (g *registry) wait() {
 	}
 }
 
-// A total is the sums of what sessions have done.
+// A total is the sum of the counts of sessions.
 type total struct {
 	session.Stats
 	bytes uint64

@@ -72,7 +72,7 @@ func memberOf(name string) members {
 	return 0
 }
 
-// A request is what a client asks for: a WebSocket message, a body, or an item of a
+// A request is one request of a client: a WebSocket message, a body, or an item of a
 // batch. If a member comes more than once, the last one counts.
 type request struct {
 	id        field[[]byte] // as it is sent back
@@ -144,8 +144,8 @@ func (r *request) parse(text []byte, known members, maxValueBytes int) error {
 	})
 }
 
-// parseMessage reads a WebSocket message into an empty request, and checks what does
-// not depend on its action.
+// parseMessage reads a WebSocket message into an empty request, and checks it as far as
+// that does not depend on the action.
 func (r *request) parseMessage(text []byte, maxValueBytes int) error {
 	err := r.parse(text, messageMembers, maxValueBytes)
 	switch {
@@ -157,8 +157,7 @@ func (r *request) parseMessage(text []byte, maxValueBytes int) error {
 	return r.checkMessage()
 }
 
-// checkMessage returns the first thing that is wrong with a message, whatever its
-// action.
+// checkMessage returns the first fault in a message that does not depend on the action.
 func (r *request) checkMessage() error {
 	switch err := errors.Join(r.id.err, r.action.err, r.unknownError(), r.key.err, r.topic.err); {
 	case err != nil:
@@ -185,8 +184,8 @@ func (r *request) unknownError() error {
 	return refuse(codeInvalidRequest, "unknown field %s", quoted(r.unknown.value))
 }
 
-// The checks of the actions. Each returns the first thing that is wrong with what
-// the action uses. What is wrong with other members does not matter.
+// The checks of the actions. Each returns the first fault in the members that the action
+// uses. Faults in other members do not matter.
 
 func checkNothing(*request) error { return nil }
 
@@ -276,7 +275,7 @@ func (r *request) target() keyspace.Target {
 	return keyspace.Key(r.key.value)
 }
 
-// targets returns what a request subscribes to or unsubscribes from.
+// targets returns the targets of a subscribe or unsubscribe.
 func (r *request) targets() (all []keyspace.Target) {
 	switch {
 	case r.pattern.present:

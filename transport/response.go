@@ -17,8 +17,8 @@ import (
 	"rtdb/transport/socket"
 )
 
-// A response is the ResponseWriter of one request, with what the endpoints and the
-// log know of the request.
+// A response is the ResponseWriter of one request, with the facts that the endpoints and
+// the log use.
 type response struct {
 	http.ResponseWriter
 	remote    string
@@ -105,8 +105,8 @@ func (w *response) fail(r *http.Request, err error) {
 	}
 }
 
-// readBody reads the body of a request and returns what parse makes of it. parse must
-// not keep the bytes. crowded reports that memory is short; it may be nil.
+// readBody reads the body of a request and returns the result of parse. parse must not
+// keep the bytes. crowded reports that memory is short; it may be nil.
 func readBody[T any](r *http.Request, limit int, crowded func() bool, parse func(body []byte) (T, error)) (T, error) {
 	var zero T
 	tooLarge := refuse(codeTooLarge, "the body is longer than %d bytes", limit)

@@ -60,7 +60,7 @@ func (x *restAPI) deleteKey(w *response, r *http.Request) error {
 	return x.write(w, r, keyspace.Change{Delete: true})
 }
 
-// write makes a change of one key, and answers with what the key holds after it.
+// write makes a change of one key, and answers with the key's new value.
 func (x *restAPI) write(w *response, r *http.Request, c keyspace.Change) error {
 	c, err := guardChange(c, r)
 	if err != nil {

@@ -105,10 +105,10 @@ func (s *Server) Sessions() int { return s.core.clients.len() }
 
 // Shutdown ends the server gracefully. New requests are refused while the listeners
 // stay open, so that a client is told to go elsewhere instead of waiting for a
-// connection that nobody accepts. WebSockets are closed when what waits for them was
-// sent. Event streams end last, right before the listeners: a browser reconnects
+// connection that nobody accepts. WebSockets are closed after their waiting
+// messages were sent. Event streams end last, right before the listeners: a browser reconnects
 // after a second or two, and would take a refusal for the end, but not a closed
-// listener. If ctx ends first, Shutdown cuts off what is left and returns the cause.
+// listener. If ctx ends first, Shutdown cuts off the clients that are left and returns the cause.
 func (s *Server) Shutdown(ctx context.Context) error {
 	cut := s.core.clients.drain(ctx)
 	if cut != nil {
@@ -125,7 +125,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return errors.Join(cut, s.admin.Close()) // last, because the operator is watching
 }
 
-// httpErrors writes what net/http reports about connections to the log.
+// httpErrors writes net/http's reports about connections to the log.
 type httpErrors struct {
 	log zerolog.Logger
 }

@@ -70,7 +70,7 @@ func (x *webSockets) accept(w *response, r *http.Request) error {
 	return nil
 }
 
-// handshakeError returns what a client is told if Accept fails.
+// handshakeError returns the client's error if Accept fails.
 func handshakeError(w *response, err error) error {
 	var refused *socket.HandshakeError
 	switch {
@@ -125,11 +125,11 @@ func (c *webSocket) serve() {
 	cause := c.read()
 	end := endingOf(cause)
 	if end.silent && !errors.Is(cause, io.EOF) {
-		// The connection is gone, and what is being written must not wait.
+		// The connection is gone, and a write under way must not wait.
 		c.session.Abort(cause)
 		c.conn.Release()
 	} else {
-		// The client may still read, also after the end of what it sends.
+		// The client may still read, also after it has sent its last byte.
 		c.session.Close(cause)
 	}
 	c.pinger.Stop()
@@ -214,7 +214,7 @@ func (c *webSocket) maxMessage() int {
 	return c.core.maxMessage()
 }
 
-// authorize refuses what the client may not do with a target. may is a method of
+// authorize refuses a request that the client's grants do not cover. may is a method of
 // Grants.
 func (c *webSocket) authorize(may func(*auth.Grants, keyspace.Target) bool, t keyspace.Target) error {
 	if c.credentials == nil {

@@ -1,4 +1,4 @@
-// Package auth checks tokens, and decides what their grants permit.
+// Package auth checks tokens, and checks whether their grants permit a request.
 //
 // # Use
 //

@@ -104,8 +104,8 @@ func (g *Grants) MayListen(topic string) bool { return match(g.Listen, topic) }
 // MayPublish reports whether the client may publish to the topic.
 func (g *Grants) MayPublish(topic string) bool { return match(g.Publish, topic) }
 
-// MaySubscribe reports whether a target may be subscribed to: a key and a pattern of
-// keys by what may be read, a topic by what may be listened to.
+// MaySubscribe reports whether a target may be subscribed to. Keys and patterns of keys
+// need a grant to read, topics need a grant to listen.
 func (g *Grants) MaySubscribe(t keyspace.Target) bool {
 	switch t.Kind {
 	case keyspace.KindTopic:

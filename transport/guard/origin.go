@@ -91,8 +91,8 @@ func isSameOrigin(origin string, r *http.Request) bool {
 	return ok && (scheme == "https" || scheme == "http" && r.TLS == nil) && host != "" && strings.EqualFold(host, r.Host)
 }
 
-// Preflight answers a page's question what it may send (WHATWG Fetch, section
-// 3.3.5): it sets headers after Check has accepted the request. methods is the value
+// Preflight answers a CORS preflight (WHATWG Fetch, section 3.3.5): it sets the methods
+// and headers that the page may send. It comes after Check. methods is the value
 // of the header Allow.
 func Preflight(w http.ResponseWriter, r *http.Request, methods string) {
 	h := w.Header()

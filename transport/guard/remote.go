@@ -10,7 +10,7 @@ import (
 // RemoteAddr returns the address that a request comes from: that of the peer or, if
 // the peer is a trusted proxy, the one that the proxy names in X-Forwarded-For. If
 // several proxies stand in a row, it is the last address in the header that is not
-// a trusted proxy's, because anyone may have written what stands before it.
+// a trusted proxy's, because anyone may have written the addresses before it.
 func RemoteAddr(r *http.Request, trusted []netip.Prefix) string {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !contains(trusted, peer.Addr()) {

@@ -10,7 +10,7 @@
 //   - An escape of half a surrogate pair is valid in a value, because it is valid
 //     JSON. A string that has one stands for no text; HasLoneSurrogate reports it.
 //   - Names of members are decoded before they are compared, and compared exactly.
-//   - A [SyntaxError] says what is wrong, at which byte, and in which member.
+//   - A [SyntaxError] names the fault, its byte, and its member.
 //
 // Package encoding/json cannot keep this contract: it replaces invalid UTF-8 and lone
 // surrogates by U+FFFD, matches names in any case, and does not say in which member a

@@ -5,8 +5,8 @@ import "bytes"
 // A MergePatch is a JSON Merge Patch (RFC 7396), read once. Applying it does not
 // change it.
 //
-// The RFC speaks of values and not of how they are written. Here, what the patch does
-// not touch keeps every byte and its place. A member that the patch replaces keeps its
+// The RFC speaks of values and not of how they are written. Here, members that the
+// patch does not touch keep every byte and their place. A member that the patch replaces keeps its
 // place and the spelling of its name. New members come last, in the order and the
 // spelling of the patch.
 //
@@ -85,7 +85,7 @@ func (p MergePatch) removes() bool { return p.text[0] == 'n' }
 // The time is linear in the length of both. Apply first reads the members that the
 // patch touches, and then writes: only then it is known which of several members of one
 // name counts. If it wrote at once, each of thousands of members of one name would cost
-// a copy of what the patch has for it.
+// a copy of the patch's value.
 func (p MergePatch) Apply(target []byte) []byte {
 	var v targetValue
 	if len(target) > 0 && p.isObject() {
@@ -94,7 +94,7 @@ func (p MergePatch) Apply(target []byte) []byte {
 	}
 	out := p.appendTo(make([]byte, 0, v.end+len(p.text)), target, v)
 	if cap(out)-len(out) > len(out)/8 {
-		out = bytes.Clone(out) // without the capacity of what was replaced, because values are kept
+		out = bytes.Clone(out) // without spare capacity, because values are kept
 	}
 	return out
 }

@@ -5,10 +5,10 @@ import (
 	"unicode/utf8"
 )
 
-// A SyntaxError says what is wrong with a text, and where.
+// A SyntaxError describes a fault in a text.
 type SyntaxError struct {
 	Offset int    // bytes from the start of the text
-	What   string // what stands there
+	What   string // the fault
 	Member string // the member of the outermost object whose value has the fault; "" if the fault is elsewhere
 }
 
@@ -163,7 +163,7 @@ func (s *scanner) value() (v Value, err error) {
 				return v, err
 			}
 		}
-		// After a value: the end of what is open, or the next value in it.
+		// After a value: the end of the open array or object, or its next value.
 		for {
 			if len(closers) == 0 {
 				v.Text = s.data[start:s.pos]

@@ -88,7 +88,7 @@ func (v Value) Compact() []byte {
 	inString := false
 	for i := 0; i < len(v.Text); i++ {
 		switch c := v.Text[i]; {
-		case c == '\\': // only strings have it; what it escapes may be a quote
+		case c == '\\': // only strings have it; the escaped byte may be a quote
 			out = append(out, c, v.Text[i+1])
 			i++
 		case c == '"':

@@ -35,8 +35,7 @@ func (c *Conn) Linger() { c.wire.lingers.Store(true) }
 // nothing. The reader calls it after its last Next.
 func (c *Conn) Await(code websocket.StatusCode, reason string) { _ = c.ws.Close(code, reason) }
 
-// Release cuts the connection and ends what the library keeps of it. It is the
-// last call.
+// Release cuts the connection and ends the library's use of it. It is the last call.
 func (c *Conn) Release() { _ = c.ws.CloseNow() }
 
 // Close ends the network connection, for the library and Cut.
@@ -72,12 +71,12 @@ func (w *wire) isClosing() bool {
 }
 
 // writeClose writes a close frame, after which nothing is written. If the library
-// writes it of its own accord, on the reader's goroutine, the client first gets
-// what it is still owed.
+// writes it of its own accord, on the reader's goroutine, the client first gets the
+// messages that it is still owed.
 func (w *wire) writeClose(frame []byte) error {
 	if w.mayEcho() {
 		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
-		_ = w.session.Drain(ctx) // what still waits after that is lost
+		_ = w.session.Drain(ctx) // messages that still wait after that are lost
 		cancel()
 	}
 	if reason := frame[min(4, len(frame)):]; !utf8.Valid(reason) { // the client's own, echoed (RFC 6455, section 8.1)

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// StallTimeout is how long a client may take no byte of what is written.
+	// StallTimeout is how long a client may take no byte while something is written.
 	StallTimeout = 10 * time.Second
 
 	// CloseTimeout is how long the server waits for the client's close frame
@@ -29,8 +29,8 @@ const (
 	// PongTimeout is how long the server waits for a pong.
 	PongTimeout = 10 * time.Second
 
-	// drainTimeout bounds how long what waits for a client may take when the
-	// client closes. The library gives its own close frame 5 s in all.
+	// drainTimeout bounds how long the waiting messages may take when the client
+	// closes. The library gives its own close frame 5 s in all.
 	drainTimeout = 4 * time.Second
 )
 
@@ -64,7 +64,7 @@ type Session interface {
 	Flush()
 
 	// Drain is called before the client's close frame is answered. The session
-	// writes what waits, and nothing after it.
+	// writes the waiting messages, and nothing after them.
 	Drain(ctx context.Context) error
 
 	// Ending reports whether the session has begun to end: then a slow client
@@ -116,9 +116,8 @@ func (c *Conn) Next() (io.Reader, error) {
 	return message, nil
 }
 
-// Finish ends the reading of a message. err is what its reader returned, nil at the
-// end of the message. Finish returns what that means for the connection: nil, or
-// an error as Next returns it.
+// Finish ends the reading of a message. err is the error of the message's reader, nil at
+// its end. Finish returns nil, or the error with which the connection ends, as Next does.
 func (c *Conn) Finish(err error) error {
 	timed := c.wire.endMessage()
 	switch {
@@ -130,8 +129,8 @@ func (c *Conn) Finish(err error) error {
 	return explain(err)
 }
 
-// explain tells an error of the connection from the library's complaint about what
-// the client sent.
+// explain returns the errors of the connection as they are, and turns the library's
+// complaints about the client's frames into ErrProtocol.
 func explain(err error) error {
 	var closed websocket.CloseError
 	if errors.As(err, &closed) || IsLost(err) {

@@ -21,8 +21,8 @@
 //	           and limits the time of a message             time (see closeMu)
 //	write.go   writes frames whole and in order             writing; controlMu for pings and
 //	                                                        pongs that wait
-//	close.go   writes the close frame last, and settles     closeMu: who closes, and the
-//	           who closes                                   final read deadline
+//	close.go   writes the close frame last; lets the session   closeMu: which of them closes,
+//	           or the library close                            and the final read deadline
 //
 // # Rules
 //
@@ -33,17 +33,17 @@
 //   - A message must be complete 10 s (Options.MessageTimeout) after its first byte.
 //   - A ping is sent every 25 s ([Pinger]). A client that shows no sign of life for 10 s
 //     is lost. Pings and pongs go out with the session's next write.
-//   - Before the client's close frame is answered, the session sends what waits.
+//   - Before the client's close frame is answered, the session sends its waiting messages.
 //
 // # The descriptor
 //
 // On Linux, TryWrite writes to the file descriptor itself (descriptor_linux.go). On
 // other systems, and under TLS, Conn.CanTry reports false, and sessions use Write.
 //
-// The race detector does not see what a raw system call reads. So under -race each
+// The race detector does not see the bytes that a raw system call reads. So under -race each
 // such write is reported to it with [runtime.RaceReadRange] (race.go), which, unlike
 // [syscall.Write], does not order goroutines and so hides no race. All tests of package
-// transport run like that in CI. What a read(2) writes goes through [syscall.Read],
-// which the race detector knows. The number of the descriptor is guarded by a mutex:
+// transport run like that in CI. A read(2) uses [syscall.Read], which the race
+// detector knows. The number of the descriptor is guarded by a mutex:
 // it is not used after the connection is closed, when it may be another file's.
 package socket

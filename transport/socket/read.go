@@ -16,7 +16,7 @@ type readBlock struct {
 // is read.
 var readBlocks = sync.Pool{New: func() any { return new(readBlock) }}
 
-// Read reads for the library. It returns first what was read ahead.
+// Read reads for the library. It first returns the bytes that were read ahead.
 func (w *wire) Read(p []byte) (int, error) {
 	if len(w.ahead) > 0 {
 		w.partial.Store(true)

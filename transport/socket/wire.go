@@ -15,8 +15,8 @@ import (
 //
 // Its three jobs have a file each: read.go, write.go and close.go.
 type wire struct {
-	// The writer's part comes first: what each write looks at is in one line of
-	// the cache.
+	// The writer's part comes first: the fields that each write uses are in one line
+	// of the cache.
 	writing    sync.Mutex // held while whole frames are written, except when torn is set
 	fd         descriptor
 	writeErr   error         // why nothing more is written
@@ -32,7 +32,7 @@ type wire struct {
 	// the session's actor.
 	reader         *bufio.Reader // the library's, over this wire
 	ahead          []byte        // bytes that were read from the connection and not yet by reader
-	block          *readBlock    // what ahead is a part of; nil for the bytes that net/http had read
+	block          *readBlock    // the block that ahead is a part of; nil for the bytes that net/http had read
 	full           bool          // the last read filled its buffer: more may wait
 	messageTimeout time.Duration
 	partial        atomic.Bool  // bytes were read that are not a whole frame yet
@@ -49,5 +49,5 @@ type wire struct {
 	controlMu  sync.Mutex
 	ping, pong []byte // frames that go out with the session's next write
 
-	kept *Frames // what TryWrite has left; the session's actor uses it
+	kept *Frames // the rest that TryWrite has left; the session's actor uses it
 }

@@ -10,7 +10,7 @@ import (
 // says how much was taken, and not when.
 const stallStep = StallTimeout / 5
 
-// Frames returns the frames for the session's next write: first what the last
+// Frames returns the frames for the session's next write: first the rest that the last
 // TryWrite has left, then the control frames that wait. The caller adds its
 // messages and passes the frames to TryWrite or Write, which free them.
 func (c *Conn) Frames() *Frames {

@@ -1,2 +1,2 @@
-// Package transporttest has what tests of several packages share.
+// Package transporttest has helpers for the tests of several packages.
 package transporttest
