@@ -16,13 +16,14 @@
 // and the payload of an update is the same for all clients. Both ways meet in the type
 // wire, which is the library's network connection. It has three jobs:
 //
-//	file       job                                          lock
-//	read.go    reads, in large pieces if much comes,        none: one goroutine reads at a
-//	           and limits the time of a message             time (see closeMu)
-//	write.go   writes frames whole and in order             writing; controlMu for pings and
-//	                                                        pongs that wait
-//	close.go   writes the close frame last; lets the session   closeMu: which of them closes,
-//	           or the library close                            and the final read deadline
+//	file      lock                    job
+//	read.go   none: one goroutine     reads, in large pieces if much comes, and
+//	          reads at a time         limits the time of a message
+//	write.go  writing; controlMu for  writes frames whole and in order
+//	          waiting control frames
+//	close.go  closeMu                 writes the close frame last, sets the final read
+//	                                  deadline, and decides whether the session or the
+//	                                  library closes
 //
 // # Rules
 //
