@@ -127,7 +127,7 @@
 // is being delivered, because the subscriber has received that run up to the
 // update.
 //
-// A promise that was right stays right. So a subscriber that keeps an older
+// A revision stays valid. So a subscriber that keeps an older
 // revision receives more than it missed when it resumes, and never less.
 //
 // A commit that hangs holds the revision back until it ends. It holds back nothing

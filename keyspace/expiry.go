@@ -26,7 +26,7 @@ const (
 // changes it. A key that never expires has no expiry.
 type expiry struct {
 	key     *key      // guarded by expiries.mu
-	expires time.Time // guarded by expiries.mu; the key's actor may read it without
+	expires time.Time // guarded by expiries.mu; the key's actor may read it without the lock
 	due     time.Time // when the key is asked: expires, or later if it is asked again
 	pos     int       // in the heap; notInHeap after the key's actor was asked
 }

@@ -65,7 +65,7 @@ func checkText(s string) error {
 	case s == "":
 		return &NameError{"it is empty"}
 	case len(s) > MaxNameBytes:
-		return &NameError{fmt.Sprintf("it is %d bytes long, %d at most are allowed", len(s), MaxNameBytes)}
+		return &NameError{fmt.Sprintf("it is %d bytes long, at most %d are allowed", len(s), MaxNameBytes)}
 	case !utf8.ValidString(s):
 		return &NameError{"it is not valid UTF-8"}
 	}

@@ -55,5 +55,6 @@ func (q *quota) grow(bytes int) error {
 	return nil
 }
 
-// Keys returns the number of keys that have a value.
+// Keys returns the number of keys that have a value, and of those that writes in flight
+// will make.
 func (ks *Keyspace) Keys() int { return int(ks.quota.used.Load()) }

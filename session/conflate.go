@@ -53,9 +53,9 @@ func (b *outbox) replaceLocked(old, newer *Message) {
 	b.conflated++
 }
 
-// maxCounted is the number of updates up to which pendingKeysLocked looks at each.
-// For a client that is behind, almost all of more updates are of different keys,
-// and counting them would make the keys wait.
+// maxCounted is the number of updates up to which pendingKeysLocked looks at each. If
+// more wait, almost all are of different keys, and counting them would hold the lock
+// while the actors of keys wait for it.
 const maxCounted = 4096
 
 // pendingKeysLocked counts the keys and topics of which an update waits.

@@ -27,8 +27,8 @@
 // # Slow clients
 //
 // Up to 256 updates and 64 KiB wait one by one. A client for which more waits has
-// fallen behind. From then on, until nothing waits any more, an update replaces the
-// older update of its key that waits (conflation, in conflate.go). So the waiting
+// fallen behind. From then on, until the outbox is empty, an update replaces the older
+// update of its key that waits (conflation, in conflate.go). So the waiting
 // updates are bounded by the number of keys, and the client ends at the current state. An
 // update never moves across a reply that waits before it. If a client stays behind,
 // Options.OnLag is called.
@@ -43,21 +43,23 @@
 //
 // A session is in one of four phases (life.go). It never goes back.
 //
-//		           Close                                  all is sent
-//		open ──────────────────► closing ──────────────────────────────► Conn.Close
-//		 │                          │                                         ▲
-//		 │ Drain                    │ Abort                                   │
-//		 ├─────────► draining ──────┤                                         │
-//		 │                          ▼                                         │
-//		 └──── Abort ────────────► ended ─────────────────────────────────────┘
+//	         Close                               all is sent
+//	open ──────────────────► closing ─────────────────────────► Conn.Close
+//	 │                          │                                    ▲
+//	 │ Drain                    │ Abort                              │
+//	 ├─────────► draining ──────┤                                    │
+//	 │                          ▼                                    │
+//	 └──── Abort ────────────► ended ────────────────────────────────┘
 //
-//	  - open: messages are accepted and sent.
-//	  - draining: nothing is accepted; waiting messages are sent. The client closes the
-//	    connection, so the session does not.
-//	  - closing: nothing is accepted; waiting messages are sent, and then Conn.Close tells
-//	    the client why the session ends.
-//	  - ended: nothing is sent any more, waiting messages are dropped, and Conn.Close tells
-//	    the client why, if the connection still allows that.
+// In each phase the session does the following.
+//
+//   - open: it accepts messages and sends them.
+//   - draining: it accepts nothing and sends the waiting messages. The client closes the
+//     connection, so the session does not.
+//   - closing: it accepts nothing and sends the waiting messages. Then Conn.Close tells
+//     the client why the session ends.
+//   - ended: it sends nothing more and drops the waiting messages. Conn.Close tells the
+//     client why, if the connection still allows that.
 //
 // End waits until the actor has done the work of the phase. Then it ends the
 // subscriptions, and last it carries out the wills. The client comes first because

@@ -9,8 +9,8 @@ import (
 // LagInterval is the shortest time between two reports of one session's lag.
 const LagInterval = 10 * time.Second
 
-// lagDelay is how long a client must be behind before it is reported. A burst that
-// the client takes says nothing.
+// lagDelay is how long a client must be behind before it is reported. A short burst that
+// the client reads in time is not reported.
 const lagDelay = 250 * time.Millisecond
 
 // A lagWatch reports the lag of one session. It has a timer only if the session

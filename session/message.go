@@ -21,7 +21,7 @@ type Message struct {
 
 	requested bool             // the client asked for it: a reply, or part of a snapshot
 	update    *keyspace.Update // nil for all but updates and messages of topics
-	since     time.Duration    // when the oldest update that this one stands for was written, after epoch
+	since     time.Duration    // the time of the oldest update that this message replaces, after epoch
 }
 
 // epoch is the start of Message.since. A duration is smaller than a [time.Time],

@@ -6,15 +6,14 @@ import (
 )
 
 // A client has fallen behind when more than this waits for it. From then on,
-// until nothing waits any more, updates of the same key are conflated.
+// until the outbox is empty, updates of the same key are conflated.
 const (
 	behindUpdates = 256
 	behindBytes   = 64 << 10
 )
 
-// batchBytes is how much is handed to the Conn at once, at least, if that much
-// waits: enough that a system call costs little for each byte, and little enough
-// to look now and then whether the session has ended.
+// batchBytes is the smallest size of a batch while that much waits. A larger batch saves
+// system calls; a smaller one notices the end of the session sooner.
 const batchBytes = 32 << 10
 
 // An outbox holds the messages that wait for the client, oldest first. Its
@@ -51,7 +50,7 @@ type outbox struct {
 
 	delivered uint64 // updates that were sent
 	conflated uint64 // updates that a newer one replaced
-	dropped   uint64 // messages of topics that were dropped
+	missedAll uint64 // messages of topics that were dropped
 	fence     uint64 // the number after the last reply: no update moves before it
 
 	// missed counts the messages of each topic that were dropped since the last
@@ -73,8 +72,8 @@ func (b *outbox) push(m *Message) (wake, behind bool) {
 }
 
 // pushMessage adds a message of a topic, or drops it if more than limit bytes of
-// topics would wait. Before the next message of the topic that is not dropped
-// it adds a notice of how many were, which missed encodes. It reports the same as push.
+// topics would wait. If earlier messages of the topic were dropped, it first adds a notice
+// with their number, which the function missed encodes. It reports the same as push.
 func (b *outbox) pushMessage(m *Message, limit int64, missed func(string, uint64) []byte) (wake, behind bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -85,7 +84,7 @@ func (b *outbox) pushMessage(m *Message, limit int64, missed func(string, uint64
 			b.missed = make(map[string]uint64)
 		}
 		b.missed[topic]++
-		b.dropped++
+		b.missedAll++
 		return false, false
 	}
 	if n := b.missed[topic]; n > 0 {
@@ -201,12 +200,11 @@ func (b *outbox) uncork() (run bool) {
 	return run
 }
 
-// throttled returns nil or, if the client's requests must wait, a channel that
-// signals space. They must wait if the client asked for more than limit bytes that
-// it has not taken, and for more than is pushed to it; the second lets it have its
-// replies also when updates come as fast as it reads. They must wait, too, if more
-// than limit bytes of updates wait before a reply: those cannot be conflated, and
-// every reply adds to them.
+// throttled returns nil or, if the reader must wait, a channel that signals space. The
+// reader must wait in two cases. In the first, more than limit bytes of requested messages
+// wait, and they outweigh the pushed ones: a client that can just keep up with its updates
+// still gets replies. In the second, more than limit bytes of updates wait before a reply:
+// those cannot be conflated, and every further reply adds to them.
 func (b *outbox) throttled(limit int64) (space <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -261,13 +259,13 @@ func (b *outbox) take() (t batch, more bool) {
 }
 
 // finish gives back messages that take returned, and counts the updates that were
-// delivered and those that were dropped.
-func (b *outbox) finish(messages []Message, delivered, dropped uint64) {
+// delivered and those that were not.
+func (b *outbox) finish(messages []Message, delivered, unsent uint64) {
 	clear(messages)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.delivered += delivered
-	b.inFlight -= delivered + dropped
+	b.inFlight -= delivered + unsent
 	b.freeLocked(messages)
 }
 
@@ -280,7 +278,7 @@ func (b *outbox) stats() Stats {
 
 func (b *outbox) statsLocked(waiting uint64) Stats {
 	return Stats{
-		Delivered: b.delivered, Conflated: b.conflated, Missed: b.dropped,
+		Delivered: b.delivered, Conflated: b.conflated, Missed: b.missedAll,
 		Dropped: b.offered - b.delivered - b.conflated - waiting,
 	}
 }

@@ -64,8 +64,8 @@ type Options struct {
 	MaxSubscriptions int
 
 	// MaxPendingBytes limits the messages of topics that wait: further ones are
-	// dropped. The reader waits while more than half as many bytes wait
-	// that the client asked for. 0 means DefaultMaxPendingBytes.
+	// dropped. The reader waits while more than half as many bytes of
+	// replies and snapshots wait (see outbox.throttled). 0 means DefaultMaxPendingBytes.
 	MaxPendingBytes int
 
 	// PermitWill reports, when the session ends, whether a will may still be

@@ -6,8 +6,8 @@ import "time"
 type Stats struct {
 	Delivered uint64 // updates sent
 	Conflated uint64 // updates that a newer one of their key replaced
-	Dropped   uint64 // messages of topics that were too many, and updates left at the end
-	Missed    uint64 // of those the messages of topics
+	Dropped   uint64 // topic messages dropped because too many waited, and updates unsent at the end
+	Missed    uint64 // the topic messages among them
 }
 
 // A Status has the counts of a session so far, and how far behind its client is.

@@ -18,9 +18,10 @@ type Start struct {
 
 // Subscribe subscribes the client to all targets. First the client receives the
 // updates that start asks for, one target after the other, as fast as it reads, and
-// each key once. Then it receives the mark, which reply returns. Later writes are
-// delivered after the mark. reply may return nil: then there is no mark. Of the
-// last target nothing that was not asked for comes before the mark.
+// each key once. Then it receives the mark, which reply returns. Writes after that are
+// delivered after the mark. reply may return nil: then there is no mark. If only some of
+// the targets can be resumed, everything is sent again, as a snapshot. While a pattern's
+// snapshot is sent, updates may come before the mark; of a key or a topic none do.
 //
 // Subscribe returns a *keyspace.NameError if a target is not valid, and ErrTooMany.
 // After an error the client is subscribed to no target that it was not subscribed
@@ -88,7 +89,7 @@ type subscribing struct {
 	patterns []string          // the patterns whose turn is over
 	added    []keyspace.Target // targets that the client was not subscribed to before
 	resumed  bool              // the keyspace knew the changes of a target
-	reset    bool              // it did not know of another
+	reset    bool              // it did not know the changes of another target
 }
 
 // mixed reports whether some targets were resumed and others were not.
@@ -139,7 +140,7 @@ func (x *subscribing) each(t keyspace.Target) func(*keyspace.Update) {
 
 // mark receives the mark of each target. The mark of the last one is the client's.
 func (x *subscribing) mark(m keyspace.Mark, t keyspace.Target, last bool) {
-	if t.Kind == keyspace.KindTopic { // it has nothing to resume: it is as the others
+	if t.Kind == keyspace.KindTopic { // it has nothing to resume, so it takes the result of the other targets
 		m.Reset = x.reset
 	}
 	x.reset = x.reset || m.Reset

@@ -10,7 +10,7 @@ import (
 // subscriptions are a set of targets. Most clients subscribe to one key and
 // nothing else, and a map of one takes a quarter of a kilobyte.
 type subscriptions struct {
-	one      keyspace.Target // without a name: there is none, or all are in more
+	one      keyspace.Target // the only target; its name is "" if the set is empty or more is used
 	more     map[keyspace.Target]struct{}
 	patterns []string // those of the set
 }

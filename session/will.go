@@ -19,8 +19,8 @@ type Will struct {
 	Value  []byte
 }
 
-// SetWill keeps a will, in the place of one for the same target. Without a value it
-// only withdraws that one. It returns ErrTooMany if all wills together would be
+// SetWill keeps a will, in the place of an earlier one for the same target. A will without
+// a value withdraws the earlier one. It returns ErrTooMany if all wills together would be
 // larger than Options.MaxPendingBytes, or memory is short.
 func (s *Session) SetWill(w Will) error {
 	if err := w.Target.Check(); err != nil {

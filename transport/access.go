@@ -26,7 +26,7 @@ func newAccess(keys *auth.Keys, anonymous *auth.Grants) access {
 
 var (
 	errNoToken   = refuse(codeUnauthorized, `this needs a token: Authorization: Bearer …, or in a WebSocket {"action":"auth","token":…}`)
-	errForbidden = refuse(codeForbidden, "the token does not grant this")
+	errForbidden = refuse(codeForbidden, "the token does not grant this: it needs a grant that covers the key, topic or pattern")
 )
 
 // identify returns the principal of a request. A token that is not valid is an error

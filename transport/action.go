@@ -20,10 +20,10 @@ type action struct {
 	// due or it was queued already.
 	act func(c *webSocket, ctx context.Context, r *request) (rawjson.Builder, error)
 
-	// deep says that act needs much stack: it runs on a goroutine of its own. Else
-	// the stack of the client's reader would double, and stay so while the client
-	// is connected; most clients only subscribe and wait (BenchmarkIdleConnection:
-	// 4 KB of a connection's memory).
+	// deep says that act needs much stack, and so runs on a goroutine of its own. On the
+	// reader's goroutine it would double the stack, which then stays so large as long as
+	// the client is connected. Most clients only subscribe and wait
+	// (BenchmarkIdleConnection: 4 KB of a connection's memory).
 	deep bool
 }
 
@@ -90,7 +90,7 @@ func (c *webSocket) act(ctx context.Context, a *action, r *request) (rawjson.Bui
 	return a.act(c, ctx, r)
 }
 
-// actAside is act on a goroutine of its own.
+// actAside runs an action on a new goroutine, and waits for it.
 func (c *webSocket) actAside(ctx context.Context, a *action, r *request) (reply rawjson.Builder, err error) {
 	var acting sync.WaitGroup
 	acting.Go(func() { reply, err = a.act(c, ctx, r) })
@@ -141,7 +141,7 @@ func (c *webSocket) write(ctx context.Context, r *request, change keyspace.Chang
 	if err := c.authorize((*auth.Grants).MayChange, keyspace.Key(key)); err != nil {
 		return nil, err
 	}
-	e, err := c.core.metrics.write(ctx, key, r.guard(change))
+	e, err := c.core.metrics.write(ctx, key, r.withCondition(change))
 	if err != nil || !r.id.present {
 		return nil, err
 	}
@@ -162,7 +162,7 @@ func (c *webSocket) get(ctx context.Context, r *request) (rawjson.Builder, error
 	})
 }
 
-// publish publishes to a topic. With a key it is set.
+// publish publishes to a topic. A publish with a key is a set.
 func (c *webSocket) publish(ctx context.Context, r *request) (rawjson.Builder, error) {
 	if r.key.present {
 		return c.set(ctx, r)
@@ -174,7 +174,8 @@ func (c *webSocket) publish(ctx context.Context, r *request) (rawjson.Builder, e
 	return encodeReply(r), c.core.keyspace.Publish(ctx, topic, r.value.value)
 }
 
-// will keeps a write for the end of the session. Without a value it withdraws one.
+// will keeps a write for the end of the session. Without a value it withdraws the earlier
+// will of the same target.
 func (c *webSocket) will(_ context.Context, r *request) (rawjson.Builder, error) {
 	w := session.Will{Target: r.target(), Value: r.value.value}
 	if err := c.authorize((*auth.Grants).MayChange, w.Target); err != nil {
@@ -196,7 +197,7 @@ func (c *webSocket) authenticate(ctx context.Context, r *request) (rawjson.Build
 	c.credentials.renew(p)
 	lost := slices.DeleteFunc(c.session.Targets(), p.MaySubscribe)
 	if err := c.session.Unsubscribe(ctx, lost); err != nil {
-		c.session.Close(err) // it might receive updates that it may not read
+		c.session.Close(err) // else it could receive updates that its new token does not grant
 		return nil, err
 	}
 	reply := encodeReply(r)

@@ -22,7 +22,7 @@ func (r *request) change() (c keyspace.Change, err error) {
 	case r.value.err != nil:
 		return c, r.value.err
 	}
-	return r.guard(keyspace.Change{Value: r.value.value, TTL: r.ttl.value}), nil
+	return r.withCondition(keyspace.Change{Value: r.value.value, TTL: r.ttl.value}), nil
 }
 
 // parseWrite reads the body of a write: an object that has a value, and may have

@@ -38,8 +38,7 @@ type link interface {
 	sent() uint64       // bytes
 }
 
-// A client has the parts that a WebSocket and an event stream have in common: the
-// session, and the facts that the registry and the log use.
+// A client has the fields that WebSockets and event streams share.
 type client struct {
 	link    link
 	session *session.Session

@@ -66,7 +66,7 @@ func parseTags(h http.Header, name string) (l tagList, err error) {
 	return l, nil
 }
 
-// A precondition is a request's demand on the key's current version.
+// A precondition is the If-Match and If-None-Match of a request.
 type precondition struct {
 	match, noneMatch tagList
 }
@@ -95,8 +95,8 @@ func (p *precondition) matchesNone(version uint64) bool {
 	return !l.present || version == 0 || !l.any && !slices.Contains(l.strong, tag) && !slices.Contains(l.weak, tag)
 }
 
-// guardChange adds the request's conditions to a change.
-func guardChange(c keyspace.Change, r *http.Request) (keyspace.Change, error) {
+// withPreconditions adds the request's preconditions to a change.
+func withPreconditions(c keyspace.Change, r *http.Request) (keyspace.Change, error) {
 	p, err := parsePrecondition(r)
 	if err == nil && p.given() {
 		c.If = func(version uint64) bool { return p.matches(version) && p.matchesNone(version) }

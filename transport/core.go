@@ -62,7 +62,7 @@ func (c *core) enter(x *client) {
 }
 
 // leave ends a client's session, forgets the client, and logs its counts.
-// received is the number of messages that it sent. ended, if it is not nil, is called
+// received counts the messages that the client sent. ended, if it is not nil, is called
 // when the session has ended.
 func (c *core) leave(x *client, received uint64, ended func()) {
 	stats, err := x.session.End(c.lifetime)

@@ -160,8 +160,8 @@ func (g *gate) identify(e *endpoint, w *response, r *http.Request) (*auth.Princi
 	return p, err
 }
 
-// rateKey names the client whose requests are counted together: the owner of a token
-// or else of an address.
+// rateKey names the client whose requests are counted together: a token
+// or else an address.
 func rateKey(p *auth.Principal, remote string) string {
 	if p != nil && p.ID != [16]byte{} {
 		return hex.EncodeToString(p.ID[:])

@@ -27,9 +27,9 @@ const (
 	// taken.
 	eventPiece = 4 << 10
 
-	// eventBuffer is how much the kernel holds for a stream. A write that blocks
-	// goes on only when about a third of it is free: with the usual megabytes a
-	// client that reads slowly would seem to take nothing.
+	// eventBuffer is the size of the kernel's send buffer for a stream. A blocked write
+	// continues when about a third of the buffer is free. With the usual buffer of
+	// megabytes a slow client would look stalled.
 	eventBuffer = 64 << 10
 )
 
@@ -107,10 +107,10 @@ type eventStream struct {
 	aborted atomic.Bool        // nothing more is written
 
 	// These fields belong to the session's actor, once the stream has begun.
-	revision uint64    // the client may resume from it
-	marked   uint64    // revision from the mark on
-	synced   bool      // the mark was sent
-	ending   time.Time // when a write first found the session ending: from then on all writes together have StallTimeout
+	revision    uint64    // the client may resume from it
+	marked      uint64    // revision from the mark on
+	synced      bool      // the mark was sent
+	endingSince time.Time // the first write after the session began to end; the rest has StallTimeout from then on
 
 	writeMu  sync.Mutex // held while a piece is written
 	writeErr error      // why a piece could not be written
@@ -227,10 +227,10 @@ func (s *eventStream) write(text []byte) error {
 		piece := text[:min(len(text), eventPiece)]
 		from := time.Now()
 		if s.session.Ending() {
-			if s.ending.IsZero() {
-				s.ending = from
+			if s.endingSince.IsZero() {
+				s.endingSince = from
 			}
-			from = s.ending
+			from = s.endingSince
 		}
 		if err := s.control.SetWriteDeadline(from.Add(socket.StallTimeout)); err != nil {
 			return err

@@ -75,7 +75,8 @@ func tooManyRequests(perSecond float64) *failure {
 	return refuse(codeRateLimited, "too many requests: %v a second are allowed", perSecond)
 }
 
-// explain is the one place in which an error becomes a client's error.
+// explain turns any error into the failure that the client gets. It is the only place
+// that does.
 func explain(err error) *failure {
 	f := failureOf(err)
 	if f.status == 0 {
@@ -103,7 +104,7 @@ func failureOf(err error) *failure {
 	case errors.Is(err, guard.ErrHost):
 		return refuse(codeForbidden, "the Host header names another machine: call this one localhost, or configure a key")
 	case errors.Is(err, guard.ErrAdminHost):
-		return refuse(codeForbidden, "the Host header is a name that a page could have: call the admin address by its IP address")
+		return refuse(codeForbidden, "the admin address does not accept this host name: call it by its IP address")
 	case errors.Is(err, keyspace.ErrTooManyKeys):
 		return refuse(codeLimitReached, "the server has its maximum number of keys: delete some, or write to existing ones")
 	case errors.Is(err, keyspace.ErrFull):
@@ -119,15 +120,15 @@ func failureOf(err error) *failure {
 	case errors.Is(err, keyspace.ErrUnavailable):
 		return refuse(codeUnavailable, "the write could not be made durable, and was not made")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return refuse(codeUnavailable, "the request was given up; a write may have been made")
+		return refuse(codeUnavailable, "the request was canceled or took too long; a write may have been made")
 	}
 	return refuse(codeInternal, "the server failed; a write may have been made")
 }
 
 func mismatchFailure(current uint64) *failure {
-	f := refuse(codeVersionMismatch, "the key is at version %d, and the request wants another", current)
+	f := refuse(codeVersionMismatch, "the key is at version %d, but the request requires another", current)
 	if current == 0 {
-		f.message = "there is no such key, and the request wants one"
+		f.message = "the key does not exist, but the request requires it"
 	}
 	f.current = &current
 	return f

@@ -125,7 +125,7 @@ func decodeVersion(what string, v rawjson.Value) field[uint64] {
 }
 
 // parseInteger returns the value of a JSON number that is an integer of 0 or more. A
-// number that is too large is the largest.
+// number above the maximum returns math.MaxUint64.
 func parseInteger(text string) (uint64, bool) {
 	if n, ok := parseDigits(text); ok {
 		return n, true
@@ -144,8 +144,8 @@ func parseInteger(text string) (uint64, bool) {
 	return uint64(x), true
 }
 
-// parseDigits returns the value of a text of digits. A number that is too large is
-// the largest.
+// parseDigits returns the value of a text of digits. A number above the maximum returns
+// math.MaxUint64.
 func parseDigits(text string) (uint64, bool) {
 	if text == "" || strings.Trim(text, "0123456789") != "" {
 		return 0, false

@@ -15,8 +15,8 @@ import (
 	"rtdb/session"
 )
 
-// One write in sampling is timed, and one send to a socket in sampling: looking at the
-// clock costs more than counting.
+// sampling is the number of writes, and of sends to a socket, of which one is timed:
+// looking at the clock costs more than counting.
 const sampling = 8
 
 // metrics are the metrics that Prometheus collects. The counts of sessions are added up
@@ -200,6 +200,6 @@ func (t *tally) Collect(to chan<- prometheus.Metric) {
 	counter(descBytes, sum.bytes)
 }
 
-func (m *metrics) handler() http.Handler {
+func (m *metrics) exporter() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 }

@@ -20,8 +20,9 @@ const (
 	DefaultMessageTimeout   = 10 * time.Second
 )
 
-// DefaultFlushInterval saves a busy server most of its system calls, and is too short
-// for a person to notice.
+// DefaultFlushInterval is a good FlushInterval: it saves a busy server most of its system
+// calls, and is too short for a person to notice. Options do not apply it: 0 holds nothing
+// back.
 const DefaultFlushInterval = 2 * time.Millisecond
 
 const (

@@ -137,9 +137,9 @@ func (g *registry) drain(ctx context.Context) error {
 	}
 }
 
-// Up to spreadFrom clients are hung up on at once. More are spread, spreadEach for
-// each of them, but over no more than spreadShare of the time that is left: so not
-// all of them reconnect at the same moment, wherever that is.
+// Up to spreadFrom clients are hung up on at once. More are spread, spreadEach for each
+// of them, but over no more than spreadShare of the time that is left, so that they do
+// not all reconnect at once, to this server or another.
 const (
 	spreadFrom  = 100
 	spreadEach  = 2 * time.Millisecond

@@ -299,8 +299,8 @@ func (r *request) start() session.Start {
 	return session.Start{Snapshot: r.snapshot.value, Resume: r.since.present, Since: r.since.value}
 }
 
-// guard adds the request's condition to a change.
-func (r *request) guard(c keyspace.Change) keyspace.Change {
+// withCondition adds the request's ifVersion to a change.
+func (r *request) withCondition(c keyspace.Change) keyspace.Change {
 	if want := r.ifVersion.value; r.ifVersion.present {
 		c.If = func(version uint64) bool { return version == want }
 	}

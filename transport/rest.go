@@ -62,7 +62,7 @@ func (x *restAPI) deleteKey(w *response, r *http.Request) error {
 
 // write makes a change of one key, and answers with the key's new value.
 func (x *restAPI) write(w *response, r *http.Request, c keyspace.Change) error {
-	c, err := guardChange(c, r)
+	c, err := withPreconditions(c, r)
 	if err != nil {
 		return err
 	}
@@ -151,7 +151,7 @@ func (x *restAPI) setKeys(w *response, r *http.Request) error {
 	return nil
 }
 
-// pieceBytes is how much of a long response is held in memory.
+// pieceBytes is the size at which a piece of a long response is written.
 const pieceBytes = 32 << 10
 
 func (x *restAPI) listKeys(w *response, r *http.Request) error {

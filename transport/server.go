@@ -106,9 +106,8 @@ func (s *Server) Sessions() int { return s.core.clients.len() }
 // Shutdown ends the server gracefully. New requests are refused while the listeners
 // stay open, so that a client is told to go elsewhere instead of waiting for a
 // connection that nobody accepts. WebSockets are closed after their waiting
-// messages were sent. Event streams end last, right before the listeners: a browser reconnects
-// after a second or two, and would take a refusal for the end, but not a closed
-// listener. If ctx ends first, Shutdown cuts off the clients that are left and returns the cause.
+// messages were sent. Event streams end last, right before the listeners: a browser gives up a stream
+// whose reconnect is answered with 503, but tries again if the connection is refused. If ctx ends first, Shutdown cuts off the clients that are left and returns the cause.
 func (s *Server) Shutdown(ctx context.Context) error {
 	cut := s.core.clients.drain(ctx)
 	if cut != nil {
@@ -122,7 +121,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.core.clients.wait()
 	s.cutOff()
-	return errors.Join(cut, s.admin.Close()) // last, because the operator is watching
+	return errors.Join(cut, s.admin.Close()) // last, so that the operator can read the metrics meanwhile
 }
 
 // httpErrors writes net/http's reports about connections to the log.

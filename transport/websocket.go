@@ -129,7 +129,7 @@ func (c *webSocket) serve() {
 		c.session.Abort(cause)
 		c.conn.Release()
 	} else {
-		// The client may still read, also after it has sent its last byte.
+		// The client may still read, even if it sends nothing more.
 		c.session.Close(cause)
 	}
 	c.pinger.Stop()
@@ -164,7 +164,7 @@ func (c *webSocket) read() error {
 		if err := c.readMessage(message); err != nil {
 			return err
 		}
-		if c.conn.Drained() { // the next Next would uncork, too, but from deep within the library
+		if c.conn.Drained() { // the next Next would uncork, too, but with a deeper stack
 			c.session.Uncork()
 		}
 	}

@@ -21,7 +21,7 @@ type benchCommand struct {
 
 	Keys          int           `group:"load" default:"100" help:"Keys to write. They are new, and deleted at the end."`
 	Publishers    int           `group:"load" default:"4" help:"Clients that write. Each key has one of them."`
-	Rate          float64       `group:"load" default:"1000" help:"Writes a second by all publishers. 0 is the highest rate that every subscriber keeps up with."`
+	Rate          float64       `group:"load" default:"1000" help:"Writes a second by all publishers. 0 writes as fast as every subscriber can read."`
 	Size          int           `group:"load" default:"64" help:"Bytes of a value, at least 24."`
 	Subscribers   int           `group:"load" default:"100" help:"Clients that receive updates."`
 	Subscriptions int           `group:"load" default:"1" help:"Keys that each subscriber subscribes to. 0 is all keys."`

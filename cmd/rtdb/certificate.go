@@ -53,7 +53,7 @@ type certificate struct {
 	checkedAt time.Time
 }
 
-// A fileState tells two contents of a file apart without reading it.
+// A fileState shows whether a file has changed, without reading it.
 type fileState struct {
 	modified time.Time
 	size     int64

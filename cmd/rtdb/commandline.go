@@ -18,7 +18,7 @@ type commandLine struct {
 	Serve   serveCommand   `cmd:"" default:"withargs" help:"Run the server (the default). Its flags are below."`
 	Health  healthCommand  `cmd:"" help:"Check that a server is alive. Exit status 0 if it is, else 1."`
 	Token   tokenCommand   `cmd:"" help:"Make an access token (the default), or inspect one."`
-	Bench   benchCommand   `cmd:"" help:"Measure a server under load. Exit status 0 if no update was lost, else 1."`
+	Bench   benchCommand   `cmd:"" help:"Measure a server under load. Exit status 1 if an update was lost or wrong."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

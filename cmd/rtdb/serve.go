@@ -20,7 +20,7 @@ import (
 // A serveCommand runs the server.
 type serveCommand struct {
 	addressFlags     `group:"listening"`
-	AdminAddr        string `group:"listening" env:"ADMIN_ADDR" placeholder:"HOST:PORT" help:"Private address for metrics, sessions and profiles. It asks for no token."`
+	AdminAddr        string `group:"listening" env:"ADMIN_ADDR" placeholder:"HOST:PORT" help:"Private address for metrics, sessions, log level and profiles. It asks for no token."`
 	accessFlags      `group:"access"`
 	certificateFlags `group:"tls"`
 	limitFlags       `group:"limits"`

@@ -34,9 +34,9 @@ func (b *Buffer) Free() {
 	}
 }
 
-// ReadAll reads r to its end. It returns ErrTooBig if r has more than limit bytes,
-// and ErrNoMemory if it has more than a pooled buffer's while crowded, which may be
-// nil, reports that memory is short.
+// ReadAll reads r to its end. It returns ErrTooBig if r has more than limit bytes, and
+// ErrNoMemory if r has more than 64 KiB while crowded reports that memory is short. crowded
+// may be nil.
 //
 // It asks for no more than one byte past the limit: the WebSocket library waits for
 // everything that it is asked for.

@@ -46,8 +46,8 @@ func (w *wire) Close() error {
 
 // The session and the library may both begin to close the WebSocket: the first
 // because the session ends, the second to answer the client. mayClose and mayEcho
-// settle which of them does: each says so first and then looks at the other, so
-// that they never wait for each other.
+// settle which of them does: each sets its own flag and then reads the other's. So at most
+// one of them waits for the other.
 
 func (w *wire) mayClose() bool {
 	w.closeMu.Lock()
@@ -71,8 +71,7 @@ func (w *wire) isClosing() bool {
 }
 
 // writeClose writes a close frame, after which nothing is written. If the library
-// writes it of its own accord, on the reader's goroutine, the client first gets the
-// messages that it is still owed.
+// begins to close, on the reader's goroutine, the waiting messages are sent first.
 func (w *wire) writeClose(frame []byte) error {
 	if w.mayEcho() {
 		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)

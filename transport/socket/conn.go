@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// StallTimeout is how long a client may take no byte while something is written.
+	// StallTimeout is the longest time for which a client may read nothing while something
+	// is written.
 	StallTimeout = 10 * time.Second
 
 	// CloseTimeout is how long the server waits for the client's close frame
@@ -29,8 +30,7 @@ const (
 	// PongTimeout is how long the server waits for a pong.
 	PongTimeout = 10 * time.Second
 
-	// drainTimeout bounds how long the waiting messages may take when the client
-	// closes. The library gives its own close frame 5 s in all.
+	// drainTimeout limits the time for the waiting messages when the client closes. The library gives its own close frame 5 s in all.
 	drainTimeout = 4 * time.Second
 )
 

@@ -31,7 +31,7 @@
 //     follows a close frame.
 //   - TryWrite never blocks. Write blocks as long as the client takes a byte now and
 //     then. A client that takes none for 10 s ends with [ErrStalled].
-//   - A message must be complete 10 s (Options.MessageTimeout) after its first byte.
+//   - A message must be complete Options.MessageTimeout after its first byte.
 //   - A ping is sent every 25 s ([Pinger]). A client that shows no sign of life for 10 s
 //     is lost. Pings and pongs go out with the session's next write.
 //   - Before the client's close frame is answered, the session sends its waiting messages.

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// stallStep is how exactly StallTimeout is kept: a write that ends at its deadline
-// says how much was taken, and not when.
+// stallStep is the deadline of one write. A write that reaches its deadline reports how
+// many bytes were taken, but not when, so the deadline is a part of StallTimeout.
 const stallStep = StallTimeout / 5
 
 // Frames returns the frames for the session's next write: first the rest that the last

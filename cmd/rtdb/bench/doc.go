@@ -27,8 +27,8 @@
 //   - The versions and the sequence numbers of a key's updates must rise, and no value
 //     may change on the way. Anything else is a violation.
 //   - When the publishers are done, they read back their keys. Every subscriber must
-//     receive the last update of each of its keys. A key whose last update does not
-//     arrive is lost.
+//     receive the last update of each of its keys. A last update that does not arrive at
+//     a subscriber is lost.
 //   - An update that is missing, but followed by a newer one, counts as conflated.
 //
 // # The same in everyday words
