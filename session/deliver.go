@@ -13,7 +13,7 @@ func (s *Session) Deliver(u *keyspace.Update) { s.queueUpdate(u, false) }
 func (s *Session) deliverSnapshot(u *keyspace.Update) { s.queueUpdate(u, true) }
 
 func (s *Session) queueUpdate(u *keyspace.Update, requested bool) {
-	if s.life.phase() != open {
+	if s.life.now() != open {
 		s.box.reject()
 		return
 	}
@@ -46,7 +46,7 @@ func (s *Session) queueReply(text []byte) {
 func (s *Session) Tell(text []byte) { s.queueText(&Message{Text: text, Reply: true}) }
 
 func (s *Session) queueText(m *Message) {
-	if s.life.phase() == open {
+	if s.life.now() == open {
 		s.wakeFor(s.box.push(m))
 	}
 }
@@ -72,7 +72,7 @@ func (s *Session) wakeActor() { _ = s.out.TrySend(signal{}) }
 func (s *Session) Reply(text []byte) error {
 	_ = s.waitForSpace() // an error says that the session is ending; so does the phase below
 	s.queueReply(text)
-	if s.life.phase() != open {
+	if s.life.now() != open {
 		return s.Cause()
 	}
 	return nil
@@ -83,7 +83,7 @@ func (s *Session) Reply(text []byte) error {
 func (s *Session) waitForSpace() error {
 	for {
 		space := s.box.throttled(int64(s.options.MaxPendingBytes) / 2)
-		if s.life.phase() != open { // looked at after throttled has made the channel
+		if s.life.now() != open { // looked at after throttled has made the channel
 			return s.Cause()
 		}
 		if space == nil {
@@ -135,8 +135,8 @@ func (s *Session) handle([]signal) {
 		s.finish(nil, s.unsentUpdates, true, s.conn.Send(nil))
 	}
 	last := false
-	for more := true; more && s.life.phase() != ended; {
-		last = s.life.phase() == closing // no message comes after those that take finds now
+	for more := true; more && s.life.now() != ended; {
+		last = s.life.now() == closing // no message comes after those that take finds now
 		var b batch
 		b, more = s.box.take()
 		if len(b.messages) == 0 && !b.flush {
@@ -155,7 +155,7 @@ func (s *Session) handle([]signal) {
 			return
 		}
 	}
-	if s.life.phase() != ended && !last {
+	if s.life.now() != ended && !last {
 		return
 	}
 	if !mayBlock {

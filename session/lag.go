@@ -64,7 +64,7 @@ func (w *lagWatch) measure() (lag Lag, late bool) {
 	defer w.mu.Unlock()
 	w.watching.Store(false) // before the outbox is looked at: a later update starts the watch again
 	lag, behind := w.box.lag()
-	if !behind || w.life.phase() != open {
+	if !behind || w.life.now() != open {
 		return lag, false
 	}
 	if late = lag.Behind >= lagDelay; late { // else it has caught up, and is behind again

@@ -20,7 +20,7 @@ type life struct {
 	cause   atomic.Pointer[error] // the first that was given
 }
 
-func (l *life) phase() phase { return phase(l.current.Load()) }
+func (l *life) now() phase { return phase(l.current.Load()) }
 
 // leave moves an open session to another phase, and reports whether it did.
 func (l *life) leave(to phase) bool { return l.current.CompareAndSwap(int32(open), int32(to)) }

@@ -96,7 +96,7 @@ type Options struct {
 
 // A Session is one client. It is a [keyspace.Subscriber].
 //
-// Deliver, Tell, Flush, Close, Abort, Drain, Ending, Cause, Status and PendingKeys
+// Deliver, Tell, Flush, Close, Abort, Drain, Ending, Cause, Inspect and PendingKeys
 // may be called from any goroutine. The other methods are for one goroutine, the
 // client's reader.
 //
@@ -189,7 +189,7 @@ func (s *Session) Drain(ctx context.Context) error {
 
 // Ending reports whether Close, Abort or Drain was called: the session accepts
 // no more messages.
-func (s *Session) Ending() bool { return s.life.phase() != open }
+func (s *Session) Ending() bool { return s.life.now() != open }
 
 // Cause returns why the session ends: the first cause that Close or Abort was
 // given. It is nil before that.
@@ -220,8 +220,8 @@ func (s *Session) End(ctx context.Context) (Stats, error) {
 
 func (s *Session) crowded() bool { return s.options.Crowded != nil && s.options.Crowded() }
 
-// Status returns the session's status.
-func (s *Session) Status() Status {
+// Inspect returns the status of the session.
+func (s *Session) Inspect() Status {
 	status := s.box.status()
 	status.Subscriptions = int(s.subscribed.Load())
 	return status

@@ -175,7 +175,7 @@ func (t *tally) Collect(to chan<- prometheus.Metric) {
 	lagging, subscriptions, pending := 0, 0, int64(0)
 	var oldest time.Duration
 	past := t.clients.each(func(c *client) {
-		status := c.session.Status()
+		status := c.session.Inspect()
 		sum.add(status.Stats, c.link.sent())
 		open[c.kind]++
 		subscriptions += status.Subscriptions

@@ -57,7 +57,7 @@ func (x *operations) listSessions(w *response, r *http.Request) error {
 		return refuse(codeInvalidRequest, "sort is neither lag, bytes nor age")
 	}
 	var all []sessionStatus
-	x.clients.each(func(c *client) { all = append(all, sessionStatus{c, c.session.Status()}) })
+	x.clients.each(func(c *client) { all = append(all, sessionStatus{c, c.session.Inspect()}) })
 	slices.SortFunc(all, func(a, b sessionStatus) int {
 		return cmp.Or(order(a, b), cmp.Compare(a.client.id, b.client.id))
 	})

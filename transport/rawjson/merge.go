@@ -90,7 +90,7 @@ func (p MergePatch) Apply(target []byte) []byte {
 	var v targetValue
 	if len(target) > 0 && p.isObject() {
 		s := scanner{data: target}
-		v = s.targetValue(p)
+		v = s.readTarget(p)
 	}
 	out := p.appendTo(make([]byte, 0, v.end+len(p.text)), target, v)
 	if cap(out)-len(out) > len(out)/8 {
@@ -113,14 +113,14 @@ type touchedMember struct {
 	value targetValue
 }
 
-// targetValue reads the value that begins here. p is its patch.
-func (s *scanner) targetValue(p MergePatch) targetValue {
+// readTarget reads the value that begins here. p is its patch.
+func (s *scanner) readTarget(p MergePatch) targetValue {
 	v := targetValue{start: s.pos}
 	if s.peek() == '{' && len(p.members) > 0 {
 		must(s.object(func(name []byte) error {
 			start := s.pos - len(name) - len(":")
 			if i, ok := p.place(name); ok {
-				v.touched = append(v.touched, touchedMember{start, i, s.targetValue(p.members[i].patch)})
+				v.touched = append(v.touched, touchedMember{start, i, s.readTarget(p.members[i].patch)})
 				return nil
 			}
 			_, err := s.value()

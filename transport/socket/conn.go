@@ -59,7 +59,7 @@ type Session interface {
 	// reply could wait for.
 	Uncork()
 
-	// Flush is called when a control frame waits. The session calls Frames, and
+	// Flush is called when a control frame waits. The session calls TakeFrames, and
 	// TryWrite or Write, soon.
 	Flush()
 
@@ -75,7 +75,7 @@ type Session interface {
 // A Conn is the connection of one WebSocket. The zero value is ready for Accept.
 //
 // One goroutine, the reader, calls Next and Finish. The session's actor calls
-// Frames, TryWrite, Write and Close, one call at a time. The other methods may be
+// TakeFrames, TryWrite, Write and Close, one call at a time. The other methods may be
 // called from any goroutine.
 type Conn struct {
 	wire wire // first, because each write begins there

@@ -5,7 +5,7 @@
 //
 // The transport calls [Conn.Accept] in an HTTP handler, [Conn.Start] with the
 // session, and then reads messages with [Conn.Next] and [Conn.Finish] on one
-// goroutine, the reader. The session's actor writes: it takes [Conn.Frames], adds its
+// goroutine, the reader. The session's actor writes: it takes [Conn.TakeFrames], adds its
 // messages, and calls [Conn.TryWrite] or [Conn.Write].
 //
 // # Model

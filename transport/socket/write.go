@@ -10,10 +10,10 @@ import (
 // many bytes were taken, but not when, so the deadline is a part of StallTimeout.
 const stallStep = StallTimeout / 5
 
-// Frames returns the frames for the session's next write: first the rest that the last
+// TakeFrames returns the frames for the session's next write: first the rest that the last
 // TryWrite has left, then the control frames that wait. The caller adds its
 // messages and passes the frames to TryWrite or Write, which free them.
-func (c *Conn) Frames() *Frames {
+func (c *Conn) TakeFrames() *Frames {
 	f := c.wire.kept
 	if c.wire.kept = nil; f == nil {
 		f = newFrames()

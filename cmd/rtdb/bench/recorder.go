@@ -24,8 +24,8 @@ func newRecorder() *recorder {
 	return r
 }
 
-// shard returns the shard of a subscriber.
-func (r *recorder) shard(subscriber int, slow bool) *shard {
+// shardOf returns the shard of a subscriber.
+func (r *recorder) shardOf(subscriber int, slow bool) *shard {
 	if slow {
 		return r.slow
 	}

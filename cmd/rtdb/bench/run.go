@@ -115,7 +115,7 @@ func newRun(o Options) *run {
 	for i := range o.Subscribers {
 		slow := r.plan.isSlow(i)
 		r.subscribers = append(r.subscribers, &subscriber{
-			run: r, slow: slow, firstKey: r.plan.firstKey(i), shard: r.recorder.shard(i, slow),
+			run: r, slow: slow, firstKey: r.plan.firstKey(i), shard: r.recorder.shardOf(i, slow),
 		})
 	}
 	return r
