@@ -142,7 +142,8 @@ func (s *scanner) name() (raw []byte, err error) {
 // costs no more than its bytes.
 func (s *scanner) value() (v Value, err error) {
 	start := s.pos
-	var closers []byte // of the open arrays and objects
+	var few [16]byte   // values that are not nested deeper need no allocation
+	closers := few[:0] // of the open arrays and objects
 	for {
 		switch c := s.peek(); c {
 		case '{', '[':
