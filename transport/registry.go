@@ -16,8 +16,7 @@ type registry struct {
 	limit   int         // 0: no limit
 	crowded func() bool // memory is short; may be nil
 
-	open   [clientKinds]sync.WaitGroup // clients from reserve to release
-	drains sync.WaitGroup              // goroutines of drain
+	open [clientKinds]sync.WaitGroup // clients from reserve to release
 
 	mu       sync.Mutex
 	draining bool // nothing new is accepted
@@ -113,28 +112,19 @@ func (g *registry) isDraining() bool {
 	return g.draining
 }
 
-// drain accepts no new clients, hangs up on the WebSockets, waits until they have
-// gone, and hangs up on the event streams. If ctx ends first it returns the cause.
-func (g *registry) drain(ctx context.Context) error {
+// drain accepts no new clients, hangs up on the WebSockets, waits until they have gone,
+// and hangs up on the event streams. When ctx ends it hurries, but still waits for the
+// WebSockets, which abortAll cuts off.
+func (g *registry) drain(ctx context.Context) {
 	g.mu.Lock()
 	g.draining = true
 	g.mu.Unlock()
-	gone := make(chan struct{})
-	g.drains.Go(func() {
-		g.hangUp(ctx, webSocketClient)
-		g.open[webSocketClient].Wait()
-		g.mu.Lock()
-		g.closing = true
-		g.mu.Unlock()
-		g.hangUp(ctx, eventClient)
-		close(gone)
-	})
-	select {
-	case <-gone:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	g.hangUp(ctx, webSocketClient)
+	g.open[webSocketClient].Wait()
+	g.mu.Lock()
+	g.closing = true
+	g.mu.Unlock()
+	g.hangUp(ctx, eventClient)
 }
 
 // Up to spreadFrom clients are hung up on at once. More are spread, spreadEach for each
@@ -182,9 +172,8 @@ func (g *registry) abortAll() {
 	g.each(func(c *client) { c.link.abort(errRestart) })
 }
 
-// wait waits until all clients have released their places, and drain is done.
+// wait waits until all clients have released their places.
 func (g *registry) wait() {
-	g.drains.Wait()
 	for kind := range g.open {
 		g.open[kind].Wait()
 	}

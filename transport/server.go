@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -109,8 +110,18 @@ func (s *Server) Sessions() int { return s.core.clients.len() }
 // messages were sent. Event streams end last, right before the listeners: a browser gives up a stream
 // whose reconnect is answered with 503, but tries again if the connection is refused. If ctx ends first, Shutdown cuts off the clients that are left and returns the cause.
 func (s *Server) Shutdown(ctx context.Context) error {
-	cut := s.core.clients.drain(ctx)
-	if cut != nil {
+	gone := make(chan struct{})
+	var draining sync.WaitGroup
+	draining.Go(func() {
+		s.core.clients.drain(ctx)
+		close(gone)
+	})
+	defer draining.Wait()
+	var cut error
+	select {
+	case <-gone:
+	case <-ctx.Done():
+		cut = context.Cause(ctx)
 		s.cutOff()
 		s.core.clients.abortAll()
 	}
