@@ -1,76 +1,19 @@
 package transport_test
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
 
 	"rtdb/transport"
 	"rtdb/transport/auth"
-	"rtdb/transport/transporttest"
 )
-
-const testSecret = transporttest.Secret
-
-func testKeys(t testing.TB) *auth.Keys {
-	t.Helper()
-	keys, err := auth.SecretKeys(testSecret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return keys
-}
-
-// token makes one with the grants, the claim rtdb as JSON.
-func token(t testing.TB, grants string, ttl time.Duration) string {
-	t.Helper()
-	signer, err := auth.SecretSigner(testSecret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := auth.ParseGrants([]byte(grants))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := signer.Sign("", g, ttl)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
-}
-
-// dialAs opens a WebSocket with a token in the header; "" is none.
-func (w *wire) dialAs(t testing.TB, token string) *peer {
-	t.Helper()
-	header := http.Header{}
-	if token != "" {
-		header.Set("Authorization", "Bearer "+token)
-	}
-	c, _, err := websocket.DefaultDialer.Dial("ws://"+w.addr+"/ws", header)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	return &peer{c, t}
-}
-
-// wantCode sends a request with an id and wants an error, or "" for none.
-func (p *peer) wantCode(message, code string) {
-	p.t.Helper()
-	p.send(message)
-	if got := p.receive(); errorCode(p.t, got) != code {
-		p.t.Errorf("%s is answered %s, want code %q", message, got, code)
-	}
-}
 
 func TestEachCallNeedsItsGrant(t *testing.T) {
 	w := newWire(t, transport.Options{Keys: testKeys(t)})
@@ -199,42 +142,6 @@ func TestWritersWhoMayNotRead(t *testing.T) {
 	}
 }
 
-func TestAWebSocketSaysWhoItIs(t *testing.T) {
-	w := newWire(t, transport.Options{Keys: testKeys(t)})
-	c := w.dialAs(t, "")
-	for _, request := range []string{
-		`{"id":1,"action":"get","key":"a"}`, `{"id":1,"action":"set","key":"a","value":1}`, `{"id":1,"action":"delete","key":"a"}`,
-		`{"id":1,"action":"patch","key":"a","value":1}`, `{"id":1,"action":"publish","topic":"t","value":1}`,
-		`{"id":1,"action":"subscribe","key":"a"}`, `{"id":1,"action":"subscribe","pattern":"#"}`, `{"id":1,"action":"subscribe","topics":["t"]}`,
-		`{"id":1,"action":"will","key":"a","value":1}`,
-	} {
-		c.wantCode(request, "unauthorized")
-	}
-	c.wantCode(`{"id":1,"action":"auth"}`, "invalid_request")
-	c.wantCode(`{"id":1,"action":"auth","token":5}`, "invalid_request")
-	c.wantCode(`{"id":1,"action":"auth","token":"x"}`, "unauthorized")
-	c.ask(fmt.Sprintf(`{"id":2,"action":"auth","token":%q}`, token(t, `{"read":["a/#"],"write":["a/b"],"listen":["t"]}`, time.Hour)), `{"id":2,"ok":true}`)
-	c.ask(`{"id":3,"action":"set","key":"a/b","value":1}`, `{"id":3,"ok":true,"version":1}`)
-	c.wantCode(`{"id":4,"action":"set","key":"a/c","value":1}`, "forbidden")
-	c.wantCode(`{"id":4,"action":"subscribe","keys":["a/b","b"]}`, "forbidden")
-	c.wantCode(`{"id":4,"action":"subscribe","pattern":"#"}`, "forbidden")
-	c.wantCode(`{"id":4,"action":"publish","topic":"t","value":1}`, "forbidden")
-	c.wantCode(`{"id":4,"action":"will","key":"b","value":1}`, "forbidden")
-	c.wantCode(`{"id":5,"action":"subscribe","keys":["a/b","a/c"]}`, "")
-	c.wantCode(`{"id":5,"action":"subscribe","pattern":"a/+"}`, "")
-	c.wantCode(`{"id":5,"action":"subscribe","topic":"t"}`, "")
-
-	// A narrower token ends what it does not cover, and a bad one changes nothing.
-	c.wantCode(`{"id":6,"action":"auth","token":"x"}`, "unauthorized")
-	c.ask(fmt.Sprintf(`{"id":7,"action":"auth","token":%q}`, token(t, `{"read":["a/b"]}`, time.Hour)), `{"id":7,"ok":true,"ended":["a/+","a/c","t"]}`)
-	for _, key := range []string{"a/c", "a/b"} {
-		if _, err := w.keyspace.Set(t.Context(), key, []byte("2")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c.want(`{"key":"a/b","value":2}`)
-}
-
 // A page can set no header, and sends its token as a subprotocol.
 func TestATokenAsASubprotocol(t *testing.T) {
 	w := newWire(t, transport.Options{Keys: testKeys(t)})
@@ -283,85 +190,4 @@ func TestAWillNeedsItsGrant(t *testing.T) {
 			t.Errorf("%s: %v, want it written: %v", key, err, want)
 		}
 	}
-}
-
-func TestNoTokenInTime(t *testing.T) {
-	inBubbleWith(t, transport.Options{Keys: testKeys(t)}, func(t *testing.T, p *piped) {
-		c := p.dial(t)
-		if code, after := closing(c); code != 1008 || after != 10*time.Second {
-			t.Errorf("closed with %d after %v, want 1008 after 10 s", code, after)
-		}
-		_ = c.Close()
-	})
-}
-
-// A client is told 30 s before its token ends, and at once where less is left;
-// another token puts that off.
-func TestATokenThatEnds(t *testing.T) {
-	inBubbleWith(t, transport.Options{Keys: testKeys(t)}, func(t *testing.T, p *piped) {
-		c := p.dial(t)
-		start := time.Now()
-		want := func(message string, at time.Duration) {
-			t.Helper()
-			_, text, err := c.ReadMessage()
-			if since := time.Since(start); err != nil || string(text) != message || since != at {
-				t.Fatalf("got %s after %v, %v; want %s after %v", text, since, err, message, at)
-			}
-		}
-		auth := func(ttl time.Duration) {
-			t.Helper()
-			text := fmt.Sprintf(`{"id":1,"action":"auth","token":%q}`, token(t, `{"write":["#"]}`, ttl))
-			if err := c.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		auth(time.Minute)
-		want(`{"id":1,"ok":true}`, 0)
-		want(`{"action":"auth","expires_in":30}`, 30*time.Second)
-		time.Sleep(20 * time.Second)
-		auth(2 * time.Minute)
-		want(`{"id":1,"ok":true}`, 50*time.Second)
-		want(`{"action":"auth","expires_in":30}`, 140*time.Second)
-		auth(20 * time.Second)
-		want(`{"id":1,"ok":true}`, 140*time.Second)
-		want(`{"action":"auth","expires_in":20}`, 140*time.Second)
-		if err := c.WriteMessage(websocket.TextMessage, []byte(`{"id":1,"action":"will","key":"a","value":1}`)); err != nil {
-			t.Fatal(err)
-		}
-		want(`{"id":1,"ok":true}`, 140*time.Second)
-		if code, after := closing(c); code != 4010 || after != 20*time.Second {
-			t.Errorf("closed with %d after %v, want 4010 after 20 s", code, after)
-		}
-		_ = c.Close()
-		synctest.Wait()
-		if e := p.log.lines(t, "session closed"); len(e) != 1 || e[0]["code"] != 4010.0 || e[0]["reason"] != "token expired" {
-			t.Errorf("logged %v", e)
-		}
-		if _, err := p.keyspace.Get("a"); err == nil {
-			t.Error("the will of an expired token was written")
-		}
-	})
-}
-
-func TestAStreamEndsWithItsToken(t *testing.T) {
-	inBubbleWith(t, transport.Options{Keys: testKeys(t)}, func(t *testing.T, p *piped) {
-		ours, theirs := net.Pipe()
-		p.listener.accept <- theirs
-		go func() {
-			_, _ = fmt.Fprintf(ours, "GET /events?key=k HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n",
-				token(t, `{"read":["k"]}`, time.Minute))
-		}()
-		start := time.Now()
-		answer, err := http.ReadResponse(bufio.NewReader(ours), nil)
-		if err != nil || answer.StatusCode != http.StatusOK {
-			t.Fatalf("%v, %v", answer, err)
-		}
-		if _, err := io.ReadAll(answer.Body); err != nil {
-			t.Errorf("the stream ends with %v", err)
-		}
-		if took := time.Since(start); took != time.Minute {
-			t.Errorf("it ends after %v, want one minute", took)
-		}
-		_ = ours.Close()
-	})
 }

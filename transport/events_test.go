@@ -3,83 +3,16 @@ package transport_test
 import (
 	"bufio"
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/tmaxmax/go-sse"
-
 	"rtdb/transport"
 )
-
-// A feed is a stream of events, as it stands on the wire.
-type feed struct {
-	t    testing.TB
-	r    *bufio.Reader
-	end  func()
-	head http.Header
-}
-
-func (w *wire) feed(t testing.TB, query string, headers ...string) *feed {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	r, err := http.NewRequestWithContext(ctx, "GET", "http://"+w.addr+"/events?"+query, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := 0; i < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
-	}
-	answer, err := http.DefaultTransport.RoundTrip(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &feed{t, bufio.NewReader(answer.Body), sync.OnceFunc(func() {
-		cancel()
-		_ = answer.Body.Close()
-	}), answer.Header}
-	t.Cleanup(f.end)
-	if answer.StatusCode != 200 {
-		t.Fatalf("GET /events?%s: %d", query, answer.StatusCode)
-	}
-	if first := f.block(); !strings.HasPrefix(first, "retry: ") {
-		t.Errorf("the stream begins with %q", first)
-	}
-	return f
-}
-
-// block reads up to the next empty line.
-func (f *feed) block() string {
-	f.t.Helper()
-	var lines []string
-	for {
-		line, err := f.r.ReadString('\n')
-		if err != nil {
-			f.t.Fatalf("the stream ended after %q: %v", lines, err)
-		}
-		if line == "\n" {
-			return strings.Join(lines, "|")
-		}
-		lines = append(lines, strings.TrimSuffix(line, "\n"))
-	}
-}
-
-func (f *feed) want(blocks ...string) {
-	f.t.Helper()
-	for _, want := range blocks {
-		if got := f.block(); got != want {
-			f.t.Fatalf("the stream says %q, want %q", got, want)
-		}
-	}
-}
 
 func TestEvents(t *testing.T) {
 	w := newWire(t, transport.Options{})
@@ -157,31 +90,6 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// Streams outlast the WebSockets of a shutdown: while one of those takes its
-// time a browser that came back to a draining server would give up for good.
-func TestStreamsEndLast(t *testing.T) {
-	w := newWire(t, transport.Options{})
-	p := w.dial(t)
-	p.ask(`{"action":"will","key":"k","value":"gone","id":1}`, `{"id":1,"ok":true}`)
-	p.SetCloseHandler(func(int, string) error { return nil }) // the server waits a second for it
-	f := w.feed(t, "key=k")
-	f.want("id: 0")
-	ended := make(chan error, 1)
-	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		ended <- w.Shutdown(ctx)
-	}()
-	p.wantClose(1012)
-	f.want(`id: 1|data: {"key":"k","value":"gone"}`)
-	if rest, err := io.ReadAll(f.r); err != nil || len(rest) != 0 {
-		t.Errorf("the stream ended with %q, %v", rest, err)
-	}
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-}
-
 // What a client sends with its request, and does not send, ends neither the
 // server's answer nor its shutdown.
 func TestOddRequestsForEvents(t *testing.T) {
@@ -208,63 +116,6 @@ func TestOddRequestsForEvents(t *testing.T) {
 	if err := w.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown: %v", err)
 	}
-}
-
-// A stream that is slow to end does not keep the listener open: a browser whose
-// own has ended would come back, be refused, and give up.
-func TestASlowStreamDoesNotKeepTheListener(t *testing.T) {
-	w := newWire(t, transport.Options{})
-	value := quote(strings.Repeat("x", 60_000))
-	for i := range 200 {
-		if _, err := w.keyspace.Set(t.Context(), fmt.Sprint("k/", i), []byte(value)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c, err := net.Dial("tcp", w.addr) // it takes nothing
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.WriteString(c, "GET /events?pattern=%23&snapshot=true HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	w.log.await(t, "session opened", 1)
-	eventually(t, "its snapshot under way", func() bool {
-		_, text := w.call(t, "GET", "/sessions", "")
-		return !strings.Contains(text, `"pending_bytes":0`)
-	})
-	good := w.feed(t, "key=none")
-	good.want("id: 200")
-	ended := make(chan error, 1)
-	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		ended <- w.Shutdown(ctx)
-	}()
-	if _, err := io.ReadAll(good.r); err != nil {
-		t.Error(err)
-	}
-	for gone := false; !gone; { // at once, or nearly: the stream above has seconds
-		select {
-		case err := <-ended:
-			t.Fatalf("the slow stream has ended: %v", err)
-		default:
-		}
-		answer, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(must(http.NewRequest("GET", "http://"+w.addr+"/readyz", nil)))
-		if gone = err != nil; !gone {
-			_ = answer.Body.Close()
-		}
-	}
-	_ = c.Close()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-}
-
-func must[T any](x T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return x
 }
 
 // A stream says that it lives, and one whose client takes nothing is ended.
@@ -308,146 +159,4 @@ func TestAStreamOverTime(t *testing.T) {
 		_ = ours.Close()
 		synctest.Wait()
 	})
-}
-
-// A foreign client, whose connection is cut while keys are written, comes back by itself with the last id, and misses nothing.
-func TestAForeignEventSourceResumes(t *testing.T) {
-	w := newWire(t, transport.Options{})
-	proxy := newCutter(t, w.addr)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, "GET", "http://"+proxy.addr+"/events?pattern=k/%23&snapshot=true", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	synced, retries, ended := false, 0, false // all the connection's own, until it is over
-	client := sse.Client{
-		OnRetry:    func(error, time.Duration) { synced, retries = false, retries+1 },
-		HTTPClient: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
-		Backoff:    sse.Backoff{InitialInterval: time.Millisecond, MaxInterval: 2 * time.Millisecond},
-	}
-	connection := client.NewConnection(r)
-	const last = 600
-	held := map[string]string{}
-	finished, syncs := make(chan struct{}), make(chan struct{}, 10)
-	connection.SubscribeToAll(func(e sse.Event) {
-		var u struct {
-			Key     string
-			Value   json.RawMessage
-			Deleted bool
-			Reset   bool
-		}
-		if e.Data == "" {
-			return // of such a browser says nothing
-		}
-		if err := json.Unmarshal([]byte(e.Data), &u); err != nil {
-			t.Errorf("%+v: %v", e, err)
-		}
-		switch {
-		case e.Type == "synced":
-			if synced = true; u.Reset {
-				t.Error("reset")
-			}
-			syncs <- struct{}{}
-		case u.Deleted:
-			delete(held, u.Key)
-		default:
-			held[u.Key] = string(u.Value)
-		}
-		if ended = ended || u.Key == "k/end"; ended && synced {
-			close(finished)
-			cancel()
-		}
-	})
-	var connecting sync.WaitGroup
-	connecting.Go(func() {
-		if err := connection.Connect(); !errors.Is(err, context.Canceled) {
-			t.Errorf("Connect: %v", err)
-		}
-	})
-	for i := range last {
-		key := fmt.Sprint("k/", i%50)
-		if i%7 == 0 {
-			_, _ = w.keyspace.Delete(t.Context(), key)
-		} else if _, err := w.keyspace.Set(t.Context(), key, fmt.Append(nil, i)); err != nil {
-			t.Fatal(err)
-		}
-		if i%300 == 100 { // the client is there, and then it is not
-			select {
-			case <-syncs:
-			case <-ctx.Done():
-				t.Fatal("the client did not come back")
-			}
-			proxy.cut()
-		}
-	}
-	if _, err := w.keyspace.Set(t.Context(), "k/end", []byte("1")); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-finished:
-	case <-ctx.Done():
-		t.Fatal("the last write did not come")
-	}
-	connecting.Wait()
-	if retries < last/300 {
-		t.Errorf("%d retries, want one for each cut", retries)
-	}
-	for i := range 50 {
-		key := fmt.Sprint("k/", i)
-		e, err := w.keyspace.Get(key)
-		if value, ok := held[key]; (err == nil) != ok || string(e.Value) != value {
-			t.Errorf("%s is %s (%v), the client has %q", key, e.Value, err, value)
-		}
-	}
-}
-
-// A cutter is a proxy that cuts its connections off where a test says so.
-type cutter struct {
-	addr  string
-	mu    sync.Mutex
-	conns []net.Conn
-}
-
-func newCutter(t *testing.T, addr string) *cutter {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cutter{addr: l.Addr().String()}
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			from, err := l.Accept()
-			if err != nil {
-				return
-			}
-			to, err := net.Dial("tcp", addr)
-			if err != nil {
-				_ = from.Close()
-				continue
-			}
-			c.mu.Lock()
-			c.conns = append(c.conns, from, to)
-			c.mu.Unlock()
-			running.Go(func() { _, _ = io.Copy(to, from); _ = to.Close() })
-			running.Go(func() { _, _ = io.Copy(from, to); _ = from.Close() })
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		c.cut()
-		running.Wait()
-	})
-	return c
-}
-
-func (c *cutter) cut() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, conn := range c.conns {
-		_ = conn.Close()
-	}
-	c.conns = nil
 }

@@ -1,20 +1,15 @@
 package transport_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -25,12 +20,11 @@ import (
 	"rtdb/transport"
 )
 
-// The role of a client that reads until it is told to end. It is one of the
-// servers for the process's sake: what it listens on nobody calls.
-func init() { servers["reader"] = serveReader }
-
+// readerTarget names the URL that the process of serveReader connects to.
 const readerTarget = "RTDB_READER_TARGET"
 
+// serveReader is a client that reads until its process ends. It is one of the servers
+// because they have a process of their own. It does not use the listener.
 func serveReader(net.Listener) error {
 	c, _, err := websocket.DefaultDialer.Dial(os.Getenv(readerTarget), nil)
 	if err != nil {
@@ -184,97 +178,6 @@ func TestAClientOnASlowLinkGetsTheNewest(t *testing.T) {
 		t.Error("the client was closed")
 	}
 	t.Logf("%d of %d updates came, the oldest after %v", got, total, oldest)
-}
-
-// What a client leaves behind in the middle of a frame is nothing.
-func TestAClientThatClosesInTheMiddleOfAFrame(t *testing.T) {
-	w := newWire(t, transport.Options{})
-	other := w.dial(t)
-	other.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0}`)
-	frame := append([]byte{0x81, 0x80 | 40, 0, 0, 0, 0}, `{"action":"set","key":"k","value":"whole"}`...)
-	for cut := 1; cut < len(frame)-2; cut += 5 {
-		c := handshake(t, w.addr)
-		if _, err := c.Write(frame[:cut]); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	w.log.await(t, "session closed", (len(frame)-3+4)/5)
-	w.want(t, "GET", "/data/k", "", http.StatusNotFound, "not_found")
-	other.ask(`{"action":"ping","id":2}`, `{"id":2,"ok":true,"action":"pong"}`)
-}
-
-// handshake opens a WebSocket, and leaves its frames to the caller.
-func handshake(t testing.TB, address string) net.Conn {
-	t.Helper()
-	c, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = io.WriteString(c, "GET /ws HTTP/1.1\r\nHost: "+address+"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
-	if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatalf("handshake: %v %v", answer, err)
-	}
-	return c
-}
-
-// Many clients that come within a second and leave at once take everything with
-// them: goroutines, descriptors, and what the keys know of them.
-func TestManyClientsLeaveAtOnce(t *testing.T) {
-	w := newWire(t, transport.Options{FlushInterval: transport.DefaultFlushInterval})
-	many := 2000
-	if testing.Short() {
-		many = 200
-	}
-	open := func() int {
-		entries, err := os.ReadDir("/proc/self/fd")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(entries)
-	}
-	goroutines, files := runtime.NumGoroutine(), open()
-	subscribe := append([]byte{0x81, 0x80 | 36, 0, 0, 0, 0}, `{"action":"subscribe","pattern":"#"}`...)
-	clients := make([]net.Conn, many)
-	for i := range clients {
-		clients[i] = handshake(t, w.addr)
-		if _, err := clients[i].Write(subscribe); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var writing atomic.Bool
-	writing.Store(true)
-	done := make(chan error, 1)
-	go func() { // they leave while they are being written to
-		var err error
-		for n := 0; writing.Load() && err == nil; n++ {
-			_, err = w.keyspace.Set(t.Context(), "k", fmt.Append(nil, n))
-		}
-		done <- err
-	}()
-	for _, c := range clients {
-		_ = c.(*net.TCPConn).SetLinger(0) // no farewell: a reset
-		_ = c.Close()
-	}
-	w.log.await(t, "session closed", many)
-	writing.Store(false)
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	var g, f int
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if g, f = runtime.NumGoroutine(), open(); g <= goroutines && f <= files {
-			return
-		}
-	}
-	t.Errorf("%d goroutines and %d descriptors, before the %d clients %d and %d", g, f, many, goroutines, files)
 }
 
 // flood writes a frame again and again, until the connection is no good or stop

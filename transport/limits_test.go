@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/netip"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,75 +22,6 @@ import (
 	"rtdb/transport"
 	"rtdb/transport/auth"
 )
-
-// try makes a request and returns the status, the code of the error, and the
-// answer. What is limited says when to come again.
-func (w *wire) try(t testing.TB, method, path, body string, headers ...string) (string, *http.Response) {
-	t.Helper()
-	r, err := http.NewRequest(method, "http://"+w.addr+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := 0; i < len(headers); i += 2 {
-		r.Header.Add(headers[i], headers[i+1])
-	}
-	answer, err := http.DefaultTransport.RoundTrip(r)
-	if err != nil {
-		t.Fatalf("%s %s: %v", method, path, err)
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode < 400 || method == http.MethodHead { // it may have no end
-		return strconv.Itoa(answer.StatusCode), answer
-	}
-	code := errorCode(t, string(must(io.ReadAll(answer.Body))))
-	seconds, _ := strconv.Atoi(answer.Header.Get("Retry-After"))
-	if limited := code == "limit_reached" || code == "rate_limited"; limited != (seconds > 0) {
-		t.Errorf("%s %s: %s with Retry-After %q", method, path, code, answer.Header.Get("Retry-After"))
-	}
-	return fmt.Sprint(answer.StatusCode, " ", code), answer
-}
-
-func (w *wire) wantTry(t testing.TB, want, method, path, body string, headers ...string) {
-	t.Helper()
-	if got, _ := w.try(t, method, path, body, headers...); got != want {
-		t.Errorf("%s %s %.60s %.60q: %s, want %s", method, path, body, headers, got, want)
-	}
-}
-
-var asWebSocket = []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13",
-	"Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="}
-
-// A bystander has nothing to do with what others are up to, and must not notice.
-type bystander struct {
-	*peer
-	w *wire
-	n int
-}
-
-func newBystander(w *wire, p *peer) *bystander {
-	p.t.Helper()
-	p.wantCode(`{"id":1,"action":"subscribe","key":"bystander"}`, "")
-	return &bystander{peer: p, w: w}
-}
-
-func (b *bystander) check() {
-	b.t.Helper()
-	b.n++
-	if _, err := b.w.keyspace.Set(b.t.Context(), "bystander", fmt.Append(nil, b.n)); err != nil {
-		b.t.Fatal(err)
-	}
-	b.want(fmt.Sprintf(`{"key":"bystander","value":%d}`, b.n))
-	b.ask(`{"id":2,"action":"ping"}`, `{"id":2,"ok":true,"action":"pong"}`)
-}
-
-func eventually(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: never", what)
-		}
-	}
-}
 
 func TestMaxSessions(t *testing.T) {
 	w := newWire(t, transport.Options{MaxSessions: 2})

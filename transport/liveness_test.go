@@ -1,11 +1,8 @@
 package transport_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -13,112 +10,10 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
-	"github.com/rs/zerolog"
 
 	"rtdb/keyspace"
 	"rtdb/transport"
 )
-
-// pipes is a listener in memory, for tests in a bubble. A pipe has no buffer:
-// what the other side does not read blocks the writer at once.
-type pipes struct {
-	accept chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (l *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.accept:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipes) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-func (l *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
-
-// A piped is a server in a bubble, and its log.
-type piped struct {
-	*transport.Server
-	keyspace *keyspace.Keyspace
-	store    *gatedStore
-	listener *pipes
-	log      *logBuffer
-}
-
-func inBubble(t *testing.T, test func(t *testing.T, p *piped)) {
-	t.Helper()
-	inBubbleWith(t, transport.Options{}, test)
-}
-
-func inBubbleWith(t *testing.T, o transport.Options, test func(t *testing.T, p *piped)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		p := &piped{
-			listener: &pipes{accept: make(chan net.Conn), closed: make(chan struct{})},
-			store:    &gatedStore{Store: keyspace.NewMemory(1)},
-			log:      newLogBuffer(),
-		}
-		var err error
-		p.keyspace, err = keyspace.Open(keyspace.Options{Store: p.store})
-		if err != nil {
-			t.Fatal(err)
-		}
-		o.Logger = zerolog.New(p.log)
-		p.Server = transport.NewServer(p.keyspace, o)
-		var serving sync.WaitGroup
-		serving.Go(func() {
-			if err := p.Serve(p.listener); err != nil {
-				t.Errorf("Serve: %v", err)
-			}
-		})
-		test(t, p)
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if err := p.Shutdown(ctx); err != nil {
-			t.Errorf("Shutdown: %v", err)
-		}
-		serving.Wait()
-		if err := p.keyspace.Shutdown(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func (p *piped) dial(t *testing.T) *websocket.Conn {
-	t.Helper()
-	d := websocket.Dialer{NetDialContext: func(context.Context, string, string) (net.Conn, error) {
-		ours, theirs := net.Pipe()
-		p.listener.accept <- theirs
-		return ours, nil
-	}}
-	c, _, err := d.Dial("ws://localhost/ws", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// closing reads on until the connection ends, and returns the close code and
-// how long that took.
-func closing(c *websocket.Conn) (code int, after time.Duration) {
-	start := time.Now()
-	for {
-		if _, _, err := c.ReadMessage(); err != nil {
-			var closed *websocket.CloseError
-			if errors.As(err, &closed) {
-				code = closed.Code
-			}
-			return code, time.Since(start)
-		}
-	}
-}
 
 func TestAClientThatAnswersPingsStays(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *piped) {
@@ -425,59 +320,6 @@ func TestASlowSenderOfTooMuchIsTold(t *testing.T) {
 		}
 		_ = c.Close()
 		synctest.Wait()
-	})
-}
-
-// A client that lags is in the log, with how much and how long.
-func TestALaggingClientIsLogged(t *testing.T) {
-	inBubble(t, func(t *testing.T, p *piped) {
-		c := p.dial(t)
-		if err := c.WriteMessage(websocket.TextMessage, []byte(`{"action":"subscribe","topic":"t"}`)); err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
-		for i := range 301 {
-			if err := p.keyspace.Publish(t.Context(), "t", fmt.Append(nil, i%10)); err != nil {
-				t.Fatal(err)
-			}
-			synctest.Wait()
-		}
-		time.Sleep(2 * time.Second)
-		for range 301 {
-			if _, _, err := c.ReadMessage(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		e := p.log.lines(t, "session lagging")
-		if len(e) != 1 || e[0]["level"] != "warn" || e[0]["pending_keys"] != 1.0 || e[0]["pending_bytes"] != 300.0*23 ||
-			e[0]["lag_ms"] != 250.0 || e[0]["session"] == nil {
-			t.Errorf("logged %v", e)
-		}
-		_ = c.Close()
-		synctest.Wait()
-	})
-}
-
-// A client that does not answer the close frame is waited for, but not long.
-func TestTheServerDoesNotWaitForACloseFrame(t *testing.T) {
-	inBubble(t, func(t *testing.T, p *piped) {
-		c := p.dial(t)
-		c.SetCloseHandler(func(int, string) error { return nil })
-		done := make(chan time.Duration)
-		go func() {
-			start := time.Now()
-			if err := p.Shutdown(t.Context()); err != nil {
-				t.Error(err)
-			}
-			done <- time.Since(start)
-		}()
-		if code, _ := closing(c); code != 1012 {
-			t.Errorf("close code %d, want 1012", code)
-		}
-		if took := <-done; took < transport.CloseTimeout || took > 2*transport.CloseTimeout {
-			t.Errorf("Shutdown took %v, want %v", took, transport.CloseTimeout)
-		}
-		_ = c.Close()
 	})
 }
 

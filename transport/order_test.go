@@ -53,6 +53,29 @@ func (w *wire) hotWriter(t *testing.T, key string) {
 	t.Cleanup(func() { close(stop); writer.Wait() })
 }
 
+// Requests take effect, and are answered, in the order sent, however many are
+// on the way.
+func TestPipelinedRequestsKeepTheirOrder(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	p := w.dial(t)
+	const n = 2000
+	var sender sync.WaitGroup
+	sender.Go(func() {
+		for i := range n {
+			p.send(fmt.Sprintf(`{"action":"set","key":"k","value":%d}`, i))
+			p.send(`{"action":"get","key":"k"}`)
+			p.send(fmt.Sprintf(`{"action":"get","key":"k","id":%d}`, i))
+		}
+	})
+	for i := range n {
+		p.want(
+			fmt.Sprintf(`{"key":"k","value":%d,"version":%d}`, i, i+1),
+			fmt.Sprintf(`{"id":%d,"ok":true,"key":"k","value":%d,"version":%d}`, i, i, i+1),
+		)
+	}
+	sender.Wait()
+}
+
 // What a subscriber gets of a key, by updates and by asking, never goes back.
 func TestAGetIsInOrderWithTheUpdates(t *testing.T) {
 	w := newWire(t, transport.Options{})

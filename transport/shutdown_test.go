@@ -18,24 +18,6 @@ import (
 	"rtdb/transport"
 )
 
-func (w *wire) startShutdown(t *testing.T, grace time.Duration) chan error {
-	t.Helper()
-	ended := make(chan error, 1)
-	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), grace)
-		defer cancel()
-		ended <- w.Shutdown(ctx)
-	}()
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		if answer, _ := w.call(t, "GET", "/readyz", ""); answer.StatusCode == http.StatusServiceUnavailable {
-			return ended
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("/readyz does not turn to 503")
-		}
-	}
-}
-
 // The write that a session has begun holds the drain up, so that everything
 // else can be looked at meanwhile.
 func TestShutdownDrainsInOrder(t *testing.T) {
@@ -197,4 +179,102 @@ func TestShutdownCutsOffWhatOutlastsTheGrace(t *testing.T) {
 	if n := w.Sessions(); n != 0 {
 		t.Errorf("%d sessions are left", n)
 	}
+}
+
+// Streams outlast the WebSockets of a shutdown: while one of those takes its
+// time a browser that came back to a draining server would give up for good.
+func TestStreamsEndLast(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	p := w.dial(t)
+	p.ask(`{"action":"will","key":"k","value":"gone","id":1}`, `{"id":1,"ok":true}`)
+	p.SetCloseHandler(func(int, string) error { return nil }) // the server waits a second for it
+	f := w.feed(t, "key=k")
+	f.want("id: 0")
+	ended := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		ended <- w.Shutdown(ctx)
+	}()
+	p.wantClose(1012)
+	f.want(`id: 1|data: {"key":"k","value":"gone"}`)
+	if rest, err := io.ReadAll(f.r); err != nil || len(rest) != 0 {
+		t.Errorf("the stream ended with %q, %v", rest, err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// A stream that is slow to end does not keep the listener open: a browser whose
+// own has ended would come back, be refused, and give up.
+func TestASlowStreamDoesNotKeepTheListener(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	value := quote(strings.Repeat("x", 60_000))
+	for i := range 200 {
+		if _, err := w.keyspace.Set(t.Context(), fmt.Sprint("k/", i), []byte(value)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := net.Dial("tcp", w.addr) // it takes nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, "GET /events?pattern=%23&snapshot=true HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	w.log.await(t, "session opened", 1)
+	eventually(t, "its snapshot under way", func() bool {
+		_, text := w.call(t, "GET", "/sessions", "")
+		return !strings.Contains(text, `"pending_bytes":0`)
+	})
+	good := w.feed(t, "key=none")
+	good.want("id: 200")
+	ended := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		ended <- w.Shutdown(ctx)
+	}()
+	if _, err := io.ReadAll(good.r); err != nil {
+		t.Error(err)
+	}
+	for gone := false; !gone; { // at once, or nearly: the stream above has seconds
+		select {
+		case err := <-ended:
+			t.Fatalf("the slow stream has ended: %v", err)
+		default:
+		}
+		answer, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(must(http.NewRequest("GET", "http://"+w.addr+"/readyz", nil)))
+		if gone = err != nil; !gone {
+			_ = answer.Body.Close()
+		}
+	}
+	_ = c.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// A client that does not answer the close frame is waited for, but not long.
+func TestTheServerDoesNotWaitForACloseFrame(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *piped) {
+		c := p.dial(t)
+		c.SetCloseHandler(func(int, string) error { return nil })
+		done := make(chan time.Duration)
+		go func() {
+			start := time.Now()
+			if err := p.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+			done <- time.Since(start)
+		}()
+		if code, _ := closing(c); code != 1012 {
+			t.Errorf("close code %d, want 1012", code)
+		}
+		if took := <-done; took < transport.CloseTimeout || took > 2*transport.CloseTimeout {
+			t.Errorf("Shutdown took %v, want %v", took, transport.CloseTimeout)
+		}
+		_ = c.Close()
+	})
 }

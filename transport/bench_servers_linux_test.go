@@ -35,6 +35,7 @@ var servers = map[string]func(net.Listener) error{
 	"unmeasured": serveUnmeasured,
 	"bare":       serveBare,
 	"map":        serveMap,
+	"reader":     serveReader,
 }
 
 // init and not TestMain, for such a process is no test, whoever has a TestMain.

@@ -1,14 +1,9 @@
 package transport_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"net"
 	"net/http"
-	"strconv"
-	"strings"
 	"sync"
 	"testing"
 
@@ -35,28 +30,6 @@ func (l *testLevel) Change(level string) error {
 	defer l.mu.Unlock()
 	l.level = level
 	return nil
-}
-
-// adminListener serves the operator, and returns where.
-func (w *wire) adminListener(t *testing.T) (address string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		if err := w.ServeAdmin(l); err != nil {
-			t.Errorf("ServeAdmin: %v", err)
-		}
-	})
-	t.Cleanup(func() {
-		if err := w.Shutdown(context.Background()); err != nil { // it ends this listener, too
-			t.Errorf("Shutdown: %v", err)
-		}
-		serving.Wait()
-	})
-	return l.Addr().String()
 }
 
 type listedSession struct {
@@ -132,56 +105,6 @@ func TestTheOperatorSeesAndEndsSessions(t *testing.T) {
 	}
 }
 
-// What sessions have done stays in the sums when they are gone.
-func TestMetricsAddUp(t *testing.T) {
-	w := newWire(t, transport.Options{})
-	value := func(name string) (sum float64) {
-		t.Helper()
-		_, text := w.call(t, "GET", "/metrics", "")
-		for line := range strings.Lines(text) {
-			line = strings.TrimSpace(line)
-			at := strings.LastIndexByte(line, ' ')
-			if metric := line[:at]; metric == name || strings.HasPrefix(metric, name+"{") {
-				v, err := strconv.ParseFloat(line[at+1:], 64)
-				if err != nil {
-					t.Fatal(err)
-				}
-				sum += v
-			}
-		}
-		return sum
-	}
-	c := w.dial(t)
-	c.ask(`{"id":1,"action":"subscribe","key":"a"}`, `{"id":1,"ok":true,"revision":0}`)
-	for i := 1; i <= 3; i++ {
-		c.send(fmt.Sprintf(`{"action":"set","key":"a","value":%d}`, i))
-		c.want(fmt.Sprintf(`{"key":"a","value":%d}`, i))
-	}
-	c.wantCode(`{"id":2,"action":"set","key":"a","value":1,"ifVersion":1}`, "version_mismatch")
-	if got := value("rtdb_sessions"); got != 1 {
-		t.Errorf("%v sessions", got)
-	}
-	if got := value(`rtdb_writes_total{result="ok"}`); got != 3 {
-		t.Errorf("%v writes", got)
-	}
-	if got := value(`rtdb_writes_total{result="version_mismatch"}`); got != 1 {
-		t.Errorf("%v writes at a wrong version", got)
-	}
-	for range 2 {
-		if got := value("rtdb_deliveries_total"); got != 3 {
-			t.Errorf("%v deliveries", got)
-		}
-		if got := value("rtdb_keys"); got != 1 {
-			t.Errorf("%v keys", got)
-		}
-		_ = c.NetConn().Close()
-		w.log.await(t, "session closed", 1)
-	}
-	if sessions, ends := value("rtdb_sessions"), value("rtdb_session_ends_total"); sessions != 0 || ends != 1 {
-		t.Errorf("%v sessions and %v ends, want 0 and 1", sessions, ends)
-	}
-}
-
 // The operator's listener asks for no token, so no page may call it: neither one
 // that the other listener allows, nor one that gave its own name to this address.
 func TestNoPageCallsTheAdminListener(t *testing.T) {
@@ -218,17 +141,4 @@ func TestNoPageCallsTheAdminListener(t *testing.T) {
 			t.Errorf("%s: %d %v, want %d", name, answer.StatusCode, answer.Header, c.status)
 		}
 	}
-}
-
-// Who is refused is counted, too: tokens cannot be tried as fast as one likes.
-func TestRefusedTokensAreCounted(t *testing.T) {
-	w := newWire(t, transport.Options{Keys: testKeys(t), MaxRequestRate: 2})
-	counts := make(map[int]int)
-	for range 10 {
-		counts[w.with(t, "GET", "/data/k", "", "Authorization", "Bearer x").StatusCode]++
-	}
-	if counts[http.StatusUnauthorized] > 6 || counts[http.StatusTooManyRequests] < 4 {
-		t.Errorf("answers by status: %v, want about 4 refused by 401 and the rest by 429", counts)
-	}
-	w.want(t, "GET", "/healthz", "", http.StatusOK, "ok")
 }

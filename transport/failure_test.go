@@ -1,0 +1,107 @@
+package transport_test
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/gorilla/websocket"
+
+	"rtdb/keyspace"
+	"rtdb/transport"
+)
+
+func TestCloseCodes(t *testing.T) {
+	w := newWire(t, transport.Options{MaxValueBytes: 1000})
+	other := w.dial(t)
+	for name, test := range map[string]struct {
+		send func(p *peer)
+		code int
+	}{
+		"binary": {func(p *peer) { _ = p.WriteMessage(websocket.BinaryMessage, []byte(`{"action":"ping"}`)) }, 1003},
+		"invalid UTF-8": {func(p *peer) {
+			_ = p.WriteMessage(websocket.TextMessage, []byte("{\"action\":\"get\",\"key\":\"\xff\"}"))
+		}, 1007},
+		"too big": {func(p *peer) {
+			_ = p.WriteMessage(websocket.TextMessage, bytes.Repeat([]byte(" "), 1<<20+1001))
+		}, 1009},
+		"far too big": {func(p *peer) {
+			_ = p.WriteMessage(websocket.TextMessage, bytes.Repeat([]byte("x"), 30<<20))
+		}, 1009},
+		"too big in pieces": {func(p *peer) {
+			out, err := p.NextWriter(websocket.TextMessage)
+			for range 200 {
+				if err == nil {
+					_, err = out.Write(bytes.Repeat([]byte(" "), 10_000))
+				}
+			}
+			if err == nil {
+				err = out.Close()
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}, 1009},
+		"reserved bits":   {func(p *peer) { rawWrite(p, "\xf1\x80\x00\x00\x00\x00") }, 1002},
+		"unknown opcode":  {func(p *peer) { rawWrite(p, "\x83\x80\x00\x00\x00\x00") }, 1002},
+		"unmasked":        {func(p *peer) { rawWrite(p, "\x81\x02{}") }, 1002},
+		"stray fragment":  {func(p *peer) { rawWrite(p, "\x80\x80\x00\x00\x00\x00") }, 1002},
+		"long ping":       {func(p *peer) { rawWrite(p, "\x89\xfe\x00\x7e\x00\x00\x00\x00") }, 1002},
+		"negative length": {func(p *peer) { rawWrite(p, "\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00") }, 1002},
+		"a length of 2^63-1": {func(p *peer) {
+			rawWrite(p, "\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00"+strings.Repeat("x", 1<<20+1001))
+		}, 1009},
+		"by the client": {func(p *peer) {
+			_ = p.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(1000, "bye"))
+		}, 1000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := w.dial(t)
+			p.t = t
+			// What was asked before is answered before.
+			p.send(`{"action":"ping","id":1}`)
+			test.send(p)
+			if test.code != 1000 && test.code != 1002 {
+				p.want(`{"id":1,"ok":true,"action":"pong"}`)
+			}
+			p.wantClose(test.code)
+		})
+	}
+	other.ask(`{"action":"ping","id":1}`, `{"id":1,"ok":true,"action":"pong"}`)
+	for _, e := range w.log.await(t, "session closed", 13) {
+		if e["reason"] == "" || e["reason"] == "internal error" {
+			t.Errorf("logged %v", e)
+		}
+	}
+}
+
+// A panic in a key's actor is that key's alone: its writer is told internal, its
+// subscribers nothing false, everything else goes on, and so does the key with the
+// next write.
+func TestAPanicInAKeysActor(t *testing.T) {
+	panics := make(chan keyspace.Panic, 10)
+	w := newWireOn(t, keyspace.Options{OnPanic: func(p keyspace.Panic) { panics <- p }}, transport.Options{})
+	c, other := w.dial(t), w.dial(t)
+	for _, p := range []*peer{c, other} {
+		p.ask(`{"id":1,"action":"subscribe","keys":["k","l"]}`, `{"id":1,"ok":true,"revision":0}`)
+	}
+	w.want(t, "POST", "/data/k", `{"value":1}`, http.StatusOK, `"version":1`)
+	w.store.hold(func(keyspace.Write) { panic("the store has a bug") })
+	w.want(t, "POST", "/data/k", `{"value":2}`, http.StatusInternalServerError, "internal")
+	c.want(`{"key":"k","value":1}`)
+	c.wantCode(`{"id":2,"action":"set","key":"k","value":3}`, "internal")
+	w.want(t, "GET", "/data/k", "", http.StatusOK, `{"key":"k","value":1,"version":1}`)
+	w.store.hold(nil)
+	w.want(t, "POST", "/data/l", `{"value":4}`, http.StatusOK, `"version":2`)
+	w.want(t, "POST", "/data/k", `{"value":5}`, http.StatusOK, `"version":3`)
+	other.want(`{"key":"k","value":1}`, `{"key":"l","value":4}`, `{"key":"k","value":5}`)
+	for range 2 { // one for each request
+		if p := <-panics; p.Target != keyspace.Key("k") || len(p.Stack) == 0 {
+			t.Errorf("told of %+v", p)
+		}
+	}
+	if len(panics) != 0 {
+		t.Errorf("told of %d more panics", len(panics))
+	}
+}

@@ -1,0 +1,71 @@
+package transport_test
+
+import (
+	"bufio"
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// A feed is a stream of events, as it stands on the wire.
+type feed struct {
+	t    testing.TB
+	r    *bufio.Reader
+	end  func()
+	head http.Header
+}
+
+func (w *wire) feed(t testing.TB, query string, headers ...string) *feed {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	r, err := http.NewRequestWithContext(ctx, "GET", "http://"+w.addr+"/events?"+query, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &feed{t, bufio.NewReader(answer.Body), sync.OnceFunc(func() {
+		cancel()
+		_ = answer.Body.Close()
+	}), answer.Header}
+	t.Cleanup(f.end)
+	if answer.StatusCode != 200 {
+		t.Fatalf("GET /events?%s: %d", query, answer.StatusCode)
+	}
+	if first := f.block(); !strings.HasPrefix(first, "retry: ") {
+		t.Errorf("the stream begins with %q", first)
+	}
+	return f
+}
+
+// block reads up to the next empty line.
+func (f *feed) block() string {
+	f.t.Helper()
+	var lines []string
+	for {
+		line, err := f.r.ReadString('\n')
+		if err != nil {
+			f.t.Fatalf("the stream ended after %q: %v", lines, err)
+		}
+		if line == "\n" {
+			return strings.Join(lines, "|")
+		}
+		lines = append(lines, strings.TrimSuffix(line, "\n"))
+	}
+}
+
+func (f *feed) want(blocks ...string) {
+	f.t.Helper()
+	for _, want := range blocks {
+		if got := f.block(); got != want {
+			f.t.Fatalf("the stream says %q, want %q", got, want)
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package transport_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// call makes a REST request and returns the answer, its body read.
+func (w *wire) call(t testing.TB, method, path, body string) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequest(method, "http://"+w.addr, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.URL.Opaque = "//" + w.addr + path // as it is
+	if method == http.MethodOptions && path == "*" {
+		r.URL.Opaque = "*"
+	}
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return answer, string(text)
+}
+
+func (w *wire) want(t testing.TB, method, path, body string, status int, want string) {
+	t.Helper()
+	answer, text := w.call(t, method, path, body)
+	if answer.StatusCode != status || !strings.Contains(text, want) {
+		t.Errorf("%s %s %.80s: %d %s, want %d with %s", method, path, body, answer.StatusCode, text, status, want)
+	}
+}
+
+// with makes a REST request that has headers, name and value in turn.
+func (w *wire) with(t testing.TB, method, path, body string, headers ...string) *http.Response {
+	t.Helper()
+	r, err := http.NewRequest(method, "http://"+w.addr+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Add(headers[i], headers[i+1])
+	}
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	_, err = text.ReadFrom(answer.Body)
+	if closed := answer.Body.Close(); err != nil || closed != nil {
+		t.Fatal(err, closed)
+	}
+	if answer.StatusCode >= 400 && method != http.MethodHead {
+		var f struct {
+			Error struct {
+				Code    string
+				Version *uint64
+			}
+		}
+		if err := json.Unmarshal(text.Bytes(), &f); err != nil || f.Error.Code == "" {
+			t.Errorf("%s %s: %d %s", method, path, answer.StatusCode, &text)
+		}
+		if mismatch := answer.StatusCode == http.StatusPreconditionFailed; mismatch != (f.Error.Version != nil) ||
+			mismatch != (f.Error.Code == "version_mismatch") {
+			t.Errorf("%s %s: %d %s", method, path, answer.StatusCode, &text)
+		}
+	}
+	return answer
+}
+
+// try makes a request and returns the status, the code of the error, and the
+// answer. What is limited says when to come again.
+func (w *wire) try(t testing.TB, method, path, body string, headers ...string) (string, *http.Response) {
+	t.Helper()
+	r, err := http.NewRequest(method, "http://"+w.addr+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Add(headers[i], headers[i+1])
+	}
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode < 400 || method == http.MethodHead { // it may have no end
+		return strconv.Itoa(answer.StatusCode), answer
+	}
+	code := errorCode(t, string(must(io.ReadAll(answer.Body))))
+	seconds, _ := strconv.Atoi(answer.Header.Get("Retry-After"))
+	if limited := code == "limit_reached" || code == "rate_limited"; limited != (seconds > 0) {
+		t.Errorf("%s %s: %s with Retry-After %q", method, path, code, answer.Header.Get("Retry-After"))
+	}
+	return fmt.Sprint(answer.StatusCode, " ", code), answer
+}
+
+func (w *wire) wantTry(t testing.TB, want, method, path, body string, headers ...string) {
+	t.Helper()
+	if got, _ := w.try(t, method, path, body, headers...); got != want {
+		t.Errorf("%s %s %.60s %.60q: %s, want %s", method, path, body, headers, got, want)
+	}
+}
+
+var asWebSocket = []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13",
+	"Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="}
+
+// raw sends bytes on a connection of their own and returns all that comes back.
+func (w *wire) raw(t *testing.T, send string) string {
+	t.Helper()
+	c, err := net.Dial("tcp", w.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	// All of it before reading a byte: the worst client for a server that
+	// answers early.
+	if _, err := io.WriteString(c, send); err != nil {
+		t.Fatalf("the server did not take the whole request: %v", err)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatalf("no answer: %v", err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint(answer.StatusCode, " ", string(body))
+}
+
+// errorCode is the code in an error body or reply, "" where it is none.
+func errorCode(t testing.TB, text string) string {
+	t.Helper()
+	var body struct {
+		Error struct{ Code, Message string }
+	}
+	if err := json.Unmarshal([]byte(text), &body); err != nil {
+		t.Errorf("not JSON: %q", text)
+	}
+	if body.Error.Code != "" && len(body.Error.Message) < 10 {
+		t.Errorf("no message to act on: %s", text)
+	}
+	return body.Error.Code
+}

@@ -1,0 +1,179 @@
+package transport_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"rtdb/keyspace"
+	"rtdb/transport"
+	"rtdb/transport/transporttest"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m)
+}
+
+// patience is how long a test waits for what should come at once.
+const patience = 20 * time.Second
+
+// A wire is a server on a real socket, with versions from 1 on.
+type wire struct {
+	*transport.Server
+	keyspace *keyspace.Keyspace
+	store    *gatedStore
+	addr     string
+	log      *logBuffer
+}
+
+// gatedStore holds commits back where a test says so.
+type gatedStore struct {
+	keyspace.Store
+	mu   sync.Mutex
+	gate func(keyspace.Write) // called before each commit, where set
+	last uint64               // the highest version that was given
+}
+
+func (s *gatedStore) Commit(ctx context.Context, writes []keyspace.Write) error {
+	s.mu.Lock()
+	gate := s.gate
+	s.mu.Unlock()
+	if gate != nil {
+		gate(writes[0])
+	}
+	err := s.Store.Commit(ctx, writes)
+	if err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.last = max(s.last, writes[len(writes)-1].Version)
+	}
+	return err
+}
+
+func (s *gatedStore) highest() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
+func (s *gatedStore) hold(gate func(keyspace.Write)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gate = gate
+}
+
+func newWire(t testing.TB, o transport.Options) *wire {
+	t.Helper()
+	return newWireOn(t, keyspace.Options{}, o)
+}
+
+// newWireOn has the keyspace's options, too, but for its store.
+func newWireOn(t testing.TB, k keyspace.Options, o transport.Options) *wire {
+	t.Helper()
+	w := &wire{store: &gatedStore{Store: keyspace.NewMemory(1)}, log: newLogBuffer()}
+	k.Store = w.store
+	ks, err := keyspace.Open(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logger := zerolog.New(w.log)
+	o.Logger = logger
+	w.keyspace, w.Server = ks, transport.NewServer(ks, o)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.addr = l.Addr().String()
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := w.Serve(l); err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := w.Shutdown(ctx); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		serving.Wait()
+		if err := ks.Shutdown(ctx); err != nil {
+			t.Errorf("keyspace: %v", err)
+		}
+		transporttest.CheckEvents(t, "../cmd/rtdb/README.md", slices.Collect(strings.Lines(w.log.text())))
+	})
+	return w
+}
+
+// settle returns when all writes that were answered have been told: a writer
+// has its answer before that.
+func (w *wire) settle() {
+	for w.keyspace.Revision() < w.store.highest() {
+		runtime.Gosched()
+	}
+}
+
+// adminListener serves the operator, and returns where.
+func (w *wire) adminListener(t *testing.T) (address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := w.ServeAdmin(l); err != nil {
+			t.Errorf("ServeAdmin: %v", err)
+		}
+	})
+	t.Cleanup(func() {
+		if err := w.Shutdown(context.Background()); err != nil { // it ends this listener, too
+			t.Errorf("Shutdown: %v", err)
+		}
+		serving.Wait()
+	})
+	return l.Addr().String()
+}
+
+func (w *wire) startShutdown(t *testing.T, grace time.Duration) chan error {
+	t.Helper()
+	ended := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), grace)
+		defer cancel()
+		ended <- w.Shutdown(ctx)
+	}()
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		if answer, _ := w.call(t, "GET", "/readyz", ""); answer.StatusCode == http.StatusServiceUnavailable {
+			return ended
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("/readyz does not turn to 503")
+		}
+	}
+}
+
+func eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: never", what)
+		}
+	}
+}
+
+func must[T any](x T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return x
+}

@@ -1,0 +1,38 @@
+package transport_test
+
+import (
+	"testing"
+	"time"
+
+	"rtdb/transport/auth"
+	"rtdb/transport/transporttest"
+)
+
+const testSecret = transporttest.Secret
+
+func testKeys(t testing.TB) *auth.Keys {
+	t.Helper()
+	keys, err := auth.SecretKeys(testSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// token makes one with the grants, the claim rtdb as JSON.
+func token(t testing.TB, grants string, ttl time.Duration) string {
+	t.Helper()
+	signer, err := auth.SecretSigner(testSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := auth.ParseGrants([]byte(grants))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := signer.Sign("", g, ttl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
