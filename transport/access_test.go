@@ -32,8 +32,8 @@ func TestEachCallNeedsItsGrant(t *testing.T) {
 	}
 	for _, c := range []struct {
 		method, path, body string
-		may                string // who may; the others are told 403
-		status             int    // for who may
+		may                string // the client that may call; the others get 403
+		status             int    // for that client
 	}{
 		{"GET", "/data/devices/1", "", "reader", 200},
 		{"HEAD", "/data/devices/1", "", "reader", 200},
@@ -98,9 +98,9 @@ func TestEachCallNeedsItsGrant(t *testing.T) {
 	}
 }
 
-// One who may write and not read learns nothing by a patch, and a batch says of
-// each item whether it is granted.
-func TestWritersWhoMayNotRead(t *testing.T) {
+// A client that may write but not read does not get the value back from a patch. A
+// batch reports for each item whether it is granted.
+func TestAWriterWithoutAReadGrantGetsNoValues(t *testing.T) {
 	w := newWire(t, transport.Options{Keys: testKeys(t)})
 	if _, err := w.keyspace.Set(t.Context(), "devices/1", []byte(`{"secret":1}`)); err != nil {
 		t.Fatal(err)
@@ -125,10 +125,10 @@ func TestWritersWhoMayNotRead(t *testing.T) {
 	writer := token(t, `{"write":["devices/#"]}`, time.Hour)
 	both := token(t, `{"write":["devices/#"],"read":["devices/#"]}`, time.Hour)
 	if got := call(writer, "PATCH", "/data/devices/1", `{"b":2}`); got != `{"key":"devices/1","version":2}` {
-		t.Errorf("a patch by one who may not read: %s", got)
+		t.Errorf("a patch without the read grant: %s", got)
 	}
 	if got := call(both, "PATCH", "/data/devices/1", `{"b":3}`); got != `{"key":"devices/1","value":{"secret":1,"b":3},"version":3}` {
-		t.Errorf("a patch by one who may: %s", got)
+		t.Errorf("a patch with the read grant: %s", got)
 	}
 	got := call(writer, "POST", "/data", `{"items":[{"key":"devices/2","value":1},{"key":"other","value":1}]}`)
 	var batch struct {
@@ -142,8 +142,8 @@ func TestWritersWhoMayNotRead(t *testing.T) {
 	}
 }
 
-// A page can set no header, and sends its token as a subprotocol.
-func TestATokenAsASubprotocol(t *testing.T) {
+// A page cannot set headers of a WebSocket, so it sends its token as a subprotocol.
+func TestATokenMayBeASubprotocol(t *testing.T) {
 	w := newWire(t, transport.Options{Keys: testKeys(t)})
 	d := websocket.Dialer{Subprotocols: []string{"rtdb.v1", "rtdb.token." + token(t, `{"read":["#"]}`, time.Hour)}}
 	c, answer, err := d.Dial("ws://"+w.addr+"/ws", nil)
@@ -161,7 +161,8 @@ func TestATokenAsASubprotocol(t *testing.T) {
 	}
 }
 
-// Without a token there is what is granted to all, and the rest for one.
+// A client without a token has the anonymous grants. With a token it has the token's
+// grants instead.
 func TestAnonymousGrants(t *testing.T) {
 	w := newWire(t, transport.Options{Keys: testKeys(t), Anonymous: &auth.Grants{Read: []string{"public/#"}}})
 	w.want(t, "GET", "/data/public/a", "", http.StatusNotFound, "not_found")
@@ -175,7 +176,7 @@ func TestAnonymousGrants(t *testing.T) {
 	c.wantCode(`{"id":3,"action":"set","key":"a","value":1}`, "")
 }
 
-// A will needs its grant when it is set, and again when it fires.
+// A will needs its grant when it is set and again when it is written.
 func TestAWillNeedsItsGrant(t *testing.T) {
 	w := newWire(t, transport.Options{Keys: testKeys(t)})
 	c := w.dialAs(t, token(t, `{"write":["a","b"],"publish":["t"]}`, time.Hour))

@@ -11,7 +11,7 @@ import (
 	"rtdb/transport"
 )
 
-func TestAWebSocketSaysWhoItIs(t *testing.T) {
+func TestAWebSocketAuthenticatesByMessage(t *testing.T) {
 	w := newWire(t, transport.Options{Keys: testKeys(t)})
 	c := w.dialAs(t, "")
 	for _, request := range []string{
@@ -36,7 +36,8 @@ func TestAWebSocketSaysWhoItIs(t *testing.T) {
 	c.wantCode(`{"id":5,"action":"subscribe","pattern":"a/+"}`, "")
 	c.wantCode(`{"id":5,"action":"subscribe","topic":"t"}`, "")
 
-	// A narrower token ends what it does not cover, and a bad one changes nothing.
+	// A narrower token ends the subscriptions that it does not cover. An invalid token
+	// changes nothing.
 	c.wantCode(`{"id":6,"action":"auth","token":"x"}`, "unauthorized")
 	c.ask(fmt.Sprintf(`{"id":7,"action":"auth","token":%q}`, token(t, `{"read":["a/b"]}`, time.Hour)), `{"id":7,"ok":true,"ended":["a/+","a/c","t"]}`)
 	for _, key := range []string{"a/c", "a/b"} {
@@ -47,8 +48,8 @@ func TestAWebSocketSaysWhoItIs(t *testing.T) {
 	c.want(`{"key":"a/b","value":2}`)
 }
 
-// A client that this project did not write works as it stands.
-func TestAForeignClient(t *testing.T) {
+// A client that another project wrote works as it is.
+func TestAForeignWebSocketClientWorks(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	c, _, err := websocket.DefaultDialer.Dial("ws://"+w.addr+"/ws", nil)
 	if err != nil {
@@ -58,7 +59,7 @@ func TestAForeignClient(t *testing.T) {
 	if err := c.WriteJSON(map[string]string{"action": "subscribe", "key": "temperature"}); err != nil {
 		t.Fatal(err)
 	}
-	// There is no reply to wait for: write until the subscription is there.
+	// The subscribe has no id and so no reply: write until the update comes.
 	done := make(chan struct{})
 	var writer sync.WaitGroup
 	defer writer.Wait()

@@ -9,7 +9,8 @@ import (
 	"rtdb/transport"
 )
 
-// The value check against encoding/json: what is accepted, and what is kept.
+// FuzzValue compares with encoding/json which values are accepted and what is kept of
+// them.
 func FuzzValue(f *testing.F) {
 	for _, s := range jsonSeeds {
 		f.Add([]byte(s))
@@ -18,9 +19,8 @@ func FuzzValue(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		kept, err := transport.CheckValue(text, limit)
 		if !json.Valid(text) || !utf8.Valid(text) {
-			// Some texts end the value early and go on: {"value":1,"x":2}.
-			// They are not values, and the body is not what it should be,
-			// except where all that is added is another value.
+			// Some texts end the value early and add members: {"value":1,"x":2}.
+			// The body is refused, unless all that is added is another value.
 			if err == nil && !bytes.Contains(text, []byte("value")) && !bytes.Contains(text, []byte(`\u`)) {
 				t.Fatalf("accepted %q", text)
 			}
@@ -49,8 +49,8 @@ func FuzzValue(f *testing.F) {
 	})
 }
 
-// A batch is refused as a whole only where it is no batch; each item that is
-// taken is one that encoding/json takes, too.
+// FuzzBatch compares with encoding/json. A body is refused as a whole only if it is
+// not a batch, and encoding/json accepts every item that is accepted.
 func FuzzBatch(f *testing.F) {
 	for _, s := range []string{
 		`{"items":[]}`, `{"items":[{"key":"a","value":1,"ttl":0.5,"ifVersion":0}]}`, `{"items":[5,{},{"key":5},{"value":1}]}`,
@@ -79,7 +79,7 @@ func FuzzBatch(f *testing.F) {
 				t.Fatalf("%q: %v", data, x.Err)
 			}
 		}
-		if len(items) != len(want.Items) && bytes.Count(data, []byte("tems")) == 1 { // else encoding/json takes "Items", too
+		if len(items) != len(want.Items) && bytes.Count(data, []byte("tems")) == 1 { // otherwise encoding/json accepts "Items", too
 			t.Fatalf("%d items of %q, want %d", len(items), data, len(want.Items))
 		}
 	})

@@ -11,11 +11,11 @@ import (
 	"rtdb/transport"
 )
 
-func TestConditions(t *testing.T) {
+func TestConditionalRequests(t *testing.T) {
 	const match, none = "If-Match", "If-None-Match"
 	for _, c := range []struct {
 		method  string
-		key     string // "k" is at version 1; there is no "none"
+		key     string // "k" is at version 1; "none" does not exist
 		headers []string
 		status  int
 	}{
@@ -91,9 +91,9 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// Of many writers that want the same version one is made, by REST as by
-// WebSocket and in batches.
-func TestOfRacingWritersOneWins(t *testing.T) {
+// If many writers name the same version, exactly one write is made. They use PUT,
+// WebSocket and batches.
+func TestOneOfManyRacingWritersWins(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	w.want(t, "POST", "/data/n", `{"value":0}`, 200, "")
 	const writers, each = 6, 30
@@ -132,8 +132,7 @@ func TestOfRacingWritersOneWins(t *testing.T) {
 	w.want(t, "GET", "/data/n", "", 200, fmt.Sprintf(`"value":%d`, writers*each))
 }
 
-// What a header of conditions lists is matched as it stands there, and nothing
-// else is.
+// FuzzConditions checks that If-Match holds only for versions that the header lists.
 func FuzzConditions(f *testing.F) {
 	for _, s := range []string{`"1"`, `*`, `W/"1"`, `"1", "22"`, ` "1",,"2" `, `"`, `1`, ``, `"1" "2"`, `*,"1"`, `W/*`, `*,`, `,"1"`} {
 		f.Add(s, uint64(1))

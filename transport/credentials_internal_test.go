@@ -9,10 +9,10 @@ import (
 	"rtdb/transport/auth"
 )
 
-// A timer that goes off too early, for a token that was renewed at that moment or
-// under a clock that was set, warns nobody, and loses neither the warning nor the
-// end.
-func TestCredentialsThatWakeTooEarly(t *testing.T) {
+// A timer may fire too early, because the token was renewed at that moment or the
+// clock was set back. Then the client is not warned yet, and is still warned and ended
+// later.
+func TestCredentialsWaitOnIfTheirTimerFiresEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		type event struct {

@@ -15,7 +15,7 @@ import (
 	"rtdb/transport"
 )
 
-func TestNoTokenInTime(t *testing.T) {
+func TestAClientThatSendsNoTokenIsClosed(t *testing.T) {
 	inBubbleWith(t, transport.Options{Keys: testKeys(t)}, func(t *testing.T, p *piped) {
 		c := p.dial(t)
 		if code, after := closing(c); code != 1008 || after != 10*time.Second {
@@ -25,9 +25,9 @@ func TestNoTokenInTime(t *testing.T) {
 	})
 }
 
-// A client is told 30 s before its token ends, and at once where less is left;
-// another token puts that off.
-func TestATokenThatEnds(t *testing.T) {
+// A client is warned 30 s before its token expires, or at once if less time is left.
+// Another token puts off the warning and the end.
+func TestAClientIsWarnedBeforeItsTokenExpires(t *testing.T) {
 	inBubbleWith(t, transport.Options{Keys: testKeys(t)}, func(t *testing.T, p *piped) {
 		c := p.dial(t)
 		start := time.Now()
@@ -73,7 +73,7 @@ func TestATokenThatEnds(t *testing.T) {
 	})
 }
 
-func TestAStreamEndsWithItsToken(t *testing.T) {
+func TestAnEventStreamEndsWithItsToken(t *testing.T) {
 	inBubbleWith(t, transport.Options{Keys: testKeys(t)}, func(t *testing.T, p *piped) {
 		ours, theirs := net.Pipe()
 		p.listener.accept <- theirs

@@ -6,7 +6,7 @@ import (
 	"rtdb/transport"
 )
 
-func TestVersionsInUpdates(t *testing.T) {
+func TestUpdatesHaveVersionsIfTheClientWantsThem(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	versioned, other, plain := w.dialVersioned(t, "other", "rtdb.v1"), w.dialVersioned(t, "rtdb.v2"), w.dial(t)
 	if versioned.Subprotocol() != "rtdb.v1" || other.Subprotocol() != "" {

@@ -7,15 +7,16 @@ import (
 	"rtdb/transport"
 )
 
-// Who is refused is counted, too: tokens cannot be tried as fast as one likes.
-func TestRefusedTokensAreCounted(t *testing.T) {
+// A request with an invalid token counts against the rate, so that tokens cannot be
+// guessed at full speed.
+func TestRequestsWithInvalidTokensCountAgainstTheRate(t *testing.T) {
 	w := newWire(t, transport.Options{Keys: testKeys(t), MaxRequestRate: 2})
 	counts := make(map[int]int)
 	for range 10 {
 		counts[w.with(t, "GET", "/data/k", "", "Authorization", "Bearer x").StatusCode]++
 	}
 	if counts[http.StatusUnauthorized] > 6 || counts[http.StatusTooManyRequests] < 4 {
-		t.Errorf("answers by status: %v, want about 4 refused by 401 and the rest by 429", counts)
+		t.Errorf("responses by status: %v, want about 4 times 401 and 429 for the others", counts)
 	}
 	w.want(t, "GET", "/healthz", "", http.StatusOK, "ok")
 }

@@ -14,7 +14,7 @@ import (
 	"rtdb/transport"
 )
 
-func TestEvents(t *testing.T) {
+func TestAnEventStreamFromItsSnapshotToShutdown(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	w.want(t, "POST", "/data/a/1", `{"value":1}`, 200, "")
 	w.want(t, "POST", "/data/b", `{"value":{"x":"line\nfeed"}}`, 200, "")
@@ -28,7 +28,7 @@ func TestEvents(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	live.want("id: 2") // nothing to see, but to resume from
+	live.want("id: 2") // only an id to resume from
 	all := w.feed(t, "pattern=a/%2B&key=b&snapshot=true&topic=t")
 	all.want(`id: 0|data: {"key":"a/1","value":1}`, `id: 0|data: {"key":"b","value":{"x":"line\nfeed"}}`,
 		`id: 2|event: synced|data: {"synced":true,"revision":2}`)
@@ -46,7 +46,7 @@ func TestEvents(t *testing.T) {
 	}
 	since.want(`id: 3|data: {"key":"b","value":null,"deleted":true}`, `id: 4|data: {"key":"a/2","value":"\u00e9"}`)
 
-	// What a browser does: the same address, and the last id that it saw.
+	// A browser reconnects to the same address with the last id that it got.
 	again := w.feed(t, "pattern=%23&since=1&snapshot=true", "Last-Event-ID", "3")
 	again.want(`id: 3|data: {"key":"a/2","value":"\u00e9"}`, `id: 4|event: synced|data: {"synced":true,"revision":4}`)
 	reset := w.feed(t, "key=a/1", "Last-Event-ID", "99")
@@ -58,14 +58,14 @@ func TestEvents(t *testing.T) {
 		t.Errorf("%d sessions, want 5", n)
 	}
 
-	// A client that goes is noticed.
+	// The server notices that a client has disconnected.
 	live.end()
 	closed := w.log.await(t, "session closed", 1)[0]
 	if closed["route"] != "/events" || closed["reason"] != "connection lost" || closed["delivered"] != 3.0 || closed["dropped"] != 0.0 {
 		t.Errorf("logged %v", closed)
 	}
 
-	// A shutdown ends the response as a response ends.
+	// A shutdown ends the response cleanly.
 	ended := make(chan error, 1)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -90,8 +90,8 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// What a client sends with its request, and does not send, ends neither the
-// server's answer nor its shutdown.
+// Invalid UTF-8 in a name is refused. A request whose body never comes is answered,
+// and does not hold up a shutdown.
 func TestOddRequestsForEvents(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	for _, selector := range []string{"key", "pattern", "topic"} {
@@ -108,7 +108,7 @@ func TestOddRequestsForEvents(t *testing.T) {
 	_ = c.SetReadDeadline(time.Now().Add(patience))
 	r := bufio.NewReader(c)
 	if line, err := r.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 200") {
-		t.Fatalf("a request that still owes a body is answered %q, %v", line, err)
+		t.Fatalf("a request whose body is missing is answered %q, %v", line, err)
 	}
 	w.log.await(t, "session opened", 1)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -118,8 +118,8 @@ func TestOddRequestsForEvents(t *testing.T) {
 	}
 }
 
-// A stream says that it lives, and one whose client takes nothing is ended.
-func TestAStreamOverTime(t *testing.T) {
+// A stream sends a comment every 15 s. It ends if the client takes no bytes.
+func TestAnEventStreamSendsCommentsAndEndsIfItStalls(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *piped) {
 		ours, theirs := net.Pipe()
 		p.listener.accept <- theirs
@@ -150,7 +150,7 @@ func TestAStreamOverTime(t *testing.T) {
 			t.Errorf("%d comments in 50 s, want 3:\n%s", n, text.String())
 		}
 		mu.Unlock()
-		<-reading // it takes nothing from here on
+		<-reading // from now on the client takes nothing
 		time.Sleep(transport.StallTimeout + 20*time.Second)
 		synctest.Wait()
 		if e := p.log.lines(t, "session closed"); len(e) != 1 || e[0]["reason"] != "too slow" {

@@ -59,7 +59,7 @@ func TestCloseCodes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := w.dial(t)
 			p.t = t
-			// What was asked before is answered before.
+			// An earlier request is answered first.
 			p.send(`{"action":"ping","id":1}`)
 			test.send(p)
 			if test.code != 1000 && test.code != 1002 {
@@ -76,10 +76,10 @@ func TestCloseCodes(t *testing.T) {
 	}
 }
 
-// A panic in a key's actor is that key's alone: its writer is told internal, its
-// subscribers nothing false, everything else goes on, and so does the key with the
-// next write.
-func TestAPanicInAKeysActor(t *testing.T) {
+// A panic in a key's actor fails the writes that are under way and nothing else: the
+// writer gets the code internal, subscribers get no update, other keys go on, and the
+// key takes the next write.
+func TestAPanicInAKeysActorFailsOnlyItsWrite(t *testing.T) {
 	panics := make(chan keyspace.Panic, 10)
 	w := newWireOn(t, keyspace.Options{OnPanic: func(p keyspace.Panic) { panics <- p }}, transport.Options{})
 	c, other := w.dial(t), w.dial(t)
@@ -96,12 +96,12 @@ func TestAPanicInAKeysActor(t *testing.T) {
 	w.want(t, "POST", "/data/l", `{"value":4}`, http.StatusOK, `"version":2`)
 	w.want(t, "POST", "/data/k", `{"value":5}`, http.StatusOK, `"version":3`)
 	other.want(`{"key":"k","value":1}`, `{"key":"l","value":4}`, `{"key":"k","value":5}`)
-	for range 2 { // one for each request
+	for range 2 { // one for each of the two writes
 		if p := <-panics; p.Target != keyspace.Key("k") || len(p.Stack) == 0 {
-			t.Errorf("told of %+v", p)
+			t.Errorf("OnPanic got %+v", p)
 		}
 	}
 	if len(panics) != 0 {
-		t.Errorf("told of %d more panics", len(panics))
+		t.Errorf("OnPanic got %d more panics", len(panics))
 	}
 }

@@ -16,8 +16,8 @@ import (
 	"rtdb/transport"
 )
 
-// pipes is a listener in memory, for tests in a bubble. A pipe has no buffer:
-// what the other side does not read blocks the writer at once.
+// pipes is a listener in memory, for tests in a synctest bubble. A pipe has no buffer: a
+// writer blocks until the other side reads.
 type pipes struct {
 	accept chan net.Conn
 	closed chan struct{}
@@ -40,7 +40,7 @@ func (l *pipes) Close() error {
 
 func (l *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 
-// A piped is a server in a bubble, and its log.
+// A piped is a server in a synctest bubble.
 type piped struct {
 	*transport.Server
 	keyspace *keyspace.Keyspace
@@ -49,6 +49,7 @@ type piped struct {
 	log      *logBuffer
 }
 
+// inBubble runs a test with a server in a synctest bubble.
 func inBubble(t *testing.T, test func(t *testing.T, p *piped)) {
 	t.Helper()
 	inBubbleWith(t, transport.Options{}, test)
@@ -102,8 +103,8 @@ func (p *piped) dial(t *testing.T) *websocket.Conn {
 	return c
 }
 
-// closing reads on until the connection ends, and returns the close code and
-// how long that took.
+// closing reads until the connection ends. It returns the close code, 0 if there was no
+// close frame, and how long that took.
 func closing(c *websocket.Conn) (code int, after time.Duration) {
 	start := time.Now()
 	for {

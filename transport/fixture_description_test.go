@@ -18,7 +18,7 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 )
 
-// A description is openapi.json, and what of it has been seen on a wire.
+// A description is openapi.json, and which parts of it a test has seen.
 type description struct {
 	*openapi3.T
 	operations map[string]*routers.Route // by operationId
@@ -38,10 +38,10 @@ func readDescription(t *testing.T) *description {
 	if err := doc.Validate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// A client is to bear with members that it does not know. Here they are
-	// errors: the document has to have all that is answered. Said in this way
-	// it also makes the library take its validator for JSON Schema 2020-12;
-	// the one it takes else, where there is a $ref, has no null as a value.
+	// Clients must ignore members that they do not know. Here such a member is an
+	// error, because the document must describe everything that is answered.
+	// UnevaluatedProperties also makes the library use its validator for JSON
+	// Schema 2020-12; its other validator does not accept null behind a $ref.
 	err = doc.WalkSchemas(func(_ string, s *openapi3.SchemaRef) error {
 		if s.Value.Type.Is("object") && len(s.Value.Properties) > 0 {
 			s.Value.UnevaluatedProperties.Has = new(false)
@@ -63,7 +63,8 @@ func readDescription(t *testing.T) *description {
 	return d
 }
 
-// try makes the exchange, and wants the document to have what is said.
+// try makes an exchange and expects that the document describes the request and the
+// response.
 func (d *description) try(t *testing.T, w *wire, x exchange) {
 	t.Helper()
 	route := d.operations[x.operation]
@@ -91,7 +92,7 @@ func (d *description) try(t *testing.T, w *wire, x exchange) {
 	}
 
 	r.Body, _ = r.GetBody()
-	r.Close = x.header["Upgrade"] == "" // so that an event stream keeps no connection busy
+	r.Close = x.header["Upgrade"] == "" // otherwise an event stream would keep a connection busy
 	answer, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
 		t.Fatalf("%v: %v", x, err)
@@ -134,7 +135,7 @@ func readAnswer(answer *http.Response) (string, error) {
 	return readEvents(bufio.NewReader(answer.Body), func(e event) bool { return e.kind == "synced" })
 }
 
-// checkRequest reports what the document has against a request to the route.
+// checkRequest returns an error if the document does not allow a request to the route.
 func (d *description) checkRequest(route *routers.Route, r *http.Request) error {
 	known := append(slices.Clone(route.PathItem.Parameters), route.Operation.Parameters...)
 	for name := range r.URL.Query() {
@@ -146,7 +147,7 @@ func (d *description) checkRequest(route *routers.Route, r *http.Request) error 
 		Request: r, Route: route, PathParams: make(map[string]string),
 		Options: &openapi3filter.Options{
 			RejectWhenRequestBodyNotSpecified: true, SkipSettingDefaults: true,
-			AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, // that is the server's
+			AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, // the server checks tokens
 		},
 	}
 	if prefix, name, ok := strings.Cut(route.Path, "{"); ok {
@@ -159,7 +160,7 @@ func (d *description) checkRequest(route *routers.Route, r *http.Request) error 
 	return openapi3filter.ValidateRequest(r.Context(), input)
 }
 
-// checkAnswer reports what the document has against an answer of the route.
+// checkAnswer returns an error if the document does not describe a response of the route.
 func (d *description) checkAnswer(route *routers.Route, answer *http.Response, body string) error {
 	described := route.Operation.Responses.Status(answer.StatusCode)
 	if described == nil {
@@ -167,10 +168,10 @@ func (d *description) checkAnswer(route *routers.Route, answer *http.Response, b
 	}
 	head := answer.Request.Method == http.MethodHead
 	if wanted := described.Value.Content != nil && !head; wanted == (body == "") {
-		return fmt.Errorf("that there is a body should be %v", wanted)
+		return fmt.Errorf("the document has a body: %v", wanted)
 	}
-	// The library looks at no answer to HEAD and at none with 304, so each
-	// is shown to it as the 200 of a GET.
+	// The library does not check responses to HEAD or with the status 304, so each
+	// response is checked as if it were the 200 of a GET.
 	operation := *route.Operation
 	operation.Responses = openapi3.NewResponses(openapi3.WithStatus(http.StatusOK, described))
 	shown := *route
@@ -186,11 +187,10 @@ func (d *description) checkAnswer(route *routers.Route, answer *http.Response, b
 	return openapi3filter.ValidateResponse(context.Background(), input.SetBodyBytes([]byte(body)))
 }
 
-// An event is one of an event stream (HTML, section 9.2).
+// An event is an event of an event stream (WHATWG HTML, section 9.2).
 type event struct{ id, kind, data string }
 
-// readEvents reads events until last says that one is the last, and returns
-// their text.
+// readEvents reads events until last reports true for one, and returns their text.
 func readEvents(r *bufio.Reader, last func(event) bool) (string, error) {
 	var text strings.Builder
 	var e event

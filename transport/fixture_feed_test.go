@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A feed is a stream of events, as it stands on the wire.
+// A feed is the text of an event stream.
 type feed struct {
 	t    testing.TB
 	r    *bufio.Reader
@@ -17,6 +17,7 @@ type feed struct {
 	head http.Header
 }
 
+// feed opens an event stream with headers, which are names and values in turn.
 func (w *wire) feed(t testing.TB, query string, headers ...string) *feed {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -45,7 +46,7 @@ func (w *wire) feed(t testing.TB, query string, headers ...string) *feed {
 	return f
 }
 
-// block reads up to the next empty line.
+// block reads to the next empty line and returns the lines, separated by |.
 func (f *feed) block() string {
 	f.t.Helper()
 	var lines []string
@@ -61,6 +62,7 @@ func (f *feed) block() string {
 	}
 }
 
+// want expects blocks, in order.
 func (f *feed) want(blocks ...string) {
 	f.t.Helper()
 	for _, want := range blocks {

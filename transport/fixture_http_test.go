@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// call makes a REST request and returns the answer, its body read.
+// call makes a request and returns the response and its body. The path is sent as it is.
 func (w *wire) call(t testing.TB, method, path, body string) (*http.Response, string) {
 	t.Helper()
 	r, err := http.NewRequest(method, "http://"+w.addr, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.URL.Opaque = "//" + w.addr + path // as it is
+	r.URL.Opaque = "//" + w.addr + path
 	if method == http.MethodOptions && path == "*" {
 		r.URL.Opaque = "*"
 	}
@@ -37,6 +37,7 @@ func (w *wire) call(t testing.TB, method, path, body string) (*http.Response, st
 	return answer, string(text)
 }
 
+// want makes a request and expects a status and a part of the body.
 func (w *wire) want(t testing.TB, method, path, body string, status int, want string) {
 	t.Helper()
 	answer, text := w.call(t, method, path, body)
@@ -45,7 +46,8 @@ func (w *wire) want(t testing.TB, method, path, body string, status int, want st
 	}
 }
 
-// with makes a REST request that has headers, name and value in turn.
+// with makes a request with headers, which are names and values in turn. It expects
+// that an error has a JSON body, and the key's version if the status is 412.
 func (w *wire) with(t testing.TB, method, path, body string, headers ...string) *http.Response {
 	t.Helper()
 	r, err := http.NewRequest(method, "http://"+w.addr+path, strings.NewReader(body))
@@ -82,8 +84,8 @@ func (w *wire) with(t testing.TB, method, path, body string, headers ...string) 
 	return answer
 }
 
-// try makes a request and returns the status, the code of the error, and the
-// answer. What is limited says when to come again.
+// try makes a request with headers and returns "status code" and the response, whose body
+// is closed. It expects Retry-After exactly with the codes limit_reached and rate_limited.
 func (w *wire) try(t testing.TB, method, path, body string, headers ...string) (string, *http.Response) {
 	t.Helper()
 	r, err := http.NewRequest(method, "http://"+w.addr+path, strings.NewReader(body))
@@ -98,7 +100,7 @@ func (w *wire) try(t testing.TB, method, path, body string, headers ...string) (
 		t.Fatalf("%s %s: %v", method, path, err)
 	}
 	defer answer.Body.Close()
-	if answer.StatusCode < 400 || method == http.MethodHead { // it may have no end
+	if answer.StatusCode < 400 || method == http.MethodHead { // an event stream has no end
 		return strconv.Itoa(answer.StatusCode), answer
 	}
 	code := errorCode(t, string(must(io.ReadAll(answer.Body))))
@@ -109,6 +111,7 @@ func (w *wire) try(t testing.TB, method, path, body string, headers ...string) (
 	return fmt.Sprint(answer.StatusCode, " ", code), answer
 }
 
+// wantTry calls try and expects "status code".
 func (w *wire) wantTry(t testing.TB, want, method, path, body string, headers ...string) {
 	t.Helper()
 	if got, _ := w.try(t, method, path, body, headers...); got != want {
@@ -116,10 +119,12 @@ func (w *wire) wantTry(t testing.TB, want, method, path, body string, headers ..
 	}
 }
 
+// asWebSocket are the headers of a WebSocket handshake.
 var asWebSocket = []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13",
 	"Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="}
 
-// raw sends bytes on a connection of their own and returns all that comes back.
+// raw sends bytes on a connection of its own and returns the status and the body of the
+// response.
 func (w *wire) raw(t *testing.T, send string) string {
 	t.Helper()
 	c, err := net.Dial("tcp", w.addr)
@@ -128,8 +133,8 @@ func (w *wire) raw(t *testing.T, send string) string {
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(patience))
-	// All of it before reading a byte: the worst client for a server that
-	// answers early.
+	// It writes everything before it reads. That is the worst client for a server
+	// that answers early.
 	if _, err := io.WriteString(c, send); err != nil {
 		t.Fatalf("the server did not take the whole request: %v", err)
 	}
@@ -145,7 +150,7 @@ func (w *wire) raw(t *testing.T, send string) string {
 	return fmt.Sprint(answer.StatusCode, " ", string(body))
 }
 
-// errorCode is the code in an error body or reply, "" where it is none.
+// errorCode returns the code in an error body or reply, or "" if it is not an error.
 func errorCode(t testing.TB, text string) string {
 	t.Helper()
 	var body struct {

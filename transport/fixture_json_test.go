@@ -7,6 +7,7 @@ import (
 	"testing"
 )
 
+// jsonSeeds are texts that fuzz tests begin with: JSON, and texts that are nearly JSON.
 var jsonSeeds = []string{
 	`1`, `null`, `true`, `false`, `""`, `{}`, `[]`, `-0.5e+10`, `1e400`, `12345678901234567890`, `1.50`,
 	`"\u00e9<>&"`, `"\ud800"`, `"\ud83d\ude00"`, `"\ude00\ud83d"`, `"é\n"`, `[1 , 2,{"a" : [ ] }]`, ` { "a" : 1 , "a":2 } `,
@@ -16,7 +17,7 @@ var jsonSeeds = []string{
 	strings.Repeat(`{"a":`, 65) + "1" + strings.Repeat("}", 65),
 }
 
-// depth counts how deep valid JSON is nested, the slow way.
+// depth returns how deep valid JSON is nested, according to encoding/json.
 func depth(t *testing.T, text []byte) int {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()

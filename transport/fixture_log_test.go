@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// logBuffer keeps the lines of the log.
+// A logBuffer keeps the lines of a log.
 type logBuffer struct {
-	grown chan struct{} // gets a token when data has
+	grown chan struct{} // gets a token when data grows
 
 	mu   sync.Mutex
 	data bytes.Buffer
@@ -35,7 +35,7 @@ func (b *logBuffer) text() string {
 	return b.data.String()
 }
 
-// lines returns the log's events with the message, parsed.
+// lines returns the events with a message. It parses every line of the log.
 func (b *logBuffer) lines(t testing.TB, message string) (events []map[string]any) {
 	t.Helper()
 	for line := range strings.Lines(b.text()) {
@@ -51,7 +51,7 @@ func (b *logBuffer) lines(t testing.TB, message string) (events []map[string]any
 	return events
 }
 
-// await waits for n events with the message.
+// await waits for n events with a message.
 func (b *logBuffer) await(t testing.TB, message string, n int) []map[string]any {
 	t.Helper()
 	for timeout := time.After(patience); ; {

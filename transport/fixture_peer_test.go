@@ -14,7 +14,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// A peer is a client that this project did not write: gorilla/websocket.
+// A peer is a WebSocket client of another project: gorilla/websocket.
 type peer struct {
 	*websocket.Conn
 	t testing.TB
@@ -30,7 +30,7 @@ func (w *wire) dial(t testing.TB) *peer {
 	return &peer{c, t}
 }
 
-// dialAs opens a WebSocket with a token in the header; "" is none.
+// dialAs opens a WebSocket with a token in the header, or without one if token is "".
 func (w *wire) dialAs(t testing.TB, token string) *peer {
 	t.Helper()
 	header := http.Header{}
@@ -45,7 +45,7 @@ func (w *wire) dialAs(t testing.TB, token string) *peer {
 	return &peer{c, t}
 }
 
-// dialVersioned connects with the subprotocol that has versions in updates.
+// dialVersioned opens a WebSocket and offers subprotocols; rtdb.v1 has versions in updates.
 func (w *wire) dialVersioned(t testing.TB, offered ...string) *peer {
 	t.Helper()
 	d := websocket.Dialer{Subprotocols: offered}
@@ -80,6 +80,7 @@ func (p *peer) receive() string {
 	return string(message)
 }
 
+// want expects the next messages.
 func (p *peer) want(messages ...string) {
 	p.t.Helper()
 	for _, want := range messages {
@@ -89,22 +90,23 @@ func (p *peer) want(messages ...string) {
 	}
 }
 
-// ask sends a request and wants the reply.
+// ask sends a request and expects the reply as the next message.
 func (p *peer) ask(message, want string) {
 	p.t.Helper()
 	p.send(message)
 	p.want(want)
 }
 
-// ask2 sends a request and reads on until the reply.
-func (p *peer) ask2(message, want string) {
+// askAmong sends a request and reads messages until the reply comes.
+func (p *peer) askAmong(message, want string) {
 	p.t.Helper()
 	p.send(message)
 	for p.receive() != want {
 	}
 }
 
-// wantCode sends a request with an id and wants an error, or "" for none.
+// wantCode sends a request with an id and expects a reply with an error code, or without
+// one if code is "".
 func (p *peer) wantCode(message, code string) {
 	p.t.Helper()
 	p.send(message)
@@ -113,7 +115,7 @@ func (p *peer) wantCode(message, code string) {
 	}
 }
 
-// wantClose reads on until the server's close frame, and wants its code.
+// wantClose reads messages until the server's close frame and expects its code.
 func (p *peer) wantClose(code int) {
 	p.t.Helper()
 	_ = p.SetReadDeadline(time.Now().Add(patience))
@@ -130,9 +132,10 @@ func (p *peer) wantClose(code int) {
 	}
 }
 
+// rawWrite writes bytes past the client library.
 func rawWrite(p *peer, bytes string) { _, _ = p.NetConn().Write([]byte(bytes)) }
 
-// handshake opens a WebSocket, and leaves its frames to the caller.
+// handshake opens a WebSocket on a plain connection; the caller writes the frames.
 func handshake(t testing.TB, address string) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", address)
@@ -151,6 +154,7 @@ func handshake(t testing.TB, address string) net.Conn {
 	return c
 }
 
+// quote returns s as a JSON string.
 func quote(s string) string {
 	b, err := json.Marshal(s)
 	if err != nil {
@@ -159,7 +163,7 @@ func quote(s string) string {
 	return string(b)
 }
 
-// A bystander has nothing to do with what others are up to, and must not notice.
+// A bystander is a client that must not notice what other clients do.
 type bystander struct {
 	*peer
 	w *wire
@@ -172,6 +176,7 @@ func newBystander(w *wire, p *peer) *bystander {
 	return &bystander{peer: p, w: w}
 }
 
+// check expects that the bystander gets an update and is answered.
 func (b *bystander) check() {
 	b.t.Helper()
 	b.n++

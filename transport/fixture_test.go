@@ -23,10 +23,10 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// patience is how long a test waits for what should come at once.
+// patience is how long a test waits for something that should come at once.
 const patience = 20 * time.Second
 
-// A wire is a server on a real socket, with versions from 1 on.
+// A wire is a server on a TCP listener. Its keyspace's first version is 1.
 type wire struct {
 	*transport.Server
 	keyspace *keyspace.Keyspace
@@ -35,12 +35,12 @@ type wire struct {
 	log      *logBuffer
 }
 
-// gatedStore holds commits back where a test says so.
+// A gatedStore holds commits back if a test wants it to.
 type gatedStore struct {
 	keyspace.Store
 	mu   sync.Mutex
-	gate func(keyspace.Write) // called before each commit, where set
-	last uint64               // the highest version that was given
+	gate func(keyspace.Write) // called before each commit; may be nil
+	last uint64               // the highest version that was committed
 }
 
 func (s *gatedStore) Commit(ctx context.Context, writes []keyspace.Write) error {
@@ -71,12 +71,14 @@ func (s *gatedStore) hold(gate func(keyspace.Write)) {
 	s.gate = gate
 }
 
+// newWire starts a server. It ends with the test, which then compares the log with the
+// manual.
 func newWire(t testing.TB, o transport.Options) *wire {
 	t.Helper()
 	return newWireOn(t, keyspace.Options{}, o)
 }
 
-// newWireOn has the keyspace's options, too, but for its store.
+// newWireOn is newWire with options for the keyspace. Its store is always a gatedStore.
 func newWireOn(t testing.TB, k keyspace.Options, o transport.Options) *wire {
 	t.Helper()
 	w := &wire{store: &gatedStore{Store: keyspace.NewMemory(1)}, log: newLogBuffer()}
@@ -114,15 +116,15 @@ func newWireOn(t testing.TB, k keyspace.Options, o transport.Options) *wire {
 	return w
 }
 
-// settle returns when all writes that were answered have been told: a writer
-// has its answer before that.
+// settle waits until subscribers were told of all writes that were answered, because a
+// write is answered before that.
 func (w *wire) settle() {
 	for w.keyspace.Revision() < w.store.highest() {
 		runtime.Gosched()
 	}
 }
 
-// adminListener serves the operator, and returns where.
+// adminListener starts the operator's listener and returns its address.
 func (w *wire) adminListener(t *testing.T) (address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -144,6 +146,8 @@ func (w *wire) adminListener(t *testing.T) (address string) {
 	return l.Addr().String()
 }
 
+// startShutdown begins a shutdown, waits until the server is draining, and returns the
+// channel that gets the result of Shutdown.
 func (w *wire) startShutdown(t *testing.T, grace time.Duration) chan error {
 	t.Helper()
 	ended := make(chan error, 1)
@@ -162,6 +166,7 @@ func (w *wire) startShutdown(t *testing.T, grace time.Duration) chan error {
 	}
 }
 
+// eventually waits until is reports true.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
@@ -171,6 +176,7 @@ func eventually(t testing.TB, what string, is func() bool) {
 	}
 }
 
+// must returns x and panics if err is not nil.
 func must[T any](x T, err error) T {
 	if err != nil {
 		panic(err)

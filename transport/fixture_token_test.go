@@ -19,7 +19,7 @@ func testKeys(t testing.TB) *auth.Keys {
 	return keys
 }
 
-// token makes one with the grants, the claim rtdb as JSON.
+// token returns a token with grants, which are the claim rtdb in JSON.
 func token(t testing.TB, grants string, ttl time.Duration) string {
 	t.Helper()
 	signer, err := auth.SecretSigner(testSecret)

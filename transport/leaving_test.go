@@ -28,7 +28,7 @@ func TestClientsLeaveNothingBehind(t *testing.T) {
 					p.send(fmt.Sprintf(`{"action":"subscribe","topic":"round%d/%d"}`, round, i))
 					p.send(fmt.Sprintf(`{"action":"get","key":"nothing/%d/%d"}`, c, i))
 				}
-				p.ask2(`{"action":"ping"}`, `{"action":"pong"}`)
+				p.askAmong(`{"action":"ping"}`, `{"action":"pong"}`)
 				switch c % 3 {
 				case 0:
 					_ = p.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""))

@@ -65,7 +65,7 @@ func TestTheLogCannotBeForged(t *testing.T) {
 	p.send(`{"action":"set","key":` + quote(evil) + `,"value":1}`)
 	p.send(`{"action":` + quote(evil) + `}`)
 	p.send(`{"action":"set","key":"quoted\"},{\\","value":1,"id":1}`)
-	p.ask2(`{"action":"ping"}`, `{"action":"pong"}`)
+	p.askAmong(`{"action":"ping"}`, `{"action":"pong"}`)
 	_, _ = w.call(t, "GET", "/data/quoted%22%7D,%7B%5C", "")
 	if lines := w.log.lines(t, "forged"); len(lines) != 0 {
 		t.Errorf("forged: %v", lines)
