@@ -33,9 +33,9 @@ import (
 	"rtdb/transport/auth"
 )
 
-// A page may call that is of the server's own origin, or of one that is allowed,
-// letter for letter. Only the second is told so, and may ask before.
-func TestOriginsOfPages(t *testing.T) {
+// A page may call if its origin is the server's own or, letter for letter, an allowed
+// one. Only a page of an allowed origin gets the headers of CORS.
+func TestOnlyPagesOfAllowedOriginsMayCall(t *testing.T) {
 	w := newWire(t, transport.Options{AllowedOrigins: []string{"https://app.example", "http://app.example:3000"}})
 	for origin, may := range map[string]bool{
 		"": true, "http://" + w.addr: true, "https://" + w.addr: true, // behind a proxy that ends TLS
@@ -78,8 +78,8 @@ func TestOriginsOfPages(t *testing.T) {
 	}
 }
 
-// A page can send a form without asking before. Nothing is written by that.
-func TestFormsOfOtherPages(t *testing.T) {
+// A page can send a form without a preflight request. Forms of other pages write nothing.
+func TestFormsOfOtherPagesAreRefused(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	for _, from := range [][]string{
 		{"Origin", "https://evil.example"}, {"Origin", "null"}, {"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"},
@@ -101,9 +101,9 @@ func TestFormsOfOtherPages(t *testing.T) {
 	w.wantTry(t, "200", "POST", "/data/k", `{"value":1}`, "Sec-Fetch-Site", "same-origin", "Origin", "http://"+w.addr)
 }
 
-// A name of somebody else's that points to this machine does not make their page
-// one of ours (DNS rebinding), where only who is on this machine may call.
-func TestRebinding(t *testing.T) {
+// A page can make its own name point to this machine (DNS rebinding). If the server asks
+// for no token, its requests are refused because of their Host header.
+func TestDNSRebindingIsRefused(t *testing.T) {
 	open, keyed := newWire(t, transport.Options{}), newWire(t, transport.Options{Keys: testKeys(t)})
 	_, port, _ := net.SplitHostPort(open.addr)
 	for host, ours := range map[string]bool{
@@ -133,8 +133,9 @@ func signed(method jwt.SigningMethod, key any, c jwt.MapClaims) string {
 	return must(jwt.NewWithClaims(method, c).SignedString(key))
 }
 
-// No token counts but one that is signed by the key's own algorithm, and is good now.
-func TestForgedTokens(t *testing.T) {
+// A token is refused unless it is signed with the key and its own algorithm, and is valid
+// now.
+func TestForgedTokensAreRefused(t *testing.T) {
 	hour, ago := time.Now().Add(time.Hour).Unix(), time.Now().Add(-time.Second).Unix()
 	all := jwt.MapClaims{"exp": hour, "rtdb": map[string]any{"read": []string{"#"}, "write": []string{"#"}, "admin": true}}
 	refused := func(t *testing.T, w *wire, what, token string) {
@@ -166,7 +167,7 @@ func TestForgedTokens(t *testing.T) {
 			for _, token := range none {
 				refused(t, w, "none", token)
 			}
-			for _, secret := range [][]byte{text, text[:len(text)-1], der, {}} { // a public key is no secret
+			for _, secret := range [][]byte{text, text[:len(text)-1], der, {}} { // a public key is not a secret
 				for _, hs := range []jwt.SigningMethod{jwt.SigningMethodHS256, jwt.SigningMethodHS384, jwt.SigningMethodHS512} {
 					refused(t, w, "a public key as a secret", signed(hs, secret, all))
 				}
@@ -199,8 +200,8 @@ func TestForgedTokens(t *testing.T) {
 
 func encode(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 
-// Who may read some keys does not get others by a pattern or a prefix that is wider.
-func TestPatternsWiderThanTheGrant(t *testing.T) {
+// A client that may read some keys does not get others by a wider pattern or prefix.
+func TestPatternsWiderThanTheGrantAreRefused(t *testing.T) {
 	w := newWire(t, transport.Options{Keys: testKeys(t)})
 	for _, c := range []struct{ grant, may, mayNot string }{
 		{"devices/#", "devices/# devices/+ devices/7 devices/+/x devices/7/#", "# +/# +/7 + devices2/# device/# Devices/#"},
@@ -232,8 +233,8 @@ func TestPatternsWiderThanTheGrant(t *testing.T) {
 	}
 }
 
-// What clients send stands in the log as text within a line, and breaks none.
-func TestForgedLogLines(t *testing.T) {
+// Text that clients send stands within a line of the log and never begins one.
+func TestClientsCannotForgeLinesOfTheLog(t *testing.T) {
 	w := newWire(t, transport.Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	c := w.dial(t)
 	for _, bad := range []string{"x\n{\"level\":\"forged\"}\n", "x\r\nx: forged", "\x1b[31m", "a\x00b", `","level":"forged","x":"`, "\xff\xfe", "\u2028\u0085", strings.Repeat("x", 5000)} {
@@ -267,7 +268,7 @@ func TestForgedLogLines(t *testing.T) {
 	t.Logf("log forging: %d lines, each one object", n)
 }
 
-// A token or a secret is in no line of the log and no answer, wherever it was sent.
+// No line of the log and no response contains a token or a secret that a client sent.
 func TestTokensStaySecret(t *testing.T) {
 	w := newWire(t, transport.Options{Keys: testKeys(t)})
 	good, expired := token(t, `{"read":["#"],"write":["#"],"admin":true}`, time.Hour), token(t, `{"read":["#"]}`, -time.Hour)
@@ -306,16 +307,16 @@ func TestTokensStaySecret(t *testing.T) {
 	}
 	for _, secret := range []string{good, expired, testSecret} {
 		for _, part := range strings.Split(secret, ".")[strings.Count(secret, ".")/2:] {
-			part = part[:min(len(part), 24)] // half of one is as bad
+			part = part[:min(len(part), 24)] // a part of a secret is as bad
 			if strings.Contains(w.log.text(), part) || strings.Contains(said.String(), part) {
-				t.Errorf("%q was said", part)
+				t.Errorf("%q is in the log or a response", part)
 			}
 		}
 	}
 	t.Logf("secrets: %d requests, %d bytes of answers, %d of the log: none is in them", calls, said.Len(), len(w.log.text()))
 }
 
-// Compression would let a client have the server make much of little.
+// Compression would let a client make the server expand a little data to much.
 func TestCompressionIsNotOffered(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	for _, offer := range []string{"permessage-deflate", "permessage-deflate; client_max_window_bits, permessage-deflate", "x-webkit-deflate-frame"} {
@@ -326,7 +327,7 @@ func TestCompressionIsNotOffered(t *testing.T) {
 	}
 }
 
-// A body has its time, and no byte now and then buys more.
+// A body must be complete in 30 s, even if a byte comes now and then.
 func TestASlowBodyEnds(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *piped) {
 		ours, theirs := net.Pipe()

@@ -21,10 +21,10 @@ type child struct {
 	stdin   io.WriteCloser
 	stdout  *bufio.Reader
 	address string
-	end     os.Signal // what ends it, where the end of its input does not
+	end     os.Signal // ends it; nil if the end of its input does
 }
 
-// startChild starts one of servers. It ends with the benchmark.
+// startChild starts a server of the map servers. It ends with the benchmark.
 func startChild(b *testing.B, name string) *child {
 	b.Helper()
 	c := &child{process: exec.Command(os.Args[0])}
@@ -38,7 +38,7 @@ func startChild(b *testing.B, name string) *child {
 	return c
 }
 
-// startRedis returns nil where there is no Redis.
+// startRedis starts Redis. It returns nil if Redis is not installed.
 func startRedis(b *testing.B) *child {
 	b.Helper()
 	path, err := exec.LookPath("redis-server")
@@ -89,7 +89,7 @@ func (c *child) start(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() {
-		_ = c.stdin.Close() // ours end by that
+		_ = c.stdin.Close() // ends the servers of this binary
 		if c.end != nil {
 			_ = c.process.Process.Signal(c.end)
 		}
@@ -102,7 +102,7 @@ func (c *child) start(b *testing.B) {
 	})
 }
 
-// ask has the server obey a command.
+// ask sends the server a command and returns its answer.
 func (c *child) ask(b *testing.B, command string) (answer float64) {
 	b.Helper()
 	if _, err := fmt.Fprintln(c.stdin, command); err != nil {
@@ -114,14 +114,13 @@ func (c *child) ask(b *testing.B, command string) (answer float64) {
 	return answer
 }
 
-// cpu is the time that all threads of the process took, in the system too. It
-// goes by ticks of 10 ms.
+// cpu returns the user and system time of all threads of the process, in steps of 10 ms.
 func (c *child) cpu(b *testing.B) time.Duration {
 	b.Helper()
 	text := c.proc(b, "stat")
-	// The name of the program, in parentheses, may have anything in it. What
-	// follows it begins with the third field; utime and stime are the 14th
-	// and the 15th (proc_pid_stat(5)).
+	// The name of the program, in parentheses, may contain any character. The
+	// third field follows it; utime and stime are the 14th and the 15th
+	// (proc_pid_stat(5)).
 	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
 	ticks := 0
 	for _, f := range fields[14-3 : 16-3] {
@@ -131,11 +130,11 @@ func (c *child) cpu(b *testing.B) time.Duration {
 		}
 		ticks += n
 	}
-	const tick = 10 * time.Millisecond // USER_HZ is 100 wherever Go runs
+	const tick = 10 * time.Millisecond // USER_HZ is 100 on all systems that Go runs on
 	return time.Duration(ticks) * tick
 }
 
-// resident is how many bytes of memory the process has.
+// resident returns how many bytes of memory the process has.
 func (c *child) resident(b *testing.B) int {
 	b.Helper()
 	for line := range strings.Lines(string(c.proc(b, "status"))) {
@@ -157,8 +156,8 @@ func (c *child) proc(b *testing.B, file string) []byte {
 	return text
 }
 
-// rest waits until the server has nothing to do, for what clients leave behind
-// is not to be measured with what comes next.
+// rest waits until the server has nothing to do, because work that earlier clients caused
+// must not be measured with later work.
 func (c *child) rest(b *testing.B) {
 	b.Helper()
 	const still = 60 * time.Millisecond

@@ -7,17 +7,16 @@ import (
 	"time"
 )
 
-// What a delivery costs the server's process, beside what it costs others that
-// do as much. All sides take turns in one run, and a ratio is that of medians:
-// "x-bare" is what rtdb took for each that the bare loop took.
+// These benchmarks measure the CPU that the server's process takes for a delivery, and
+// that of other servers that do the same. All sides take turns in one run. A ratio is one
+// of medians: "x-bare" is rtdb's CPU time divided by that of the bare loop.
 //
 // With -short the benchmarks only show that they still run.
 
-// One key and 1000 who listen to it, as fast as all of them keep up with,
-// beside a loop that writes the same bytes to the same number of sockets, and
-// beside Redis. With a window of 1 each update is a write of its own on all
-// sides; with 8 there may be something to put together; with 200 nobody waits
-// for the publisher.
+// BenchmarkFanoutOneKey writes one key with 1000 subscribers, as fast as every client can
+// read. It compares with a loop that writes the same bytes to as many sockets, and with
+// Redis. With a window of 1, each update is a write of its own on all sides. With 8,
+// updates may share a write. With 200, clients never wait for the publisher.
 func BenchmarkFanoutOneKey(b *testing.B) {
 	for _, window := range []int{1, 8, 200} {
 		b.Run(fmt.Sprintf("window=%d", window), func(b *testing.B) {
@@ -26,19 +25,19 @@ func BenchmarkFanoutOneKey(b *testing.B) {
 	}
 }
 
-// 1000 keys and 50 who listen to all of them, as fast as they keep up with.
-// The window is below what a client may be behind before updates conflate.
+// BenchmarkFanoutManyKeys writes 1000 keys with 50 subscribers of all of them, as fast as
+// every client can read. The window is so small that updates do not conflate.
 func BenchmarkFanoutManyKeys(b *testing.B) {
 	compare(b, shape{keys: 1000, subscribers: 50, publishers: 4, window: 200}, "library", "redis")
 }
 
-// The same at 5000 writes a second.
+// BenchmarkFanoutPaced is BenchmarkFanoutManyKeys at 5000 writes a second.
 func BenchmarkFanoutPaced(b *testing.B) {
 	compare(b, shape{keys: 1000, subscribers: 50, publishers: 4, window: 200, rate: 5000}, "redis")
 }
 
-// What a delivery allocates once all is warm: what 1000 subscribers add to what
-// a write to one of them does.
+// BenchmarkFanoutAllocs measures the allocations of a delivery: those of a write with 1000
+// subscribers, less those of a write with one.
 func BenchmarkFanoutAllocs(b *testing.B) {
 	s, length := shape{keys: 1, subscribers: 1000, publishers: 1, window: 8}, 2*time.Second
 	if testing.Short() {
@@ -74,17 +73,17 @@ type side struct {
 	say    speaker
 
 	load  *load
-	since time.Time // the load's connections are that old
+	since time.Time // when the load's connections were made
 
 	costs []float64 // CPU for each delivery of a round, in ns
 	rates []float64 // deliveries a second
 }
 
-// maxLoadAge keeps connections younger than the first ping, which is none of
-// the bytes that are counted.
+// maxLoadAge is how old connections may become. It is less than the time of the first
+// ping, whose bytes would be counted.
 const maxLoadAge = 15 * time.Second
 
-// compare has rtdb and the others take turns.
+// compare measures rtdb and the others in turn.
 func compare(b *testing.B, s shape, others ...string) {
 	rounds, length := 5, time.Second
 	if testing.Short() {
@@ -115,7 +114,7 @@ func compare(b *testing.B, s shape, others ...string) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// startSide returns nil where there is no such server.
+// startSide starts a server. It returns nil if the server is not installed.
 func startSide(b *testing.B, name string) *side {
 	x := &side{name: name, say: webSocketSpeaker{}}
 	switch name {
@@ -143,7 +142,7 @@ func (x *side) disconnect(b *testing.B) {
 	x.load = nil
 }
 
-// connect sees that there are connections, and that they are young.
+// connect makes new connections if there are none or they are too old.
 func (x *side) connect(b *testing.B, s shape) {
 	b.Helper()
 	if x.load != nil && time.Since(x.since) < maxLoadAge {
@@ -153,7 +152,7 @@ func (x *side) connect(b *testing.B, s shape) {
 	x.since = time.Now()
 	var err error
 	if x.load, err = newLoad(x.server.address, x.say, s); err == nil {
-		_, err = x.load.run(20*time.Millisecond, s) // what is done once is done
+		_, err = x.load.run(20*time.Millisecond, s) // so that one-time work is done
 	}
 	if err != nil {
 		b.Fatalf("%s: %v", x.name, err)

@@ -9,24 +9,23 @@ import (
 	"unsafe"
 )
 
-// A load is the clients of one server: publishers, and subscribers who all hear
-// each write. It shares the machine with the server, so it is one loop over
-// epoll(7) that counts bytes and looks at none: the less it takes, the more is left
-// for the server.
+// A load is the clients of one server: publishers, and subscribers that all get each
+// write. It shares the machine with the server, so it must be cheap: it is one loop over
+// epoll(7) that counts bytes and does not look at them.
 type load struct {
 	poller      *poller
-	timer       *socket // nil where there is none
+	timer       *socket // nil if the rate is not limited
 	buffer      [64 << 10]byte
 	subscribers []*subscriber
 	publishers  []*publisher
-	turn        int // the publisher who writes next
+	turn        int // the publisher that writes next
 	unit        int // bytes of an update
 
-	latency func(time.Duration) // where set, told of each update but a few
+	latency func(time.Duration) // may be nil; called for nearly every update
 
 	sent  int
-	least int   // updates that all subscribers have
-	at    []int // at[n%len(at)] subscribers have n updates
+	least int   // updates that every subscriber has
+	at    []int // at[n%len(at)] is how many subscribers have n updates
 }
 
 type subscriber struct {
@@ -34,15 +33,15 @@ type subscriber struct {
 	bytes int
 }
 
-// A publisher has its requests, of one length, one after the other.
+// A publisher writes its requests, which have one length, in turn.
 type publisher struct {
 	*socket
 	requests []byte
 	unit     int
-	next     int // where the next one begins
+	next     int // the offset of the next request
 }
 
-// A shape is how many of what a load has, and how fast they are.
+// A shape is the size of a load and its speed.
 type shape struct {
 	keys, subscribers, publishers int
 
@@ -50,7 +49,7 @@ type shape struct {
 	rate   int // writes a second, evenly; 0 is as fast as the window allows
 }
 
-// mostWindow is how many requests a publisher can have written ahead.
+// mostWindow is the largest window, and how many requests a publisher has.
 const mostWindow = 512
 
 func newLoad(address string, say speaker, s shape) (l *load, err error) {
@@ -104,7 +103,7 @@ func (l *load) close() (err error) {
 	return errors.Join(err, l.poller.close())
 }
 
-// run writes for a time, and returns when all have heard it all.
+// run writes for a time and returns when every subscriber has every update.
 func (l *load) run(d time.Duration, s shape) (writes int, err error) {
 	if s.rate > 0 {
 		if err := l.startTimer(time.Second / time.Duration(s.rate)); err != nil {
@@ -140,7 +139,7 @@ func (l *load) run(d time.Duration, s shape) (writes int, err error) {
 	return l.sent - before, nil
 }
 
-// publish writes n requests, the publishers in turn.
+// publish writes n requests with the publishers in turn.
 func (l *load) publish(n int) error {
 	l.sent += max(n, 0)
 	for n > 0 {
@@ -160,8 +159,8 @@ func (l *load) publish(n int) error {
 	return nil
 }
 
-// hear waits until there is something to read, or the timer has gone off, and
-// returns how often it has.
+// hear waits until there is something to read or the timer fires, reads it, and returns
+// how often the timer has fired.
 func (l *load) hear() (ticks int, err error) {
 	events, err := l.poller.wait()
 	if err != nil {
@@ -207,10 +206,10 @@ func (l *load) read(s *subscriber) error {
 	return nil
 }
 
-const timerNumber = -1 // the poller's
+const timerNumber = -1 // the timer's number in the poller
 
-// startTimer sets a timer that goes off at each interval (timerfd_create(2)),
-// for epoll counts in milliseconds.
+// startTimer starts a timer that fires at each interval (timerfd_create(2)), because
+// the time-out of epoll has steps of a millisecond.
 func (l *load) startTimer(interval time.Duration) error {
 	const monotonic = 1
 	fd, _, errno := syscall.Syscall(syscall.SYS_TIMERFD_CREATE, monotonic, syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// What the metrics cost under load, Prometheus's questions included, one each
-// second: beside the same server with metrics that count nothing.
+// BenchmarkMetrics measures the cost of the metrics under load, with one scrape a second.
+// It compares with the same server whose metrics count nothing.
 func BenchmarkMetrics(b *testing.B) {
 	s := shape{keys: 1000, subscribers: 50, publishers: 4, window: 200}
 	rounds, length := 10, time.Second

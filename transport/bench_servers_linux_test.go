@@ -23,10 +23,10 @@ import (
 	"rtdb/transport"
 )
 
-// The servers that the benchmarks compare. Each is this test binary in a
-// process of its own, so that the CPU it took is known apart from its clients'.
+// These are the servers that the benchmarks compare. Each is this test binary in a process
+// of its own, so that its CPU time can be told from that of its clients.
 
-// serverVariable names the server that a process is to be.
+// serverVariable names the server that a process becomes.
 const serverVariable = "RTDB_BENCHMARK_SERVER"
 
 var servers = map[string]func(net.Listener) error{
@@ -38,7 +38,8 @@ var servers = map[string]func(net.Listener) error{
 	"reader":     serveReader,
 }
 
-// init and not TestMain, for such a process is no test, whoever has a TestMain.
+// init makes the process a server if serverVariable is set. Such a process runs neither
+// TestMain nor tests.
 func init() {
 	name, ok := os.LookupEnv(serverVariable)
 	if !ok {
@@ -61,7 +62,7 @@ func init() {
 	os.Exit(0)
 }
 
-// obey answers what the benchmark asks until it has had enough.
+// obey answers commands of the benchmark until its input ends.
 func obey(r io.Reader) error {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
@@ -96,7 +97,7 @@ func serveRTDB(l net.Listener) error {
 	return s.Serve(l)
 }
 
-// serveUnmeasured is the same server, where metrics count nothing.
+// serveUnmeasured serves rtdb with metrics that count nothing.
 func serveUnmeasured(l net.Listener) error {
 	s, err := newServer()
 	if err != nil {
@@ -106,8 +107,7 @@ func serveUnmeasured(l net.Listener) error {
 	return s.Serve(l)
 }
 
-// serveLibrary is the same server, where each update is a Write of the
-// library's.
+// serveLibrary serves rtdb, but each update is a Write of the WebSocket library.
 func serveLibrary(l net.Listener) error {
 	s, err := newServer()
 	if err != nil {
@@ -116,7 +116,7 @@ func serveLibrary(l net.Listener) error {
 	return http.Serve(l, http.HandlerFunc(s.ServeLibrary))
 }
 
-// serveMap is the least that takes writes over the same library: a map.
+// serveMap serves writes to a map, which is the least that a server can do with them.
 func serveMap(l net.Listener) error {
 	m := &mapServer{values: make(map[string][]byte), version: uint64(time.Now().UnixMicro())}
 	return http.Serve(l, m)
@@ -134,7 +134,7 @@ func (m *mapServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer ws.CloseNow()
-	ctx := context.Background() // the library works for one that can end
+	ctx := context.Background() // a context that can end would cost the library work
 	for {
 		_, message, err := ws.Read(ctx)
 		if err != nil {
@@ -157,9 +157,9 @@ func (m *mapServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveBare is a loop that writes an update of key 0 to all who listen,
-// whenever the publisher has sent a request, and knows nothing else. A socket
-// that does not take it whole is an error.
+// serveBare serves a loop that writes an update of key 0 to every subscriber when the
+// publisher has sent a request, and does nothing else. A socket that does not take the
+// whole update is an error.
 func serveBare(l net.Listener) error {
 	b := &bareServer{update: webSocketSpeaker{}.update(0)}
 	for {
@@ -239,5 +239,5 @@ func (b *bareServer) publish(r io.Reader) {
 	}
 }
 
-// handshakeAnswer is that of the bare server. Its clients do not look at it.
+// handshakeAnswer is the bare server's answer to a handshake. Clients do not check it.
 const handshakeAnswer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"

@@ -10,19 +10,19 @@ import (
 	"syscall"
 )
 
-// A socket is a TCP connection without Go's poller, which would work for it in
-// the background: a load has one of its own.
+// A socket is a TCP connection that does not use Go's poller, which would cost CPU in the
+// background. A load has a poller of its own.
 type socket struct {
 	fd    int
-	early []byte // what was read and not taken yet, while it is made ready
+	early []byte // bytes that were read and not taken yet; empty once a poller has the socket
 }
 
-// dialSocket connects. Until it is given to a load its methods block.
+// dialSocket connects. The socket's methods block until a poller has it.
 func dialSocket(address string) (*socket, error) { return dialSmall(address, 0) }
 
-// dialSmall has the system keep no more than some bytes for a client that
-// reads nothing, on either side of the connection, and for that has it send
-// small segments: of large ones it keeps ten, at least.
+// dialSmall connects with a small receive buffer, unless receiveBuffer is 0, so that the
+// kernel keeps few bytes for a client that reads nothing. Its segments are small, too,
+// because the kernel keeps at least ten of them.
 func dialSmall(address string, receiveBuffer int) (*socket, error) {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -45,7 +45,7 @@ func dialSmall(address string, receiveBuffer int) (*socket, error) {
 			return syscall.Connect(fd, &syscall.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()})
 		})
 	}
-	if err == syscall.EISCONN { // by the call that was interrupted
+	if err == syscall.EISCONN { // the call that was interrupted has connected
 		err = nil
 	}
 	if err != nil {
@@ -54,7 +54,8 @@ func dialSmall(address string, receiveBuffer int) (*socket, error) {
 	return &socket{fd: fd}, nil
 }
 
-// again repeats a call that a signal interrupts: the runtime preempts by them.
+// again repeats a call that a signal interrupts. The runtime preempts goroutines by
+// signals.
 func again(call func() error) error {
 	for {
 		if err := call(); err != syscall.EINTR {
@@ -65,7 +66,7 @@ func again(call func() error) error {
 
 func (s *socket) close() error { return syscall.Close(s.fd) }
 
-// send writes all of p at once.
+// send writes all of p with one call.
 func (s *socket) send(p []byte) error {
 	n := 0
 	err := again(func() (err error) {
@@ -86,6 +87,7 @@ func (s *socket) read(p []byte) (n int, err error) {
 	return n, err
 }
 
+// more reads into early.
 func (s *socket) more() error {
 	p := make([]byte, 4<<10)
 	n, err := s.read(p)
@@ -110,7 +112,7 @@ func (s *socket) receive(n int) ([]byte, error) {
 	return p, nil
 }
 
-// receiveFrame takes a short text message of a server's.
+// receiveFrame takes a frame that is a short text message.
 func (s *socket) receiveFrame() ([]byte, error) {
 	header, err := s.receive(2)
 	if err != nil {
@@ -129,7 +131,7 @@ func (s *socket) receiveFrame() ([]byte, error) {
 	return s.receive(n)
 }
 
-// shakeHands makes it a WebSocket. The key is that of RFC 6455, section 1.3.
+// shakeHands opens a WebSocket. The key is that of RFC 6455, section 1.3.
 func (s *socket) shakeHands(path string) error {
 	err := s.send([]byte("GET " + path + " HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n" +
 		"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"))
@@ -163,7 +165,7 @@ func newPoller() (*poller, error) {
 
 func (p *poller) close() error { return syscall.Close(p.fd) }
 
-// add has wait return a number for a socket, which does not block from now on.
+// add adds a socket, which does not block from now on. wait returns its number.
 func (p *poller) add(s *socket, number int) error {
 	if len(s.early) > 0 {
 		return fmt.Errorf("heard too early: %q", s.early)
@@ -175,8 +177,8 @@ func (p *poller) add(s *socket, number int) error {
 	return syscall.EpollCtl(p.fd, syscall.EPOLL_CTL_ADD, s.fd, &e)
 }
 
-// wait returns whose turn it is: as Fd there are the numbers. It fails where
-// nothing comes for long.
+// wait returns the sockets that have something to read: Fd is a socket's number. It fails
+// if nothing comes for long.
 func (p *poller) wait() ([]syscall.EpollEvent, error) {
 	n, err := syscall.EpollWait(p.fd, p.events[:], int(patience.Milliseconds()))
 	switch {

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// A speaker knows what a client of some kind of server says and hears. All
-// updates are of one length, and so are all requests to write.
+// A speaker speaks the protocol of one kind of server. All its updates have one length,
+// and so have all its requests.
 type speaker interface {
-	listen(s *socket, keys int) error // to so many keys, from key 0 on
-	publish(s *socket) error          // makes ready to write, without replies
-	write(key int) []byte             // a request, with a value of 64 bytes
-	update(key int) []byte            // what is heard of it
+	listen(s *socket, keys int) error // subscribes to that many keys, from key 0 on
+	publish(s *socket) error          // prepares a socket for writes without replies
+	write(key int) []byte             // returns a request with a value of 64 bytes
+	update(key int) []byte            // returns the update of that request
 }
 
 // sampleValue is a value of 64 bytes, quotes included.
@@ -29,7 +29,7 @@ func keyNames(n int) []string {
 	return names
 }
 
-// webSocketSpeaker speaks as PROTOCOL.md has it.
+// webSocketSpeaker speaks the protocol of transport/README.md.
 type webSocketSpeaker struct{}
 
 func (webSocketSpeaker) listen(s *socket, keys int) error {
@@ -99,7 +99,7 @@ func redisCommand(words ...string) []byte {
 	return text
 }
 
-// serverFrame is a text message of a server's (RFC 6455, section 5.2).
+// serverFrame returns the frame of a server's text message (RFC 6455, section 5.2).
 func serverFrame(payload []byte) []byte {
 	header := []byte{0x81}
 	if n := len(payload); n <= 125 {
@@ -110,7 +110,8 @@ func serverFrame(payload []byte) []byte {
 	return append(header, payload...)
 }
 
-// clientFrame is masked by zeros, so that it is the same each time.
+// clientFrame returns the frame of a client's text message. Its mask is zero, so that it
+// is always the same.
 func clientFrame(payload []byte) []byte {
 	f := serverFrame(payload)
 	header := len(f) - len(payload)

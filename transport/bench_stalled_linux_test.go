@@ -10,10 +10,9 @@ import (
 	"time"
 )
 
-// How long an update takes to those who read, with 1 in 100 of 500 clients not
-// reading at all, and with all of them reading, in turn. The rate is one that
-// leaves the machine idle for half of the time, for else it is a queue that is
-// measured.
+// BenchmarkStalledClients measures how long an update takes to clients that read, while 1
+// in 100 of 500 clients reads nothing, and while all read, in turn. The rate leaves the
+// machine idle for half of the time. Otherwise a queue would be measured.
 func BenchmarkStalledClients(b *testing.B) {
 	rounds, length := 8, 1500*time.Millisecond
 	s := shape{keys: 1, subscribers: 500, publishers: 1, window: 200, rate: 100}
@@ -22,7 +21,7 @@ func BenchmarkStalledClients(b *testing.B) {
 		rounds, length, s.subscribers, stalled = 1, 50*time.Millisecond, 50, 1
 	}
 	server := startChild(b, "rtdb")
-	var p99 [2][]float64 // with none stalled, and with some
+	var p99 [2][]float64 // without and with stalled clients
 	var p50 [2][]float64
 	for b.Loop() {
 		for n := range 2 * rounds {
@@ -42,7 +41,7 @@ func BenchmarkStalledClients(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// stalledRound returns the latencies at those who read.
+// stalledRound returns the latencies of clients that read.
 func stalledRound(b *testing.B, server *child, s shape, stalled int, length time.Duration) (latencies []time.Duration) {
 	b.Helper()
 	s.subscribers -= stalled
@@ -73,14 +72,14 @@ func stalledRound(b *testing.B, server *child, s shape, stalled int, length time
 	return latencies
 }
 
-// A stalledClient has subscribed to keys 0 and 1, and reads nothing.
+// A stalledClient subscribes to keys 0 and 1 and reads nothing.
 type stalledClient struct {
 	*socket
-	sent int // bytes, at least
+	sent int // bytes that were written to it, at least
 }
 
-// newStalled returns n of them. They are written to until nothing more goes
-// into what the system keeps for them: to key 1, which nobody else hears of.
+// newStalled returns n stalled clients. It writes key 1, which has no other subscriber,
+// until the kernel's buffers for them are full.
 func newStalled(address string, n int) (clients []*stalledClient, err error) {
 	if n == 0 {
 		return nil, nil
@@ -110,7 +109,7 @@ func newStalled(address string, n int) (clients []*stalledClient, err error) {
 		if err := writer.send(clientFrame(request)); err != nil {
 			return nil, err
 		}
-		if _, err := writer.receiveFrame(); err != nil { // one by one: the latter ones find the client stalled
+		if _, err := writer.receiveFrame(); err != nil { // one by one, so that the later writes find the client stalled
 			return nil, err
 		}
 	}
@@ -120,8 +119,8 @@ func newStalled(address string, n int) (clients []*stalledClient, err error) {
 	return clients, nil
 }
 
-// wantStalled wants that it was, and closes it: what it had missed is less by
-// what has been conflated.
+// wantStalled expects that the client was stalled, and closes it: because updates were
+// conflated, fewer bytes are left for it than were written.
 func (s *stalledClient) wantStalled() error {
 	heard := 0
 	soon := syscall.Timeval{Usec: 200_000}

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// A stamp is when an update was written, in place of the first bytes of a
-// sampleValue: 16 digits.
+// stampLength is the number of digits of a stamp: the time of a write, which stands in
+// place of the first bytes of a sampleValue.
 const stampLength = 16
 
-// stampPlace is where it begins, counted from the end of a request and of an
-// update alike: they end with the value, a quote and a brace.
+// stampPlace is the place of the stamp, counted from the end of a request or an update.
+// Both end with the value, a quote and a brace.
 const stampPlace = 62 + len(`"}`)
 
 var stampsBegin = time.Now()
 
-// stamp puts the time into requests.
+// stamp writes the time into requests, each unit bytes long.
 func stamp(requests []byte, unit int) {
 	now := uint64(time.Since(stampsBegin))
 	for at := unit - stampPlace; at < len(requests); at += unit {
@@ -25,8 +25,8 @@ func stamp(requests []byte, unit int) {
 	}
 }
 
-// readStamps reads those of what came, which begins with so many bytes of an
-// update already there. One that came in two parts is left out.
+// readStamps reads the stamps of updates. The first begun bytes of the first update came
+// before. A stamp that came in two parts is left out.
 func (l *load) readStamps(updates []byte, begun int) {
 	now := time.Since(stampsBegin)
 	for at := l.unit - stampPlace - begun; at+stampLength <= len(updates); at += l.unit {

@@ -13,15 +13,16 @@ import (
 	"rtdb/transport/socket"
 )
 
-// For the fuzz tests.
+// This part is for the fuzz tests.
 
-// A ParsedRequest is what request.parse made of a message.
+// A ParsedRequest is a message that was parsed, or the error.
 type ParsedRequest struct {
 	ID, Value          []byte
 	Action, Key, Topic string
 	Err                error
 }
 
+// ParseRequest parses a message. It does not check the members that its action needs.
 func ParseRequest(data []byte, maxValueBytes int) ParsedRequest {
 	var r request
 	err := r.parseMessage(data, maxValueBytes)
@@ -35,18 +36,19 @@ func ParseRequest(data []byte, maxValueBytes int) ParsedRequest {
 	}
 }
 
-// CheckValue returns the value of a text as it is kept.
+// CheckValue returns a value in the form in which it is kept.
 func CheckValue(text []byte, maxBytes int) ([]byte, error) {
 	c, err := parseWrite(append(append([]byte(`{"value":`), text...), '}'), 0, maxBytes)
 	return c.Value, err
 }
 
-// An Item is what parseBatch made of one.
+// An Item is an item of a batch that was parsed, or the error.
 type Item struct {
 	Value []byte
 	Err   error
 }
 
+// ParseBatch parses the body of a batch.
 func ParseBatch(data []byte, maxValueBytes int) (items []Item, err error) {
 	parsed, err := parseBatch(data, maxValueBytes)
 	for _, x := range parsed {
@@ -55,17 +57,17 @@ func ParseBatch(data []byte, maxValueBytes int) (items []Item, err error) {
 	return items, err
 }
 
-// Matches reports whether an If-Match of the header holds at a version.
+// Matches reports whether the header If-Match holds at a version.
 func Matches(header string, version uint64) (bool, error) {
 	p, err := parsePrecondition(&http.Request{Header: http.Header{"If-Match": {header}}})
 	return err == nil && p.matches(version), err
 }
 
-// Routes are the paths of the server, as the log has them.
+// Routes returns the server's routes, except for the operator's.
 func (s *Server) Routes() (routes []string) {
 	for _, e := range s.routes.endpoints {
 		if e.audience == forAdmins || e.audience == forOperator {
-			continue // cmd/rtdb/README.md describes the operator's
+			continue // cmd/rtdb/README.md describes them
 		}
 		routes = append(routes, e.route)
 	}
@@ -82,9 +84,9 @@ const (
 	CloseTimeout = socket.CloseTimeout
 )
 
-// For the benchmarks.
+// This part is for the benchmarks.
 
-// Unmeasure has the metrics count nothing.
+// Unmeasure makes the metrics count nothing.
 func (s *Server) Unmeasure() {
 	m := s.core.metrics
 	for code := range m.writes {
@@ -102,8 +104,8 @@ type noHistogram struct{ prometheus.Histogram }
 
 func (noHistogram) Observe(float64) {}
 
-// ServeLibrary answers a WebSocket's handshake as /ws does, but leaves all that is
-// written, and its buffers, to the library.
+// ServeLibrary serves a WebSocket as /ws does, but writes everything with the library and
+// its buffers.
 func (s *Server) ServeLibrary(w http.ResponseWriter, r *http.Request) {
 	ws, err := websocket.Accept(w, r, nil)
 	if err != nil {
@@ -116,14 +118,14 @@ func (s *Server) ServeLibrary(w http.ResponseWriter, r *http.Request) {
 		var message io.Reader
 		if _, message, err = ws.Reader(context.Background()); err == nil {
 			err = c.readMessage(message)
-			c.session.Uncork() // no Conn does it
+			c.session.Uncork() // there is no socket.Conn that calls it
 		}
 	}
 	c.session.Close(err)
 	_, _ = c.session.End(s.core.lifetime)
 }
 
-// A libraryConn writes to a client by the library alone.
+// A libraryConn writes to a client with the library alone.
 type libraryConn struct {
 	*webSocket
 	ws *websocket.Conn
@@ -138,7 +140,7 @@ func (c libraryConn) Send(messages []session.Message) error {
 	return nil
 }
 
-// TrySend is not called: the session has no pool.
+// TrySend is not called, because the session has no pool.
 func (c libraryConn) TrySend([]session.Message) (bool, error) { return true, errors.ErrUnsupported }
 
 func (c libraryConn) Close(error) { _ = c.ws.CloseNow() }

@@ -43,8 +43,8 @@ func serveReader(net.Listener) error {
 	}
 }
 
-// A client's process that is stopped is one that takes nothing: it is closed
-// 10 s after the kernel's room for it is full, and the others go on.
+// A client whose process is stopped takes nothing. It is closed 10 s after the kernel's
+// buffer for it is full, and other clients go on.
 func TestAStoppedProcessIsClosed(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 10 s")
@@ -56,7 +56,7 @@ func TestAStoppedProcessIsClosed(t *testing.T) {
 	client := exec.Command(os.Args[0])
 	client.Env = append(os.Environ(), serverVariable+"=reader", readerTarget+"=ws://"+w.addr+"/ws")
 	client.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if _, err := client.StdinPipe(); err != nil { // at whose end it ends
+	if _, err := client.StdinPipe(); err != nil { // the client ends when this pipe does
 		t.Fatal(err)
 	}
 	if err := client.Start(); err != nil {
@@ -74,7 +74,7 @@ func TestAStoppedProcessIsClosed(t *testing.T) {
 	start := time.Now()
 	for len(w.log.lines(t, "session closed")) == 0 {
 		if time.Since(start) > patience {
-			t.Fatal("it is still there")
+			t.Fatal("the stopped client was not closed")
 		}
 		if _, err := w.keyspace.Set(t.Context(), "k", []byte(value)); err != nil {
 			t.Fatal(err)
@@ -87,7 +87,7 @@ func TestAStoppedProcessIsClosed(t *testing.T) {
 	}
 }
 
-// slowReader takes step bytes every pause, and no more than it is given.
+// A slowReader reads at most step bytes every pause.
 type slowReader struct {
 	net.Conn
 	step  int
@@ -99,8 +99,8 @@ func (r slowReader) Read(p []byte) (int, error) {
 	return r.Conn.Read(p[:min(len(p), r.step)])
 }
 
-// A client on a slow link stays, gets the newest of each key, and ends at the
-// current state. What it gets is not old: the system keeps little for it.
+// A client on a slow link stays, gets the newest values, and in the end has the current
+// state. Its updates are not old, because the kernel keeps few bytes for it.
 func TestAClientOnASlowLinkGetsTheNewest(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")
@@ -135,7 +135,7 @@ func TestAClientOnASlowLinkGetsTheNewest(t *testing.T) {
 				t.Error(err)
 				break
 			}
-			if n%4 == 0 { // some 5 MB a second
+			if n%4 == 0 { // about 5 MB a second
 				time.Sleep(time.Millisecond)
 			}
 		}
@@ -180,8 +180,7 @@ func TestAClientOnASlowLinkGetsTheNewest(t *testing.T) {
 	t.Logf("%d of %d updates came, the oldest after %v", got, total, oldest)
 }
 
-// flood writes a frame again and again, until the connection is no good or stop
-// is closed.
+// flood writes a frame again and again until a write fails or stop is closed.
 func flood(c net.Conn, frame []byte, stop <-chan struct{}) {
 	block := bytes.Repeat(frame, (64<<10)/len(frame))
 	for {
@@ -196,9 +195,9 @@ func flood(c net.Conn, frame []byte, stop <-chan struct{}) {
 	}
 }
 
-// A message has its time also where it comes without a pause: here of empty
-// frames, and without an end.
-func TestAMessageThatNeverEnds(t *testing.T) {
+// A message must be complete in time even if its frames come without a pause. Here it has
+// empty frames without an end.
+func TestAMessageThatNeverEndsTimesOut(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 10 s")
 	}
@@ -218,9 +217,9 @@ func TestAMessageThatNeverEnds(t *testing.T) {
 	}
 }
 
-// A client that goes on sending does not hold a shutdown for longer than the
-// time that its close frame has.
-func TestShutdownUnderAFlood(t *testing.T) {
+// A client that goes on sending holds up a shutdown only for the time that its close
+// frame has.
+func TestAFloodDoesNotHoldUpAShutdown(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	c := handshake(t, w.addr)
 	defer c.Close()
@@ -242,9 +241,9 @@ func TestShutdownUnderAFlood(t *testing.T) {
 	}
 }
 
-// Sessions that are cut off while a request of theirs waits for the store: the
-// reader and the close are not in each other's way (for the race detector).
-func TestSessionsCutOffInARequest(t *testing.T) {
+// Sessions are cut off while a request waits for the store. This is for the race
+// detector: the reader and the close must not use anything together.
+func TestSessionsMayBeCutOffDuringARequest(t *testing.T) {
 	for range 5 {
 		w := newWire(t, transport.Options{})
 		gate := make(chan struct{})
@@ -259,7 +258,7 @@ func TestSessionsCutOffInARequest(t *testing.T) {
 		}
 		w.log.await(t, "session opened", 40)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-		_ = w.Shutdown(ctx) // out of time, on purpose
+		_ = w.Shutdown(ctx) // its time is too short on purpose
 		cancel()
 		close(gate)
 	}

@@ -21,14 +21,14 @@ import (
 	"rtdb/transport/transporttest"
 )
 
-// slowest is what shows that others wait for a flood. On a machine of its own they
-// have their answer within 100 ms, which the log says; this one may be shared.
+// slowest is the longest response time that is not blamed on a flood. On an idle machine
+// responses take less than 100 ms, as the log says, but tests may share the machine.
 const slowest = time.Second
 
-// measure begins to look at what becomes of everybody else, and returns what ends
-// that, when the attackers have left, and reports whether it went well. The process
-// may grow by so many MiB.
-func (w *wire) measure(t *testing.T) (end func(most int, note string) bool) {
+// measure begins to measure how fast other clients are answered and how the process
+// grows. The caller calls end when the attackers have left. end reports whether responses
+// were fast and the process grew by at most mayGrow MiB.
+func (w *wire) measure(t *testing.T) (end func(mayGrow int, note string) bool) {
 	client := &http.Client{Transport: &http.Transport{}}
 	probe := func() time.Duration {
 		start := time.Now()
@@ -82,15 +82,15 @@ func (w *wire) measure(t *testing.T) (end func(most int, note string) bool) {
 	}
 }
 
-// No flood takes more memory than its connections need, or keeps others waiting, and
-// all that it took is given back.
+// A flood takes little memory, does not delay other clients, and leaves no goroutine and
+// no descriptor behind.
 func TestFloods(t *testing.T) {
 	short := transport.Options{HeaderTimeout: time.Second, MessageTimeout: 300 * time.Millisecond}
 	for name, x := range map[string]struct {
 		keys    int
 		options transport.Options
 		attack  func(t *testing.T, w *wire, b *bystander) (note string)
-		mayGrow int // MiB, of which the clients need some
+		mayGrow int // MiB; the clients are in the same process and need some
 	}{
 		"slow requests":  {0, short, slowRequests, 96},
 		"a slow message": {0, short, slowMessage, 32},
@@ -109,19 +109,19 @@ func TestFloods(t *testing.T) {
 				end := w.measure(t)
 				note := x.attack(t, w, b)
 				b.check()
-				eventually(t, "the others gone", func() bool { return w.Sessions() == 1 })
+				eventually(t, "the attackers gone", func() bool { return w.Sessions() == 1 })
 				if end(x.mayGrow, note) {
 					return
 				}
 				if try == 3 {
-					t.Fatal("others wait too long, or it takes too much memory")
+					t.Fatal("other clients wait too long, or the flood takes too much memory")
 				}
 			}
 		})
 	}
 }
 
-// connect opens connections that send something.
+// connect opens n connections and sends text on each.
 func connect(t *testing.T, w *wire, n int, text string) (conns []net.Conn, hangUp func()) {
 	for range n {
 		c := must(net.Dial("tcp", w.addr))
@@ -144,10 +144,10 @@ func slowRequests(t *testing.T, w *wire, b *bystander) string {
 	defer endBodies()
 	for start := time.Now(); time.Since(start) < 1300*time.Millisecond; time.Sleep(50 * time.Millisecond) {
 		for _, c := range slices.Concat(heads, bodies) {
-			_, _ = io.WriteString(c, " ") // it fails where the server has closed it
+			_, _ = io.WriteString(c, " ") // it fails if the server has closed the connection
 		}
 	}
-	for _, c := range heads { // each has had its end
+	for _, c := range heads { // each was closed
 		_ = c.SetReadDeadline(time.Now().Add(patience))
 		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatal("a header may take for ever")
@@ -214,7 +214,7 @@ func pings(t *testing.T, w *wire, b *bystander) string {
 	const n = 100_000
 	p := w.dial(t)
 	start := time.Now()
-	for range n / 100 { // nothing is read meanwhile
+	for range n / 100 { // the client reads nothing meanwhile
 		rawWrite(p, strings.Repeat("\x89\xfd\x00\x00\x00\x00"+strings.Repeat("x", 125), 100))
 	}
 	b.check()
@@ -225,7 +225,7 @@ func pings(t *testing.T, w *wire, b *bystander) string {
 	return fmt.Sprintf("%d pings in %v, %d pongs", n, time.Since(start), pongs)
 }
 
-// answers sends requests without waiting, and counts the codes that come back.
+// answers sends n requests without waiting and counts the codes of the replies.
 func (p *peer) answers(n int, request func(i int) string) map[string]int {
 	var sender sync.WaitGroup
 	sender.Go(func() {
@@ -247,7 +247,7 @@ func manyKeys(t *testing.T, w *wire, b *bystander) string {
 		return fmt.Sprintf(`{"id":1,"action":"set","key":"%s%d","value":1}`, strings.Repeat("k", 100), i)
 	})
 	_ = p.Close()
-	if codes[""] != 999 || codes["limit_reached"] != 19_001 || w.keyspace.Keys() != 1000 { // the bystander has one
+	if codes[""] != 999 || codes["limit_reached"] != 19_001 || w.keyspace.Keys() != 1000 { // one key is the bystander's
 		t.Errorf("answered with %v, and there are %d keys", codes, w.keyspace.Keys())
 	}
 	return fmt.Sprintf("20000 keys, 1000 may be: %v", codes)

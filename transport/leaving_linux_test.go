@@ -19,9 +19,10 @@ import (
 	"rtdb/transport/transporttest"
 )
 
-// Many sessions do not leave at one moment, for they would all come back at the
-// next, to wherever that is. They are spread, and yet all told within the grace.
-func TestManySessionsLeaveOneByOne(t *testing.T) {
+// A shutdown does not close many sessions at one moment, because all clients would
+// reconnect at the next. It spreads the closes, and all clients get the close code within
+// the grace time.
+func TestAShutdownSpreadsTheClosesOfManySessions(t *testing.T) {
 	many, grace := 2000, 15*time.Second
 	if testing.Short() {
 		t.Skip("takes some seconds")
@@ -69,7 +70,7 @@ func TestManySessionsLeaveOneByOne(t *testing.T) {
 		}
 	}
 	peak := 0
-	for _, from := range at { // of all windows, wherever they begin
+	for _, from := range at { // the windows that begin with a close
 		n := 0
 		for _, x := range at {
 			if x >= from && x < from+window {
@@ -89,8 +90,8 @@ func TestManySessionsLeaveOneByOne(t *testing.T) {
 	}
 }
 
-// Many clients that come within a second and leave at once take everything with
-// them: goroutines, descriptors, and what the keys know of them.
+// When many clients leave at once, their goroutines, descriptors and subscriptions go,
+// too.
 func TestManyClientsLeaveAtOnce(t *testing.T) {
 	w := newWire(t, transport.Options{FlushInterval: transport.DefaultFlushInterval})
 	many := 2000
@@ -116,7 +117,7 @@ func TestManyClientsLeaveAtOnce(t *testing.T) {
 	var writing atomic.Bool
 	writing.Store(true)
 	done := make(chan error, 1)
-	go func() { // they leave while they are being written to
+	go func() { // the clients leave while they are written to
 		var err error
 		for n := 0; writing.Load() && err == nil; n++ {
 			_, err = w.keyspace.Set(t.Context(), "k", fmt.Append(nil, n))
@@ -124,7 +125,7 @@ func TestManyClientsLeaveAtOnce(t *testing.T) {
 		done <- err
 	}()
 	for _, c := range clients {
-		_ = c.(*net.TCPConn).SetLinger(0) // no farewell: a reset
+		_ = c.(*net.TCPConn).SetLinger(0) // Close sends a reset
 		_ = c.Close()
 	}
 	w.log.await(t, "session closed", many)
@@ -141,7 +142,7 @@ func TestManyClientsLeaveAtOnce(t *testing.T) {
 	t.Errorf("%d goroutines and %d descriptors, before the %d clients %d and %d", g, f, many, goroutines, files)
 }
 
-// What a client leaves behind in the middle of a frame is nothing.
+// A request of which only a part was sent has no effect.
 func TestAClientThatClosesInTheMiddleOfAFrame(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	other := w.dial(t)

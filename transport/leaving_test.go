@@ -12,7 +12,7 @@ import (
 	"rtdb/transport"
 )
 
-// What clients did leaves nothing behind when they have gone.
+// Clients that have left leave no session and no key behind.
 func TestClientsLeaveNothingBehind(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	for round := range 3 {
@@ -33,7 +33,7 @@ func TestClientsLeaveNothingBehind(t *testing.T) {
 				case 0:
 					_ = p.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""))
 				case 1:
-					_ = p.NetConn().(*net.TCPConn).SetLinger(0) // a reset
+					_ = p.NetConn().(*net.TCPConn).SetLinger(0) // Close sends a reset
 				}
 				_ = p.Close()
 			})
@@ -44,8 +44,8 @@ func TestClientsLeaveNothingBehind(t *testing.T) {
 	if n := w.Sessions(); n != 0 {
 		t.Errorf("%d sessions are left", n)
 	}
-	// A key that is still subscribed to remembers the version of its delete;
-	// one that nobody holds is retired, and remembers nothing.
+	// A key that has a subscriber remembers the version of its delete. A key without
+	// subscribers and value is retired and remembers nothing.
 	for c := range 20 {
 		key := fmt.Sprintf("round1/c%d/%d", c, 5*c)
 		if err := w.keyspace.GetInOrder(t.Context(), key, func(e keyspace.Entry) {

@@ -33,7 +33,7 @@ func TestMaxSessions(t *testing.T) {
 	b.check()
 	stream.want(`id: 1|data: {"key":"k","value":1}`)
 	stream.end()
-	for path, opened := range map[string]string{"/ws": "101", "/events?key=k": "200"} { // each leaves at once
+	for path, opened := range map[string]string{"/ws": "101", "/events?key=k": "200"} { // each client leaves at once
 		eventually(t, "room again", func() bool {
 			got, _ := w.try(t, "GET", path, "", asWebSocket...)
 			return got == opened
@@ -48,10 +48,10 @@ func TestMaxSubscriptions(t *testing.T) {
 	c.wantCode(`{"id":1,"action":"subscribe","keys":["a","b","c","d"]}`, "limit_reached")
 	c.wantCode(`{"id":1,"action":"subscribe","keys":["a","b","a"]}`, "")
 	c.wantCode(`{"id":1,"action":"subscribe","topics":["c","d"]}`, "limit_reached")
-	c.wantCode(`{"id":1,"action":"subscribe","topic":"c"}`, "") // exactly as many
+	c.wantCode(`{"id":1,"action":"subscribe","topic":"c"}`, "") // now exactly at the limit
 	c.wantCode(`{"id":1,"action":"subscribe","keys":["a","b"]}`, "")
 	c.wantCode(`{"id":1,"action":"subscribe","pattern":"#"}`, "limit_reached")
-	for _, name := range []string{"c", "d", "a"} { // of what was refused nothing comes
+	for _, name := range []string{"c", "d", "a"} { // refused subscriptions deliver nothing
 		w.want(t, "POST", "/data/"+name, `{"value":1}`, 200, "")
 		w.want(t, "POST", "/topics/"+name, `{"value":1}`, 202, "")
 	}
@@ -71,12 +71,12 @@ func TestMaxSubscriptions(t *testing.T) {
 func TestMaxKeys(t *testing.T) {
 	w := newWireOn(t, keyspace.Options{MaxKeys: 3}, transport.Options{})
 	b := newBystander(w, w.dial(t))
-	b.check() // there is its key
+	b.check() // now its key exists
 	for _, key := range []string{"a", "b"} {
 		w.wantTry(t, "200", "POST", "/data/"+key, `{"value":1}`)
 	}
 	c := w.dial(t)
-	for range 2 { // at the limit, and once more after there was room
+	for range 2 { // at the limit, and again after a key was deleted
 		for _, method := range []string{"POST", "PUT", "PATCH"} {
 			w.wantTry(t, "429 limit_reached", method, "/data/c", `{"value":1}`)
 			w.wantTry(t, "200", method, "/data/a", `{"value":2}`)
@@ -102,7 +102,7 @@ func TestMaxKeys(t *testing.T) {
 	}
 }
 
-// Of REST each token and each address has its own.
+// Over HTTP, each token and each address has a rate of its own.
 func TestMaxRequestRate(t *testing.T) {
 	w := newWire(t, transport.Options{
 		MaxRequestRate: 2, Keys: testKeys(t), Anonymous: &auth.Grants{Read: []string{"#"}},
@@ -123,7 +123,7 @@ func TestMaxRequestRate(t *testing.T) {
 				t.Errorf("%s: request %d is answered %s", name, i, got)
 			}
 		}
-		if name == "a household" { // whatever address of its own it takes
+		if name == "a household" { // all its addresses count as one
 			headers = []string{"X-Forwarded-For", "2001:db8::ffff"}
 		}
 		refused := false
@@ -140,7 +140,7 @@ func TestMaxRequestRate(t *testing.T) {
 	}
 	b.check()
 
-	// Whom nobody trusts cannot be somebody else each time.
+	// Without a trusted proxy a client cannot claim another address for each request.
 	w = newWire(t, transport.Options{MaxRequestRate: 2})
 	codes := make(map[string]int)
 	for i := range 4 * burst {
@@ -152,7 +152,8 @@ func TestMaxRequestRate(t *testing.T) {
 	}
 }
 
-// A session that is too fast is told so, and is closed where that goes on.
+// A session that exceeds the rate gets an error for each request, and is closed after
+// 10 s.
 func TestMaxRequestRateOfASession(t *testing.T) {
 	inBubbleWith(t, transport.Options{MaxRequestRate: 2}, func(t *testing.T, p *piped) {
 		other, c := p.dial(t), p.dial(t)
@@ -202,7 +203,7 @@ func TestMaxValueBytes(t *testing.T) {
 		c.wantCode(`{"id":1,"action":"patch","key":"p","value":`+value+`}`, want)
 	}
 	w.wantTry(t, "200", "POST", "/data/k", `{"value":{"a":`+quote(strings.Repeat("x", 980))+`}}`)
-	w.wantTry(t, "413 too_large", "PATCH", "/data/k", `{"b":`+quote(strings.Repeat("x", 100))+`}`) // what comes of it
+	w.wantTry(t, "413 too_large", "PATCH", "/data/k", `{"b":`+quote(strings.Repeat("x", 100))+`}`) // the result is too large
 	_, text := w.call(t, "POST", "/data", `{"items":[{"key":"k","value":`+longer+`},{"key":"k","value":`+fits+`}]}`)
 	if strings.Count(text, "too_large") != 1 || strings.Count(text, "version") != 1 {
 		t.Errorf("a batch: %s", text)
@@ -210,7 +211,7 @@ func TestMaxValueBytes(t *testing.T) {
 	b.check()
 }
 
-// Of topics' messages a client that does not read loses some, and is told of each.
+// A client that does not read loses messages of a topic, and is told how many.
 func TestMaxPendingBytes(t *testing.T) {
 	w := newWire(t, transport.Options{MaxPendingBytes: 64 << 10})
 	c, b := w.dial(t), newBystander(w, w.dial(t))
@@ -249,7 +250,7 @@ func TestMaxPendingBytes(t *testing.T) {
 	b.check()
 }
 
-// The connection of one who is too slow ends, and not that of one who is not.
+// The connections of slow clients end, and other connections stay.
 func TestTimeouts(t *testing.T) {
 	const limit = 300 * time.Millisecond
 	w := newWire(t, transport.Options{HeaderTimeout: limit, IdleTimeout: limit, MessageTimeout: limit})
@@ -272,8 +273,8 @@ func TestTimeouts(t *testing.T) {
 	b.check()
 }
 
-// Where memory is short nothing new begins, and what is there goes on.
-func TestCrowded(t *testing.T) {
+// If memory is short, new clients and new keys are refused, and existing clients go on.
+func TestNothingNewBeginsIfMemoryIsShort(t *testing.T) {
 	var crowded atomic.Bool
 	w := newWireOn(t, keyspace.Options{Full: crowded.Load}, transport.Options{Crowded: crowded.Load})
 	b, stream := newBystander(w, w.dial(t)), w.feed(t, "key=k")
@@ -294,8 +295,9 @@ func TestCrowded(t *testing.T) {
 	w.dial(t).wantCode(`{"id":1,"action":"ping"}`, "")
 }
 
-// Nor are long messages taken in then, of which a part would wait for the rest.
-func TestCrowdedByHalfMessages(t *testing.T) {
+// If memory is short, long messages and bodies are not read, because each would hold
+// memory until its rest comes.
+func TestLongMessagesAreNotReadIfMemoryIsShort(t *testing.T) {
 	var crowded atomic.Bool
 	w := newWireOn(t, keyspace.Options{Full: crowded.Load}, transport.Options{Crowded: crowded.Load})
 	b := newBystander(w, w.dial(t))
@@ -316,7 +318,7 @@ func TestCrowdedByHalfMessages(t *testing.T) {
 	crowded.Store(true)
 	before := inUse()
 	for _, c := range conns {
-		_, _ = c.Write(make([]byte, size)) // it fails where that is refused
+		_, _ = c.Write(make([]byte, size)) // it fails if the server has closed the connection
 	}
 	b.check()
 	if grown := inUse() - before; grown > 32 {

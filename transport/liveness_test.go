@@ -55,8 +55,8 @@ func TestAClientThatAnswersNoPingIsClosed(t *testing.T) {
 	})
 }
 
-// A pong that the server has not come to read is none that is missing: the
-// reader is busy with what the client asked before.
+// A pong that the server has not read yet is not missing: the reader is busy with
+// earlier requests.
 func TestAPongBehindSlowWritesCounts(t *testing.T) {
 	for name, test := range map[string]struct {
 		writes int
@@ -81,7 +81,7 @@ func TestAPongBehindSlowWritesCounts(t *testing.T) {
 						}
 					}
 				})
-				c.SetPingHandler(func(data string) error { // behind the writes
+				c.SetPingHandler(func(data string) error { // the pong comes after the writes
 					sender.Go(func() {
 						_ = c.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(time.Hour))
 					})
@@ -100,7 +100,7 @@ func TestAPongBehindSlowWritesCounts(t *testing.T) {
 	}
 }
 
-// A client that takes no byte is closed after 10 s, also while pings are due.
+// A client that takes no bytes is closed after 10 s, even if pings are due.
 func TestAClientThatTakesNothingIsClosed(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *piped) {
 		c := p.dial(t)
@@ -125,8 +125,8 @@ func TestAClientThatTakesNothingIsClosed(t *testing.T) {
 	})
 }
 
-// One that takes a byte now and then is not: a slow link is not a dead one.
-func TestAClientThatTakesLittleStays(t *testing.T) {
+// A client that takes a byte now and then stays, because a slow link is not a dead one.
+func TestAClientThatTakesAFewBytesStays(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *piped) {
 		c := p.dial(t)
 		if err := c.WriteMessage(websocket.TextMessage, []byte(`{"action":"subscribe","key":"k"}`)); err != nil {
@@ -154,8 +154,8 @@ func TestAClientThatTakesLittleStays(t *testing.T) {
 	})
 }
 
-// A client that does not read, pings, and reads on a while later, has lost
-// nothing: the library gives a control frame 5 s, and would then cut it off.
+// A client that sends pings while it does not read gets everything when it reads again.
+// The library alone would cut it off, because it gives a control frame 5 s.
 func TestAPingDoesNotCutAStalledClientOff(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *piped) {
 		c := p.dial(t)
@@ -192,9 +192,9 @@ func TestAPingDoesNotCutAStalledClientOff(t *testing.T) {
 	})
 }
 
-// One that takes a byte now and then stays, whatever it misses. But where its
-// session ends that buys it one stall time-out, and no more.
-func TestAClientThatTricklesStays(t *testing.T) {
+// A client that takes a byte now and then stays, even if it misses messages. Once its
+// session ends, taking bytes gives it no more time than one StallTimeout.
+func TestAnEndingSessionGivesASlowClientNoMoreTime(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *piped) {
 		c := p.dial(t)
 		if err := c.WriteMessage(websocket.TextMessage, []byte(`{"action":"subscribe","topic":"t"}`)); err != nil {
@@ -233,8 +233,8 @@ func TestAClientThatTricklesStays(t *testing.T) {
 	})
 }
 
-// A message that never ends does not keep a connection, though pongs come.
-func TestAMessageThatTakesTooLong(t *testing.T) {
+// A message that does not end in time ends the connection.
+func TestAMessageThatTakesTooLongEndsTheConnection(t *testing.T) {
 	for name, fragment := range map[string]string{"empty": "", "a byte": "x"} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, p *piped) {
@@ -246,7 +246,7 @@ func TestAMessageThatTakesTooLong(t *testing.T) {
 						if _, err := c.NetConn().Write(frame); err != nil {
 							return
 						}
-						frame[0] = 0 // a continuation
+						frame[0] = 0 // a continuation frame
 						time.Sleep(time.Second)
 					}
 				})
@@ -262,15 +262,15 @@ func TestAMessageThatTakesTooLong(t *testing.T) {
 	}
 }
 
-// One that is slow, but not that slow, and then none for a long while, is fine.
-func TestAMessageInTimeIsFine(t *testing.T) {
+// A slow message that ends in time is answered, and then a client may be silent for long.
+func TestASlowMessageThatEndsInTimeIsAnswered(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *piped) {
 		c := p.dial(t)
 		start := time.Now()
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			// All before the first ping: the answer to that sets a deadline
+			// It ends before the first ping: the library's pong sets a deadline
 			// for writes.
 			for _, pause := range []time.Duration{8 * time.Second, time.Second} {
 				_, _ = c.NetConn().Write([]byte("\x01\x81\x00\x00\x00\x00{"))
@@ -294,9 +294,9 @@ func TestAMessageInTimeIsFine(t *testing.T) {
 	})
 }
 
-// A client that is still sending what is too big is waited for, and so reads
-// why it was refused.
-func TestASlowSenderOfTooMuchIsTold(t *testing.T) {
+// The server waits while a client is still sending a message that is too big, so that
+// the client reads the close code.
+func TestASlowSenderOfATooBigMessageGetsTheCloseCode(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *piped) {
 		c := p.dial(t)
 		c.SetCloseHandler(func(int, string) error { return nil }) // it would set a deadline for writes
@@ -323,12 +323,13 @@ func TestASlowSenderOfTooMuchIsTold(t *testing.T) {
 	})
 }
 
-// A message's time begins with its first byte, also where that is a part of a header.
-func TestAPartOfAHeaderHasItsTime(t *testing.T) {
+// The time of a message begins with its first byte, even if that is a part of a frame
+// header.
+func TestAPartOfAFrameHeaderTimesOut(t *testing.T) {
 	for _, part := range []string{"\x81", "\x81\xfe\x00", "\x81\x81\x00\x00"} {
 		inBubble(t, func(t *testing.T, p *piped) {
 			c := p.dial(t)
-			c.SetPingHandler(func(string) error { return nil }) // it cannot be answered within a frame
+			c.SetPingHandler(func(string) error { return nil }) // a pong in the middle of a frame would be a part of it
 			_, _ = io.WriteString(c.NetConn(), part)
 			if code, after := closing(c); code != 1008 || after > 11*time.Second {
 				t.Errorf("after %x closed with %d after %v, want 1008 after 10 s", part, code, after)

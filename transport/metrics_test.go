@@ -9,7 +9,7 @@ import (
 	"rtdb/transport"
 )
 
-// What sessions have done stays in the sums when they are gone.
+// The counts of a session stay in the sums when it has ended.
 func TestMetricsAddUp(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	value := func(name string) (sum float64) {

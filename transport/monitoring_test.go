@@ -18,12 +18,12 @@ import (
 	"rtdb/transport"
 )
 
-// private is in every name and value that the test has: none of them may be in the
+// private is in every name and value that the test uses. None of them may be in the
 // metrics.
 const private = "private-7f3a"
 
-// scrape returns the metrics of a server that was used in every way that counts,
-// and the ids of its sessions.
+// scrape returns the metrics of a server on which every metric was counted, and the ids
+// of its sessions.
 func scrape(t *testing.T) (text string, sessions []string) {
 	t.Helper()
 	w := newWire(t, transport.Options{MaxSessions: 4})
@@ -50,7 +50,7 @@ func scrape(t *testing.T) (text string, sessions []string) {
 	}
 	leaving := w.dial(t)
 	leaving.ask(`{"action":"`+private+`","id":1}`, `{"id":1,"error":{"code":"invalid_request","message":"unknown action \"`+private+`\""}}`)
-	// The reason that a client gives is its own, and no label.
+	// The reason that a client closes with must not become a label.
 	if err := leaving.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(4321, private)); err != nil {
 		t.Fatal(err)
 	}
@@ -72,8 +72,8 @@ func scrape(t *testing.T) (text string, sessions []string) {
 	return text, sessions
 }
 
-// A sample is a line of what Prometheus is told: a metric, and the names and values
-// of its labels, at 1 and 2 of each.
+// A sample is a line of the metrics. Each label is a match of labelPair: its name is at
+// index 1, its value at 2.
 type sample struct {
 	name   string
 	labels [][]string
@@ -93,7 +93,7 @@ func samplesOf(t *testing.T, text string) (samples []sample) {
 		}
 		m := sampleLine.FindStringSubmatch(line)
 		if m == nil {
-			t.Errorf("this is no sample: %q", line)
+			t.Errorf("not a sample: %q", line)
 			continue
 		}
 		samples = append(samples, sample{m[1], labelPair.FindAllStringSubmatch(m[2], -1)})
@@ -101,7 +101,7 @@ func samplesOf(t *testing.T, text string) (samples []sample) {
 	return samples
 }
 
-// ourLabels are all that our metrics have.
+// ourLabels are all labels of this server's metrics.
 var ourLabels = []string{"kind", "result", "route", "code", "reason", "le"}
 
 func TestMonitoring(t *testing.T) {
@@ -192,7 +192,7 @@ func TestMonitoring(t *testing.T) {
 	})
 }
 
-// A panel is a part of a dashboard, or the head of a row of them.
+// A panel is a part of a dashboard, or the title of a row of panels.
 type panel struct {
 	Type, Title, Description string
 	FieldConfig              struct{ Defaults struct{ Unit string } }
@@ -200,6 +200,7 @@ type panel struct {
 	Targets                  []struct{ Expr string }
 }
 
+// check expects that a panel is complete and shows a metric.
 func (p *panel) check(t *testing.T) {
 	t.Helper()
 	if p.Type == "row" {
@@ -229,8 +230,7 @@ func readMonitoring(t *testing.T, file string) string {
 
 var metricName = regexp.MustCompile(`\b(?:rtdb|go|process)_\w+`)
 
-// onlyKnown wants every metric in a text, wherever it stands, to be one that a
-// server has.
+// onlyKnown expects that a server has every metric that a text names.
 func onlyKnown(t *testing.T, text string, known map[string]bool) {
 	t.Helper()
 	names := metricName.FindAllString(text, -1)
@@ -239,7 +239,7 @@ func onlyKnown(t *testing.T, text string, known map[string]bool) {
 	}
 	for _, name := range names {
 		if strings.HasPrefix(name, "process_") && runtime.GOOS != "linux" {
-			continue // elsewhere there are fewer
+			continue // other systems have fewer
 		}
 		if !known[name] {
 			t.Errorf("there is no metric %s", name)

@@ -19,16 +19,16 @@ import (
 	"rtdb/transport"
 )
 
-// An exchange is a request, and what is to come back.
+// An exchange is a request and the response that is expected.
 type exchange struct {
 	operation string // its operationId
-	path      string // with the query
+	path      string // and the query
 	header    map[string]string
 	body      string
 	status    int
 	code      string // of the error
-	refused   bool   // the document, too, has no such request
-	method    string // where it is not the operation's
+	refused   bool   // the document does not allow the request, either
+	method    string // "" for the operation's own
 }
 
 func (x exchange) String() string {
@@ -40,12 +40,12 @@ var upgrade = map[string]string{
 	"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
 }
 
-// exchanges are with a server that takes values of up to 1000 bytes and holds
-// the keys here/1 at the version with that ETag, here/2, here/3, and here/4.
-// The first of each operation is one that goes well.
+// exchanges returns exchanges with a server whose values may be 1000 bytes long. It has
+// the keys here/1, whose version has the given ETag, here/2, here/3 and here/4. The first
+// exchange of each operation succeeds.
 func exchanges(etag string) []exchange {
 	type header = map[string]string
-	const other = `"1"` // is the ETag of none of them
+	const other = `"1"` // not the ETag of one of these keys
 	long := `{"value":"` + strings.Repeat("x", 999) + `"}`
 	deep := strings.Repeat("[", 65) + strings.Repeat("]", 65)
 	items := func(n int) string {
@@ -53,7 +53,7 @@ func exchanges(etag string) []exchange {
 	}
 	list := []exchange{
 		{operation: "listKeys", path: "/data", status: 200},
-		{operation: "listKeys", path: "/data?prefix=here&pattern=here/%2B&limit=1&after=here/1", status: 200}, // more follow
+		{operation: "listKeys", path: "/data?prefix=here&pattern=here/%2B&limit=1&after=here/1", status: 200}, // there are more keys
 		{operation: "listKeys", path: "/data?limit=1000", status: 200},
 		{operation: "listKeys", path: "/data?prefix=nowhere", status: 200},
 		{operation: "listKeys", path: "/data?limit=0", status: 400, code: "invalid_request", refused: true},
@@ -147,13 +147,13 @@ func exchanges(etag string) []exchange {
 	return list
 }
 
-// unseen are the answers of the document that no test gets, and why.
+// unseen are responses in the document that a test cannot get, and why.
 var unseen = map[string]string{
-	"listKeys 500":     "a read has no part that a test could break",
+	"listKeys 500":     "a test cannot make a read fail",
 	"getKey 500":       "as above",
 	"headKey 500":      "as above",
 	"streamEvents 500": "as above",
-	"publish 500":      "as above: a topic has no store",
+	"publish 500":      "as above: messages of topics are not stored",
 	"writeKeys 500":    "a write that fails is one of the results, with 200",
 }
 
@@ -182,7 +182,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		if !ok {
 			t.Fatalf("%s is never asked for", id)
 		}
-		if route.Method == http.MethodGet { // HEAD works wherever GET does
+		if route.Method == http.MethodGet { // if GET works, HEAD works, too
 			head := x
 			head.method = http.MethodHead
 			if head.status == http.StatusSwitchingProtocols {
@@ -205,7 +205,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		d.try(t, w, x)
 	}
 
-	// A WebSocket whose write is in flight holds the shutdown up.
+	// A WebSocket with a write under way holds up the shutdown.
 	gate, arrived := make(chan struct{}), make(chan struct{})
 	w.store.hold(func(keyspace.Write) { close(arrived); <-gate })
 	w.dial(t).send(`{"action":"set","key":"k","value":1}`)
@@ -238,12 +238,12 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	}
 }
 
-// tryRefusals wants those that have nothing to do with what is asked for.
+// tryRefusals tries the refusals that do not depend on the request itself.
 func tryRefusals(t *testing.T, d *description, usual map[string]exchange) {
 	t.Helper()
 	secured := newWire(t, transport.Options{Keys: testKeys(t)})
 	limited := newWireOn(t, keyspace.Options{MaxKeys: 1}, transport.Options{MaxRequestRate: 1e-3})
-	limited.want(t, "PUT", "/data/one", `{"value":1}`, 200, "") // that was all for a while
+	limited.want(t, "PUT", "/data/one", `{"value":1}`, 200, "") // the rate allows no more for a while
 	with := func(x exchange, name, value string) exchange {
 		x.header = maps.Clone(x.header)
 		if x.header == nil {
@@ -271,8 +271,8 @@ func tryRefusals(t *testing.T, d *description, usual map[string]exchange) {
 	d.try(t, full, x)
 }
 
-// OpenAPI 3.1 has no words for what is in a stream, but the document has a
-// schema of it.
+// OpenAPI 3.1 cannot describe the events of a stream, but the document has a schema for
+// them.
 func TestEventsAreAsDescribed(t *testing.T) {
 	d := readDescription(t)
 	w := newWire(t, transport.Options{})
@@ -294,7 +294,7 @@ func TestEventsAreAsDescribed(t *testing.T) {
 		t.Helper()
 		_, err := readEvents(stream, func(e event) bool {
 			var data any
-			if e == (event{}) || e.kind == "synced" { // a comment, or the mark
+			if e == (event{}) || e.kind == "synced" { // a comment, or the end of the snapshot
 				return false
 			}
 			if err := json.Unmarshal([]byte(e.data), &data); err != nil {
@@ -322,7 +322,7 @@ func TestEventsAreAsDescribed(t *testing.T) {
 	next(`{"topic":"t","value":[]}`)
 }
 
-// What OPTIONS says of a path is what the document has of it.
+// The methods in the response to OPTIONS are those in the document.
 func TestMethodsAreAsDescribed(t *testing.T) {
 	d := readDescription(t)
 	w := newWire(t, transport.Options{})
@@ -354,7 +354,7 @@ func TestRoutesAreDescribed(t *testing.T) {
 	}
 }
 
-// The server serves the document as it is.
+// The server serves the document byte for byte.
 func TestTheDescriptionIsServed(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	want, err := os.ReadFile("openapi.json")

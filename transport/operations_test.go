@@ -10,7 +10,7 @@ import (
 	"rtdb/transport"
 )
 
-// A testLevel is a level that nothing depends on.
+// A testLevel is a level of no log.
 type testLevel struct {
 	mu    sync.Mutex
 	level string
@@ -42,8 +42,8 @@ type listedSession struct {
 	Delivered, Conflated, Dropped *int
 }
 
-// The operator sees the sessions, and ends one; with a listener of its own that is
-// where, and nowhere else.
+// The operator lists sessions, ends one, and changes the log level. If the operator has a
+// listener, these paths are on that listener only.
 func TestTheOperatorSeesAndEndsSessions(t *testing.T) {
 	w := newWire(t, transport.Options{Keys: testKeys(t), Admin: true, Level: &testLevel{level: "info"}})
 	admin := *w
@@ -105,8 +105,8 @@ func TestTheOperatorSeesAndEndsSessions(t *testing.T) {
 	}
 }
 
-// The operator's listener asks for no token, so no page may call it: neither one
-// that the other listener allows, nor one that gave its own name to this address.
+// The operator's listener asks for no token, so pages may not call it: neither a page that
+// the other listener allows, nor one whose name points to this address.
 func TestNoPageCallsTheAdminListener(t *testing.T) {
 	w := newWire(t, transport.Options{Admin: true, AllowedOrigins: []string{"https://app.example"}})
 	admin := *w

@@ -11,7 +11,7 @@ import (
 	"rtdb/transport"
 )
 
-// message is any message of the server's, about one key.
+// A message is a message of the server about one key.
 type message struct {
 	ID       *int
 	Key      string
@@ -20,6 +20,7 @@ type message struct {
 	Revision *uint64
 }
 
+// next receives a message.
 func (p *peer) next() (m message) {
 	p.t.Helper()
 	text := p.receive()
@@ -29,8 +30,8 @@ func (p *peer) next() (m message) {
 	return m
 }
 
-// hotWriter sets a key to 1, 2, 3 …, whose versions are the same numbers,
-// until the test ends.
+// hotWriter sets a key to 1, 2, 3 … until the test ends. Its versions are the same
+// numbers.
 func (w *wire) hotWriter(t *testing.T, key string) {
 	stop := make(chan struct{})
 	var writer sync.WaitGroup
@@ -45,7 +46,7 @@ func (w *wire) hotWriter(t *testing.T, key string) {
 				t.Errorf("Set: %v", err)
 				return
 			}
-			if i%10 == 0 { // as fast as a reader can follow
+			if i%10 == 0 { // otherwise a reader could not keep up
 				time.Sleep(100 * time.Microsecond)
 			}
 		}
@@ -53,8 +54,7 @@ func (w *wire) hotWriter(t *testing.T, key string) {
 	t.Cleanup(func() { close(stop); writer.Wait() })
 }
 
-// Requests take effect, and are answered, in the order sent, however many are
-// on the way.
+// Requests take effect and are answered in the order sent, even if many are under way.
 func TestPipelinedRequestsKeepTheirOrder(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	p := w.dial(t)
@@ -76,8 +76,8 @@ func TestPipelinedRequestsKeepTheirOrder(t *testing.T) {
 	sender.Wait()
 }
 
-// What a subscriber gets of a key, by updates and by asking, never goes back.
-func TestAGetIsInOrderWithTheUpdates(t *testing.T) {
+// Updates of a key and replies to get come in the order of their versions.
+func TestRepliesToGetAreInOrderWithUpdates(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	p := w.dial(t)
 	p.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0}`)
@@ -103,9 +103,9 @@ func TestAGetIsInOrderWithTheUpdates(t *testing.T) {
 	asker.Wait()
 }
 
-// The reply to a subscribe stands exactly between what the subscriber is not
-// told of, up to its revision, and what it is told of.
-func TestASubscribesReplyIsTheMark(t *testing.T) {
+// The reply to subscribe separates the updates up to its revision, which the subscriber
+// does not get, from the later ones, which it gets.
+func TestTheReplyToSubscribeSeparatesOldUpdatesFromNew(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	w.hotWriter(t, "k")
 	p := w.dial(t)
@@ -120,13 +120,13 @@ func TestASubscribesReplyIsTheMark(t *testing.T) {
 			t.Fatalf("the first update after revision %d is %d", revision, m.Value)
 		}
 		last := m.Value
-		p.send(`{"action":"subscribe","key":"k","id":2}`) // again: once is enough
+		p.send(`{"action":"subscribe","key":"k","id":2}`) // a second subscribe changes nothing
 		p.send(`{"action":"unsubscribe","key":"k","id":3}`)
 		for m = p.next(); m.ID == nil || *m.ID != 3; m = p.next() {
 			switch {
 			case m.Revision != nil && *m.Revision != last:
 				t.Fatalf("revision %d right after the update %d", *m.Revision, last)
-			case m.Revision == nil && m.Value <= last: // there may be a gap, where the client fell behind
+			case m.Revision == nil && m.Value <= last: // a gap is right if the client fell behind
 				t.Fatalf("update %d after %d", m.Value, last)
 			case m.Revision == nil:
 				last = m.Value
@@ -135,7 +135,7 @@ func TestASubscribesReplyIsTheMark(t *testing.T) {
 	}
 }
 
-// The same for topics, which have no revision.
+// The same holds for topics, which have no revision.
 func TestNothingOfATopicComesBeforeTheReply(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	p := w.dial(t)

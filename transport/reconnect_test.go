@@ -18,9 +18,8 @@ import (
 	"rtdb/transport"
 )
 
-// A client that loses its connection 200 times while 8 writers run, and
-// resumes each time by the last revision that it was given, ends with exactly
-// what the server holds.
+// A client loses its connection 200 times while 8 writers run, and resumes each time
+// from the last revision that it got. In the end it has exactly the server's values.
 func TestAClientThatReconnectsMissesNothing(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	done := make(chan struct{})
@@ -47,7 +46,7 @@ func TestAClientThatReconnectsMissesNothing(t *testing.T) {
 					return
 				}
 				if i%50 == 0 {
-					time.Sleep(time.Millisecond) // 8 writers as fast as they can leave no time for others
+					time.Sleep(time.Millisecond) // otherwise 8 writers leave no time for anything else
 				}
 			}
 		})
@@ -84,7 +83,7 @@ func TestAClientThatReconnectsMissesNothing(t *testing.T) {
 				since = m.Revision
 				after = 1
 				if round < 200 {
-					after += rand.IntN(20) // so many more, and then it is cut off
+					after += rand.IntN(20) // then the connection is cut
 				}
 			case m.Deleted:
 				delete(held, m.Key)
@@ -108,7 +107,8 @@ func TestAClientThatReconnectsMissesNothing(t *testing.T) {
 	t.Logf("%d updates over 200 reconnects", updates)
 }
 
-// A foreign client, whose connection is cut while keys are written, comes back by itself with the last id, and misses nothing.
+// An event source of another project reconnects by itself with the last id when its
+// connection is cut, and misses nothing.
 func TestAForeignEventSourceResumes(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	proxy := newCutter(t, w.addr)
@@ -118,7 +118,7 @@ func TestAForeignEventSourceResumes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	synced, retries, ended := false, 0, false // all the connection's own, until it is over
+	synced, retries, ended := false, 0, false // only the connection uses them until it ends
 	client := sse.Client{
 		OnRetry:    func(error, time.Duration) { synced, retries = false, retries+1 },
 		HTTPClient: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
@@ -136,7 +136,7 @@ func TestAForeignEventSourceResumes(t *testing.T) {
 			Reset   bool
 		}
 		if e.Data == "" {
-			return // of such a browser says nothing
+			return // an event without data; a browser does not report it
 		}
 		if err := json.Unmarshal([]byte(e.Data), &u); err != nil {
 			t.Errorf("%+v: %v", e, err)
@@ -170,7 +170,7 @@ func TestAForeignEventSourceResumes(t *testing.T) {
 		} else if _, err := w.keyspace.Set(t.Context(), key, fmt.Append(nil, i)); err != nil {
 			t.Fatal(err)
 		}
-		if i%300 == 100 { // the client is there, and then it is not
+		if i%300 == 100 { // cut the connection when the client is synced
 			select {
 			case <-syncs:
 			case <-ctx.Done():
@@ -200,7 +200,7 @@ func TestAForeignEventSourceResumes(t *testing.T) {
 	}
 }
 
-// A cutter is a proxy that cuts its connections off where a test says so.
+// A cutter is a proxy whose connections a test can cut.
 type cutter struct {
 	addr  string
 	mu    sync.Mutex
@@ -241,6 +241,7 @@ func newCutter(t *testing.T, addr string) *cutter {
 	return c
 }
 
+// cut closes all connections.
 func (c *cutter) cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"rtdb/transport"
 )
 
-// The request parser against encoding/json: the same texts are objects, and
-// what was read of an accepted request is what encoding/json reads.
+// FuzzRequest compares the parser of requests with encoding/json: both accept the same
+// texts as objects and read the same members.
 func FuzzRequest(f *testing.F) {
 	for _, s := range []string{
 		`{"action":"set","key":"a","value":{"x":[1.50]},"id":7}`,
@@ -81,8 +81,8 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// isRequest reports whether an object is certainly a good request. Escapes are
-// left out: encoding/json takes lone surrogates for something else.
+// isRequest reports whether an object is certainly a valid request. It reports false for
+// escapes, because encoding/json replaces lone surrogates.
 func isRequest(t *testing.T, data []byte, members map[string]json.RawMessage) bool {
 	if bytes.Contains(data, []byte(`\u`)) || len(data) > 1000 || depth(t, data) > 64 {
 		return false
@@ -101,7 +101,7 @@ func isRequest(t *testing.T, data []byte, members map[string]json.RawMessage) bo
 		case "id":
 			var v any
 			if json.Unmarshal(members[name], &v) != nil {
-				return false // a number that is too large for a float
+				return false // a number that is too large for a float64
 			}
 			switch v.(type) {
 			case nil, string, float64:
@@ -118,8 +118,8 @@ func isRequest(t *testing.T, data []byte, members map[string]json.RawMessage) bo
 	return has("action") && !(has("key") && has("topic")) && !duplicates(t, data)
 }
 
-// duplicates reports whether the object has an unknown name that comes twice:
-// encoding/json keeps the last, and an unknown name is refused wherever it is.
+// duplicates reports whether an object has a name twice. Then encoding/json keeps only
+// the last member, but the parser checks each.
 func duplicates(t *testing.T, data []byte) bool {
 	d := json.NewDecoder(bytes.NewReader(data))
 	if _, err := d.Token(); err != nil {

@@ -26,13 +26,13 @@ func TestBodiesThatAreTooLargeAreAnswered(t *testing.T) {
 			}
 		})
 	}
-	// The limit itself is no limit, and the value counts as it is kept.
+	// A body of exactly the limit is accepted. Of a value, the compact form counts.
 	body := `{"value":` + strings.Repeat(" ", limit-1010) + `"` + strings.Repeat("x", 998) + `"}`
 	w.want(t, "POST", "/data/k", body, 200, `"value":"xxx`)
 	w.want(t, "POST", "/data/k", `{"value":"`+strings.Repeat("x", 999)+`"}`, 413, "too_large")
 }
 
-func TestHeaders(t *testing.T) {
+func TestHeadersOfEveryResponse(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	for _, test := range []struct{ method, path, body string }{
 		{"POST", "/data/k", `{"value":1}`}, {"GET", "/data/k", ""}, {"HEAD", "/data/k", ""},
@@ -56,9 +56,8 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// Nothing that comes from a client gets a line of its own in the log, or a
-// field that it should not have.
-func TestTheLogCannotBeForged(t *testing.T) {
+// Text that a client sends never becomes a line or a field of the log.
+func TestClientsCannotForgeFieldsOfTheLog(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	p := w.dial(t)
 	evil := `x","level":"error","message":"forged\n{"level":"fatal"}`

@@ -8,8 +8,8 @@ import (
 	"rtdb/transport"
 )
 
-// A key with a time to live, by each way to give one.
-func TestTimesToLive(t *testing.T) {
+// A key expires after its time to live, which each kind of write can set.
+func TestKeysExpireAfterTheirTimeToLive(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	p := w.dial(t)
 	p.ask(`{"action":"subscribe","pattern":"#","id":1}`, `{"id":1,"ok":true,"revision":0}`)
@@ -22,10 +22,10 @@ func TestTimesToLive(t *testing.T) {
 	w.want(t, "POST", "/data", `{"items":[{"key":"d","value":1,"ttl":0.05}]}`, 200, "")
 	p.want(`{"key":"d","value":1}`, `{"key":"d","value":null,"deleted":true}`)
 	w.want(t, "POST", "/data/e", `{"value":1,"ttl":0.1}`, 200, "")
-	w.want(t, "PATCH", "/data/e", `2`, 200, "") // keeps it
+	w.want(t, "PATCH", "/data/e", `2`, 200, "") // a patch keeps the time to live
 	p.want(`{"key":"e","value":1}`, `{"key":"e","value":2}`, `{"key":"e","value":null,"deleted":true}`)
 	w.want(t, "POST", "/data/f", `{"value":1,"ttl":0.05}`, 200, "")
-	w.want(t, "POST", "/data/f", `{"value":2}`, 200, "") // clears it
+	w.want(t, "POST", "/data/f", `{"value":2}`, 200, "") // a set clears it
 	p.want(`{"key":"f","value":1}`, `{"key":"f","value":2}`)
 	w.want(t, "POST", "/data/g", `{"value":1,"ttl":0.2}`, 200, "")
 	p.want(`{"key":"g","value":1}`, `{"key":"g","value":null,"deleted":true}`)
@@ -33,7 +33,8 @@ func TestTimesToLive(t *testing.T) {
 	w.want(t, "GET", "/data/g", "", 404, "")
 }
 
-// A body with any Content-Type, or none, is JSON: curl -d sends a form's.
+// A body is read as JSON whatever its Content-Type is, because curl -d sends that of a
+// form.
 func TestContentTypesDoNotMatter(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	for _, kind := range []string{"", "application/x-www-form-urlencoded", "text/plain", "application/json; charset=utf-8", "nonsense"} {

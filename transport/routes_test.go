@@ -8,7 +8,7 @@ import (
 	"rtdb/transport"
 )
 
-func TestRequestsForNoPath(t *testing.T) {
+func TestRequestsWithoutAPathAreNotFound(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	for _, method := range []string{"GET", "POST"} {
 		if got := w.raw(t, method+" * HTTP/1.1\r\nHost: localhost\r\n\r\n"); !strings.HasPrefix(got, `404 {"error":{"code":"not_found"`) {
@@ -17,8 +17,8 @@ func TestRequestsForNoPath(t *testing.T) {
 	}
 }
 
-// Requests that are odd in ways that net/http lets through.
-func TestOddRequests(t *testing.T) {
+// Odd requests that net/http lets through are answered with a fitting status.
+func TestOddRequestsAreAnswered(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	for request, want := range map[string]string{
 		"GET http://localhost/data/k HTTP/1.1\r\nHost: localhost\r\n\r\n":                                "404 ",
@@ -43,7 +43,7 @@ func TestOddRequests(t *testing.T) {
 			t.Errorf("%.60q: %s, want %s", request, got, want)
 		}
 	}
-	for _, e := range w.log.lines(t, "http request") { // parses every line
+	for _, e := range w.log.lines(t, "http request") { // lines parses every line
 		if len(fmt.Sprint(e)) > 2000 {
 			t.Errorf("a long line in the log: %.200v…", e)
 		}

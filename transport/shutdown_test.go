@@ -18,8 +18,8 @@ import (
 	"rtdb/transport"
 )
 
-// The write that a session has begun holds the drain up, so that everything
-// else can be looked at meanwhile.
+// A write that a session has begun holds up the shutdown, and the test looks at
+// everything else meanwhile.
 func TestShutdownDrainsInOrder(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	writer, screen := w.dial(t), w.dial(t)
@@ -28,7 +28,7 @@ func TestShutdownDrainsInOrder(t *testing.T) {
 	gate, arrived := make(chan struct{}), make(chan struct{}, 10)
 	w.store.hold(func(keyspace.Write) { arrived <- struct{}{}; <-gate })
 	writer.send(`{"action":"set","key":"k","value":1,"id":1}`)
-	writer.send(`{"action":"set","key":"k","value":2,"id":2}`) // comes too late
+	writer.send(`{"action":"set","key":"k","value":2,"id":2}`) // it comes too late and is not begun
 	<-arrived
 	rest := make(chan string, 1)
 	go func() {
@@ -37,7 +37,7 @@ func TestShutdownDrainsInOrder(t *testing.T) {
 	}()
 	<-arrived
 
-	// A connection that is kept alive is answered too, and not just closed.
+	// A connection that is kept alive gets an answer, too; it is not just closed.
 	kept, err := net.Dial("tcp", w.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +115,8 @@ func TestShutdownSendsWhatWaits(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// The publisher has its answer before subscribers are told: wait for that.
+	// Publish returns before subscribers are told. A subscribe to the topic is answered
+	// after that.
 	other := w.dial(t)
 	other.ask(`{"action":"subscribe","topic":"t","id":1}`, `{"id":1,"ok":true,"revision":0}`)
 	ended := w.startShutdown(t, patience)
@@ -134,7 +135,7 @@ func TestShutdownSendsWhatWaits(t *testing.T) {
 	}
 }
 
-// Connections on which nothing is asked do not hold a shutdown up.
+// Connections without a request do not hold up a shutdown.
 func TestShutdownDoesNotWaitForUnusedConnections(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	for _, sent := range []string{"", "GET / HT", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"} {
@@ -181,13 +182,13 @@ func TestShutdownCutsOffWhatOutlastsTheGrace(t *testing.T) {
 	}
 }
 
-// Streams outlast the WebSockets of a shutdown: while one of those takes its
-// time a browser that came back to a draining server would give up for good.
-func TestStreamsEndLast(t *testing.T) {
+// A shutdown ends event streams after WebSockets: a browser that reconnected while a
+// WebSocket still drains would be refused and give up.
+func TestEventStreamsEndAfterWebSockets(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	p := w.dial(t)
 	p.ask(`{"action":"will","key":"k","value":"gone","id":1}`, `{"id":1,"ok":true}`)
-	p.SetCloseHandler(func(int, string) error { return nil }) // the server waits a second for it
+	p.SetCloseHandler(func(int, string) error { return nil }) // the server waits a second for its close frame
 	f := w.feed(t, "key=k")
 	f.want("id: 0")
 	ended := make(chan error, 1)
@@ -206,9 +207,9 @@ func TestStreamsEndLast(t *testing.T) {
 	}
 }
 
-// A stream that is slow to end does not keep the listener open: a browser whose
-// own has ended would come back, be refused, and give up.
-func TestASlowStreamDoesNotKeepTheListener(t *testing.T) {
+// An event stream that is slow to end does not keep the listener open: a browser whose
+// stream has ended would reconnect, be refused and give up.
+func TestASlowEventStreamDoesNotKeepTheListenerOpen(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	value := quote(strings.Repeat("x", 60_000))
 	for i := range 200 {
@@ -216,7 +217,7 @@ func TestASlowStreamDoesNotKeepTheListener(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c, err := net.Dial("tcp", w.addr) // it takes nothing
+	c, err := net.Dial("tcp", w.addr) // this client takes nothing
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +240,7 @@ func TestASlowStreamDoesNotKeepTheListener(t *testing.T) {
 	if _, err := io.ReadAll(good.r); err != nil {
 		t.Error(err)
 	}
-	for gone := false; !gone; { // at once, or nearly: the stream above has seconds
+	for gone := false; !gone; { // this takes much less than the seconds that the slow stream has
 		select {
 		case err := <-ended:
 			t.Fatalf("the slow stream has ended: %v", err)
@@ -256,8 +257,8 @@ func TestASlowStreamDoesNotKeepTheListener(t *testing.T) {
 	}
 }
 
-// A client that does not answer the close frame is waited for, but not long.
-func TestTheServerDoesNotWaitForACloseFrame(t *testing.T) {
+// The server waits about a second for a client's close frame.
+func TestShutdownDoesNotWaitLongForACloseFrame(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *piped) {
 		c := p.dial(t)
 		c.SetCloseHandler(func(int, string) error { return nil })

@@ -16,9 +16,8 @@ import (
 	"rtdb/transport"
 )
 
-// A pattern's snapshot for a client that reads slowly, while writers run: of
-// each key what it held, then all or the newest that came, no step back, and
-// in the end what the server holds.
+// A client that reads slowly takes the snapshot of a pattern while writers run. Versions
+// of a key never go back, and in the end the client has exactly the server's values.
 func TestASlowClientGetsAWholeSnapshot(t *testing.T) {
 	const keys = 100_000
 	w := newWire(t, transport.Options{})
@@ -77,7 +76,7 @@ func TestASlowClientGetsAWholeSnapshot(t *testing.T) {
 			t.Fatal(err)
 		}
 		if messages++; messages%20_000 == 0 {
-			time.Sleep(50 * time.Millisecond) // a client with other things to do
+			time.Sleep(50 * time.Millisecond) // a slow client
 		}
 		if u.ID == "" {
 			if u.Version <= held[u.Key].Version {
@@ -89,7 +88,7 @@ func TestASlowClientGetsAWholeSnapshot(t *testing.T) {
 	}
 	for read().ID == "" {
 	}
-	if len(held) < keys*9/10 { // the others may have been deleted before
+	if len(held) < keys*9/10 { // keys may have been deleted before the snapshot came to them
 		t.Errorf("the mark came after %d keys of %d", len(held), keys)
 	}
 	stop()
@@ -111,13 +110,13 @@ func TestASlowClientGetsAWholeSnapshot(t *testing.T) {
 	t.Logf("%d messages for %d keys, of which %d are there in the end", messages, keys, there)
 }
 
-// A client that asks for far more than may wait for it, and reads late, gets
-// every answer.
+// A client that asks for much more than may wait for it, and reads late, gets every
+// reply.
 func TestAClientMayAskFasterThanItReads(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	w.want(t, "POST", "/data/k", `{"value":"`+strings.Repeat("x", 60_000)+`"}`, 200, "")
 	p, other := w.dial(t), w.dial(t)
-	const n = 400 // 24 MB of answers
+	const n = 400 // 24 MB of replies
 	var sender sync.WaitGroup
 	sender.Go(func() {
 		for i := range n {
@@ -133,7 +132,7 @@ func TestAClientMayAskFasterThanItReads(t *testing.T) {
 	sender.Wait()
 }
 
-// A client that reads nothing is closed after 10 s, and nobody else notices.
+// A client that reads nothing is closed after 10 s. Other clients do not notice.
 func TestAClientThatDoesNotReadIsClosed(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 10 s")
@@ -176,7 +175,7 @@ func TestAClientThatDoesNotReadIsClosed(t *testing.T) {
 	}
 	e := w.log.await(t, "session closed", 1)[0]
 	count := func(name string) int { return int(e[name].(float64)) }
-	const unheard = 2 * 5 // written between its subscriptions' end and the log's line
+	const unheard = 2 * 5 // writes between the end of its subscriptions and the line of the log
 	if e["code"] != 4008.0 || e["reason"] != "too slow" || count("dropped") == 0 || count("conflated") == 0 ||
 		count("delivered")+count("conflated")+count("dropped") < 2*writes-unheard {
 		t.Errorf("logged %v after %d writes, want code 4008 and all but %d of them", e, 2*writes, unheard)
@@ -191,12 +190,12 @@ func TestAClientThatDoesNotReadIsClosed(t *testing.T) {
 	t.Logf("%d writes of 60 kB to each of %d in %v; the slowest took %v", 2*writes, len(screens), time.Since(start), slowest)
 }
 
-// One that reads too slowly for a topic is told how much it has missed.
+// A client that reads too slowly for a topic is told how many messages it has missed.
 func TestASlowClientIsToldWhatItMissed(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	slow := w.dial(t)
 	slow.ask(`{"action":"subscribe","topic":"t","id":1}`, `{"id":1,"ok":true,"revision":0}`)
-	const all = 400 // more than the kernel and the session hold
+	const all = 400 // more than the kernel and the session keep
 	padding := strings.Repeat("x", 60_000)
 	publish := func(n int) {
 		t.Helper()
@@ -215,7 +214,7 @@ func TestASlowClientIsToldWhatItMissed(t *testing.T) {
 		for {
 			_, m, err := slow.ReadMessage()
 			if err != nil {
-				return // closed by the test, below
+				return // the test closes it below
 			}
 			received <- string(m)
 		}
@@ -227,7 +226,7 @@ func TestASlowClientIsToldWhatItMissed(t *testing.T) {
 		select {
 		case <-late:
 			t.Fatalf("after %v the client is at message %d of %d", patience, next, published)
-		case <-more.C: // until there is room for one, before which it hears of the gap
+		case <-more.C: // until a message is queued again; the client hears of the gap before it
 			publish(published)
 			published++
 		case text := <-received:
@@ -243,7 +242,7 @@ func TestASlowClientIsToldWhatItMissed(t *testing.T) {
 				missed += m.Missed
 				next += m.Missed
 			case m.Value.N != next:
-				t.Fatalf("message %d came, want %d or to hear of a gap", m.Value.N, next)
+				t.Fatalf("message %d came, want %d or a gap", m.Value.N, next)
 			default:
 				next++
 			}
@@ -255,7 +254,7 @@ func TestASlowClientIsToldWhatItMissed(t *testing.T) {
 	if err := slow.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(1000, "")); err != nil {
 		t.Fatal(err)
 	}
-	for range received { // what is still on its way
+	for range received { // read the rest
 	}
 	e := w.log.await(t, "session closed", 1)[0]
 	if all := int(e["delivered"].(float64) + e["dropped"].(float64)); e["code"] != 1000.0 || all != published {
@@ -263,7 +262,7 @@ func TestASlowClientIsToldWhatItMissed(t *testing.T) {
 	}
 }
 
-// A client that lags is in the log, with how much and how long.
+// The log has a client that lags, with how many bytes wait and for how long.
 func TestALaggingClientIsLogged(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *piped) {
 		c := p.dial(t)

@@ -17,17 +17,17 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the transcripts in testdata with what the server answers")
 
-// Transcripts are talks of clients with a fresh server, whose first version is
-// 1. A line is
+// A transcript has what clients send to a new server and what it answers. The server's
+// first version is 1. A line is
 //
 //	# comment
 //	NAME> message     the client NAME sends; its first line connects it
 //	NAME< message     it receives
 //	NAME! code reason the server closes its connection
 //	METHOD path body  an HTTP request
-//	= status body     its answer, with the headers that matter in brackets
+//	= status body     the response; Allow and Upgrade are in brackets
 //
-// The lines with <, ! and = are the server's: -update rewrites them.
+// With -update the lines with <, ! and = are rewritten.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -56,7 +56,7 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
-// play returns the script as the server has it.
+// play plays a script and returns it with the server's lines.
 func play(t *testing.T, script string) string {
 	w := newWire(t, transport.Options{MaxValueBytes: 130})
 	clients := make(map[string]*peer)
@@ -98,7 +98,7 @@ func play(t *testing.T, script string) string {
 	return strings.Join(out, "\n")
 }
 
-// ending is how the server closes the connection.
+// ending waits for the server's close frame and returns its code and reason.
 func (p *peer) ending() string {
 	_ = p.SetReadDeadline(time.Now().Add(patience))
 	_, message, err := p.ReadMessage()

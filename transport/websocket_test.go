@@ -15,8 +15,8 @@ import (
 	"rtdb/transport"
 )
 
-// A message of exactly the limit is fine, in one piece or in many.
-func TestTheLargestMessage(t *testing.T) {
+// A message of exactly the limit is accepted, in one piece or in many.
+func TestTheLargestMessageIsAccepted(t *testing.T) {
 	w := newWire(t, transport.Options{MaxValueBytes: 1000})
 	p := w.dial(t)
 	request := `{"action":"ping","id":1}`
@@ -37,10 +37,10 @@ func TestTheLargestMessage(t *testing.T) {
 	p.want(`{"id":1,"ok":true,"action":"pong"}`)
 }
 
-// What net/http has read beyond the handshake is not lost.
-func TestAMessageThatComesWithTheHandshake(t *testing.T) {
+// Bytes that net/http has read beyond the handshake are not lost.
+func TestAMessageSentWithTheHandshakeIsAnswered(t *testing.T) {
 	w := newWire(t, transport.Options{})
-	for _, size := range []int{0, 100, 3000, 20_000} { // within net/http's buffer, and past it
+	for _, size := range []int{0, 100, 3000, 20_000} { // shorter and longer than net/http's buffer
 		c, err := net.Dial("tcp", w.addr)
 		if err != nil {
 			t.Fatal(err)
@@ -111,7 +111,7 @@ func TestHandshakesThatAreRefused(t *testing.T) {
 			}
 		})
 	}
-	// HEAD and HTTP/1.0 are told what GET and HTTP/1.1 are.
+	// HEAD and HTTP/1.0 cannot be upgraded, and get the same status.
 	for _, request := range []string{
 		"HEAD /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
 			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
@@ -135,7 +135,7 @@ func TestHandshakesThatAreRefused(t *testing.T) {
 			t.Errorf("%.20q: %s, Upgrade: %q; want 426 with websocket", request, answer.Status, answer.Header.Get("Upgrade"))
 		}
 	}
-	// The same origin is fine, and compression is not agreed to.
+	// The server's own origin is accepted, and compression is not.
 	d := websocket.Dialer{EnableCompression: true}
 	c, answer, err := d.Dial("ws://"+w.addr+"/ws", http.Header{"Origin": {"http://" + w.addr}})
 	if err != nil {
@@ -147,8 +147,9 @@ func TestHandshakesThatAreRefused(t *testing.T) {
 	}
 }
 
-// What a client asked before it closed is answered before the server closes.
-func TestAClientIsAnsweredBeforeItsCloseIs(t *testing.T) {
+// Requests that a client sent before its close frame are answered before the server's
+// close frame.
+func TestRequestsAreAnsweredBeforeTheCloseFrame(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	for _, half := range []bool{false, true} {
 		for range 20 {
@@ -175,8 +176,8 @@ func TestAClientIsAnsweredBeforeItsCloseIs(t *testing.T) {
 	}
 }
 
-// A reason that is not UTF-8 is not echoed (RFC 6455, section 8.1).
-func TestACloseReasonThatIsNotUTF8(t *testing.T) {
+// A close reason that is not UTF-8 is not echoed (RFC 6455, section 8.1).
+func TestACloseReasonThatIsNotUTF8IsNotEchoed(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	p := w.dial(t)
 	rawWrite(p, "\x88\x84\x00\x00\x00\x00\x03\xe8\xff\xfe")

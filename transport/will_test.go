@@ -14,9 +14,8 @@ import (
 	"rtdb/transport"
 )
 
-// However a session ends, its wills are written; but not where the client
-// takes its leave with 1000.
-func TestWills(t *testing.T) {
+// The wills of a session are written when it ends, unless the client closes with 1000.
+func TestWillsAreWrittenUnlessTheClientClosesNormally(t *testing.T) {
 	closeWith := func(code int) func(*wire, *peer) {
 		return func(_ *wire, p *peer) {
 			text := []byte{}
@@ -59,14 +58,14 @@ func TestWills(t *testing.T) {
 			p.ask(`{"action":"will","topic":"status","value":"of a topic","id":7}`, `{"id":7,"ok":true}`)
 			c.end(w, p)
 			var reading sync.WaitGroup
-			reading.Go(func() { // so that it answers the close frame
+			reading.Go(func() { // reading answers the close frame
 				for {
 					if _, _, err := p.ReadMessage(); err != nil {
 						return
 					}
 				}
 			})
-			w.log.await(t, "session closed", 1) // after the wills
+			w.log.await(t, "session closed", 1) // logged after the wills are written
 			reading.Wait()
 			for key, value := range map[string]string{"status": `"gone"`, "null": "null", "withdrawn": ""} {
 				if !c.fires {
@@ -76,7 +75,7 @@ func TestWills(t *testing.T) {
 					t.Errorf("%s is %s, want %s", key, e.Value, value)
 				}
 			}
-			// A subscriber is told after the publisher has its answer.
+			// Publish returns before subscribers are told. Subscribing again waits for that.
 			if err := w.keyspace.Subscribe(t.Context(), keyspace.Topic("last"), &last, keyspace.Start{}); err != nil {
 				t.Fatal(err)
 			}
@@ -91,8 +90,8 @@ func TestWills(t *testing.T) {
 	}
 }
 
-// The same where time decides.
-func TestWillsOfSessionsThatTimeOut(t *testing.T) {
+// The wills of sessions that time out are written, too.
+func TestWillsOfSessionsThatTimeOutAreWritten(t *testing.T) {
 	t.Run("no pong", func(t *testing.T) {
 		inBubble(t, func(t *testing.T, p *piped) {
 			c := p.dial(t)
@@ -119,7 +118,7 @@ func TestWillsOfSessionsThatTimeOut(t *testing.T) {
 			if err := c.WriteMessage(websocket.TextMessage, []byte(`{"action":"ping"}`)); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(transport.StallTimeout + 10*time.Second) // it takes no byte of the answer
+			time.Sleep(transport.StallTimeout + 10*time.Second) // the client takes no byte of the reply
 			synctest.Wait()
 			if e, err := p.keyspace.Get("status"); err != nil || string(e.Value) != `"gone"` {
 				t.Errorf("the will: %s, %v", e.Value, err)
@@ -130,7 +129,7 @@ func TestWillsOfSessionsThatTimeOut(t *testing.T) {
 	})
 }
 
-// A listener counts what it is told of a topic.
+// A listener counts the messages of a topic.
 type listener struct{ n atomic.Int64 }
 
 func (in *listener) Deliver(*keyspace.Update) { in.n.Add(1) }
