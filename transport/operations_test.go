@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 
@@ -48,8 +49,9 @@ func TestTheOperatorSeesAndEndsSessions(t *testing.T) {
 	w := newWire(t, transport.Options{Keys: testKeys(t), Admin: true, Level: &testLevel{level: "info"}})
 	admin := *w
 	admin.addr = w.adminListener(t)
-	first, second := w.dialAs(t, token(t, `{"read":["#"],"admin":true}`, 1e12)), w.dialAs(t, token(t, `{"read":["#"]}`, 1e12))
-	first.wantCode(`{"id":1,"action":"subscribe","keys":["a","b"]}`, "")
+	first := w.dialAs(t, token(t, `{"read":["#"],"admin":true}`, 1e12))
+	first.wantCode(`{"id":1,"action":"subscribe","keys":["a","b"]}`, "") // now it is open, and older than the second
+	second := w.dialAs(t, token(t, `{"read":["#"]}`, 1e12))
 	second.wantCode(`{"id":1,"action":"subscribe","pattern":"a"}`, "")
 	if _, err := w.keyspace.Set(t.Context(), "a", []byte("1")); err != nil {
 		t.Fatal(err)
@@ -66,7 +68,11 @@ func TestTheOperatorSeesAndEndsSessions(t *testing.T) {
 		}
 		return body.Sessions
 	}
-	sessions := list("?sort=age")
+	var sessions []listedSession
+	eventually(t, "both updates counted", func() bool { // a delivery is counted after the write to the client
+		sessions = list("?sort=age")
+		return !slices.ContainsFunc(sessions, func(s listedSession) bool { return s.Delivered == nil || *s.Delivered == 0 })
+	})
 	if len(sessions) != 2 || sessions[0].Subscriptions != 2 || sessions[1].Subscriptions != 1 ||
 		sessions[0].Remote != first.LocalAddr().String() || sessions[0].Route != "/ws" {
 		t.Fatalf("the sessions are %+v", sessions)
