@@ -2,7 +2,6 @@ package rawjson_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
@@ -11,7 +10,7 @@ import (
 	"rtdb/transport/rawjson"
 )
 
-// merge applies a patch; a target of "" is no value.
+// merge applies a patch. The target "" means that there is no value.
 func merge(target, patch string) string {
 	var text []byte
 	if target != "" {
@@ -93,8 +92,8 @@ func TestMergePatch(t *testing.T) {
 	}
 }
 
-// The value of a key is shared: what comes of a patch has bytes of its own.
-func TestMergePatchAliasesNothing(t *testing.T) {
+// The value of a key is shared, so the result of a patch must have bytes of its own.
+func TestMergePatchSharesNoBytes(t *testing.T) {
 	for _, patch := range []string{`{}`, `{"a":2}`, `{"b":{"x":1}}`, `[1,2,3]`} {
 		target, text := []byte(`{"a":1,"b":{"c":2}}`), []byte(patch)
 		apply := rawjson.ParseMergePatch(text).Apply
@@ -111,7 +110,7 @@ func TestMergePatchAliasesNothing(t *testing.T) {
 	}
 }
 
-// A value is not kept with the room of the one that it replaced.
+// A short result does not keep the memory of the long value that it replaces.
 func TestMergePatchHoldsNoMoreThanItNeeds(t *testing.T) {
 	long := strings.Repeat("x", 10_000)
 	got := rawjson.ParseMergePatch([]byte(`{"a":1,"c":null}`)).Apply([]byte(`{"a":"` + long + `","c":"` + long + `"}`))
@@ -120,8 +119,8 @@ func TestMergePatchHoldsNoMoreThanItNeeds(t *testing.T) {
 	}
 }
 
-// Work that is the product of two lengths would not end in the time, or the
-// memory, that a test has.
+// A patch takes time and memory in proportion to the lengths of the value and the patch. If
+// it took the product of both, this test would not end.
 func TestMergePatchIsLinear(t *testing.T) {
 	const n = 100_000
 	list := func(format string) string {
@@ -169,19 +168,9 @@ func mergeReference(target, patch any) any {
 	return object
 }
 
-// decodeJSON is of one value; of members of one name the last counts.
-func decodeJSON(t *testing.T, text []byte) (v any) {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	if err := d.Decode(&v); err != nil {
-		t.Fatalf("%q: %v", text, err)
-	}
-	return v
-}
-
-// Patches against the RFC's pseudocode on what encoding/json makes of both.
-// That tells no half of a surrogate pair from another, and so must be spared
-// them; the rest holds for them too.
+// FuzzMergePatch compares with the RFC's pseudocode on values that encoding/json decoded.
+// Texts with lone surrogates are not compared, because encoding/json replaces them all by
+// the same character.
 func FuzzMergePatch(f *testing.F) {
 	for i, s := range jsonSeeds {
 		f.Add([]byte(s), []byte(`{"a":{"b":null,"c":1}}`))
@@ -226,8 +215,8 @@ func FuzzMergePatch(f *testing.F) {
 	})
 }
 
-// BenchmarkMergePatch is what a key's actor waits for when one member of an
-// object of 64 KiB is patched.
+// BenchmarkMergePatch patches one member of an object of 64 KiB. The key's actor waits for
+// that.
 func BenchmarkMergePatch(b *testing.B) {
 	for _, c := range []struct{ what, member string }{
 		{"flat", `"member%d":"the quick brown fox",`},
@@ -254,5 +243,3 @@ func BenchmarkMergePatch(b *testing.B) {
 		})
 	}
 }
-
-func loneSurrogate(text []byte) bool { return rawjson.Value{Text: text}.HasLoneSurrogate() }
