@@ -10,7 +10,7 @@ import (
 	"rtdb/session"
 )
 
-// A nullConn takes everything.
+// A nullConn takes and drops all messages.
 type nullConn struct{}
 
 func (nullConn) TrySend([]session.Message) (bool, error) { return true, nil }

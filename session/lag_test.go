@@ -27,7 +27,7 @@ func TestAClientThatFallsBehindIsReported(t *testing.T) {
 	inBubble(t, o, conn, func(t *testing.T, f fixture) {
 		f.subscribeTopic(t, "a")
 		f.subscribeTopic(t, "b")
-		// wait has n updates wait behind one that the client takes a while for.
+		// wait queues n updates behind one that is being sent, and waits for the time took.
 		wait := func(n int, took time.Duration) {
 			t.Helper()
 			f.publish(t, "a", "0")
@@ -52,7 +52,7 @@ func TestAClientThatFallsBehindIsReported(t *testing.T) {
 			t.Fatalf("reported %+v for a client that keeps up", lags())
 		}
 		time.Sleep(time.Hour)
-		// The client takes nothing at all, and is reported even so.
+		// A client that takes nothing is reported, too.
 		wait(300, 3*time.Second)
 		want := session.Lag{PendingKeys: 2, PendingBytes: 300 * int64(len(`{"topic":"a","value":1}`)), Behind: 250 * time.Millisecond}
 		if len(lags()) != 1 || lags()[0] != want {
@@ -70,7 +70,7 @@ func TestAClientThatFallsBehindIsReported(t *testing.T) {
 			t.Errorf("reported %+v of a client that has caught up", lags()[2:])
 		}
 		close(conn.gate)
-		for range 300 { // a burst that the client takes says nothing
+		for range 300 { // a burst that the client takes is not a lag
 			f.publish(t, "a", "1")
 		}
 		time.Sleep(time.Minute)

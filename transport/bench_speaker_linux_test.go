@@ -61,8 +61,7 @@ func (webSocketSpeaker) update(key int) []byte {
 type bareSpeaker struct{ webSocketSpeaker }
 
 func (bareSpeaker) listen(s *socket, _ int) error { return s.shakeHands("/listen") }
-
-func (bareSpeaker) publish(s *socket) error { return s.shakeHands("/publish") }
+func (bareSpeaker) publish(s *socket) error       { return s.shakeHands("/publish") }
 
 // redisSpeaker speaks RESP to Redis: a key is a channel.
 type redisSpeaker struct{}

@@ -1,0 +1,197 @@
+package session_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"rtdb/keyspace"
+	"rtdb/session"
+)
+
+func TestUpdatesAndRepliesKeepTheirOrder(t *testing.T) {
+	inBubble(t, session.Options{}, new(fakeConn), func(t *testing.T, f fixture) {
+		f.subscribe(t, "k")
+		if err := f.Subscribe(t.Context(), targets(keyspace.Topic("t")), session.Start{}, noReply); err != nil {
+			t.Fatal(err)
+		}
+		reply := func(m string) {
+			synctest.Wait() // earlier updates are queued
+			if err := f.Reply([]byte(m)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		reply("r1")
+		f.set(t, "k", "1")
+		reply("r2")
+		if err := f.ks.Publish(t.Context(), "t", []byte("2")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		f.set(t, "k", "3")
+		if err := f.Unsubscribe(t.Context(), targets(keyspace.Key("k"))); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Unsubscribe(t.Context(), targets(keyspace.Topic("t"))); err != nil {
+			t.Fatal(err)
+		}
+		reply("r3")
+		f.set(t, "k", "4")
+		synctest.Wait()
+		f.conn.want(t, "r1", `{"key":"k","value":1}`, "r2", `{"topic":"t","value":2}`, `{"key":"k","value":3}`, "r3")
+	})
+}
+
+func TestMessagesThatWaitAreSentTogether(t *testing.T) {
+	conn := &fakeConn{gate: make(chan struct{})}
+	inBubble(t, session.Options{}, conn, func(t *testing.T, f fixture) {
+		f.subscribeTopic(t, "t")
+		for i := range 1000 {
+			f.publish(t, "t", fmt.Sprint(i))
+		}
+		close(conn.gate)
+		synctest.Wait()
+		if len(conn.got) != 1000 || conn.sends != 2 {
+			t.Errorf("%d updates in %d sends, want 1000 in 2: the first, then all that waited", len(conn.got), conn.sends)
+		}
+	})
+}
+
+func TestTheLengthOfASendIsBounded(t *testing.T) {
+	conn := &fakeConn{gate: make(chan struct{})}
+	inBubble(t, session.Options{}, conn, func(t *testing.T, f fixture) {
+		f.subscribeTopic(t, "t")
+		for range 40 {
+			f.publish(t, "t", `"`+strings.Repeat("x", 10_000)+`"`)
+		}
+		close(conn.gate)
+		synctest.Wait()
+		if len(conn.got) != 40 || conn.sends != 1+10 {
+			t.Errorf("%d updates in %d sends, want 40 in 11", len(conn.got), conn.sends)
+		}
+	})
+}
+
+func TestRepliesWaitForSpace(t *testing.T) {
+	conn := &fakeConn{gate: make(chan struct{})}
+	inBubble(t, session.Options{MaxPendingBytes: 1000}, conn, func(t *testing.T, f fixture) {
+		message := bytes.Repeat([]byte("r"), 100)
+		replied := 0
+		done := make(chan error)
+		go func() {
+			for range 50 {
+				if err := f.Reply(message); err != nil {
+					done <- err
+					return
+				}
+				replied++
+			}
+			done <- nil
+		}()
+		synctest.Wait()
+		if replied > 2*1000/100 { // as much may wait as is being sent
+			t.Errorf("%d replies of 100 bytes wait for a client that reads none, limit 1000 bytes", replied)
+		}
+		if f.Ending() {
+			t.Errorf("ended with %v: a client may ask faster than it reads", f.Cause())
+		}
+		close(conn.gate)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if len(conn.got) != 50 {
+			t.Errorf("the client got %d replies, want 50", len(conn.got))
+		}
+	})
+}
+
+func TestAReplyThatWaitsEndsWithTheSession(t *testing.T) {
+	for name, end := range map[string]func(*session.Session){
+		"Close": func(s *session.Session) { s.Close(errDone) },
+		"Abort": func(s *session.Session) { s.Abort(errDone) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn := &fakeConn{gate: make(chan struct{})}
+			inBubble(t, session.Options{MaxPendingBytes: 100}, conn, func(t *testing.T, f fixture) {
+				done := make(chan error)
+				go func() {
+					for {
+						if err := f.Reply(make([]byte, 60)); err != nil {
+							done <- err
+							return
+						}
+					}
+				}()
+				synctest.Wait()
+				end(f.Session)
+				if err := <-done; !errors.Is(err, errDone) {
+					t.Errorf("Reply: %v, want the cause of the end", err)
+				}
+				close(conn.gate)
+			})
+		})
+	}
+}
+
+// Updates are not conflated across a reply. So replies wait for a client that asks and reads
+// nothing, and memory stays bounded.
+func TestRepliesBoundTheUpdatesThatWait(t *testing.T) {
+	conn := &fakeConn{gate: make(chan struct{})}
+	inBubble(t, session.Options{}, conn, func(t *testing.T, f fixture) {
+		f.subscribe(t, "a")
+		value := `"` + fmt.Sprintf("%060000d", 0) + `"`
+		answered := 0
+		done := make(chan error)
+		go func() {
+			for range 300 {
+				if _, err := f.ks.Set(context.Background(), "a", []byte(value)); err != nil {
+					done <- err
+					return
+				}
+				if err := f.Reply([]byte("pong")); err != nil {
+					done <- err
+					return
+				}
+				answered++
+			}
+			done <- nil
+		}()
+		synctest.Wait()
+		if most := session.DefaultMaxPendingBytes / 60000; answered > most {
+			t.Errorf("%d replies wait, each behind an update of 60 kB, want at most %d", answered, most)
+		}
+		close(conn.gate)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAFailedSendEndsTheSession(t *testing.T) {
+	broken := errors.New("broken pipe")
+	inBubble(t, session.Options{}, &fakeConn{fail: broken}, func(t *testing.T, f fixture) {
+		f.subscribe(t, "k")
+		f.set(t, "k", "1")
+		f.set(t, "k", "2")
+		synctest.Wait()
+		f.conn.wantClosed(t, broken)
+		if !errors.Is(f.Cause(), broken) {
+			t.Errorf("cause %v, want that of Send", f.Cause())
+		}
+	})
+}
+
+func TestFlushCallsSend(t *testing.T) {
+	inBubble(t, session.Options{}, new(fakeConn), func(t *testing.T, f fixture) {
+		f.Flush()
+		synctest.Wait()
+		if f.conn.sends != 1 || len(f.conn.got) != 0 {
+			t.Errorf("%d sends of %q, want one of nothing", f.conn.sends, f.conn.got)
+		}
+	})
+}

@@ -1,0 +1,82 @@
+package session_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rtdb/keyspace"
+	"rtdb/session"
+)
+
+// Messages of a topic cannot be conflated, so they are dropped if more than the limit waits.
+// Before the next message of the topic the client learns how many it has missed.
+func TestMessagesPastTheLimitAreDroppedAndCounted(t *testing.T) {
+	conn := &fakeConn{gate: make(chan struct{})}
+	inBubble(t, session.Options{MaxPendingBytes: 1000}, conn, func(t *testing.T, f fixture) {
+		var want []string
+		told := func(topic, value string) {
+			want = append(want, fmt.Sprintf(`{"topic":%q,"value":%s}`, topic, value))
+		}
+		f.subscribeTopic(t, "t")
+		f.subscribeTopic(t, "u")
+		f.subscribe(t, "k")
+		start := time.Now()
+		f.publish(t, "t", "1000") // it is being sent, and does not wait
+		told("t", "1000")
+		for i := 1001; i < 1200; i++ { // each has 26 bytes
+			f.publish(t, "t", fmt.Sprint(i))
+		}
+		for i := 1001; i < 1001+1000/26; i++ {
+			told("t", fmt.Sprint(i))
+		}
+		f.publish(t, "u", "1")
+		f.publish(t, "u", "2")
+		f.set(t, "k", "1") // the limit is only for topics
+		synctest.Wait()
+		want = append(want, `{"key":"k","value":1}`)
+		if !time.Now().Equal(start) {
+			t.Error("a publisher waited for a client")
+		}
+		close(conn.gate)
+		synctest.Wait()
+		conn.want(t, want...)
+		f.publish(t, "t", "2000")
+		want = append(want, fmt.Sprintf(`{"topic":"t","missed":%d}`, 199-1000/26))
+		told("t", "2000")
+		f.publish(t, "t", "2001")
+		told("t", "2001")
+		if err := f.Unsubscribe(t.Context(), targets(keyspace.Topic("u"))); err != nil {
+			t.Fatal(err)
+		}
+		f.subscribeTopic(t, "u") // a new subscription has missed nothing
+		f.publish(t, "u", "3")
+		told("u", "3")
+		conn.want(t, want...)
+		if f.Ending() {
+			t.Errorf("ended with %v", f.Cause())
+		}
+		f.Close(errDone)
+		stats, err := f.End(t.Context())
+		if err != nil || stats.Dropped != uint64(199-1000/26+2) || stats.Delivered != 1+1000/26+1+3 {
+			t.Errorf("stats %+v, %v", stats, err)
+		}
+	})
+}
+
+// A value may be longer than the limit. It counts only while it waits.
+func TestALongValueReachesAClientThatKeepsUp(t *testing.T) {
+	conn := new(fakeConn)
+	inBubble(t, session.Options{MaxPendingBytes: 1000}, conn, func(t *testing.T, f fixture) {
+		f.subscribe(t, "k")
+		for range 3 {
+			f.set(t, "k", `"`+strings.Repeat("x", 5000)+`"`)
+			synctest.Wait()
+		}
+		if len(conn.got) != 3 || f.Ending() {
+			t.Errorf("%d updates, ended %v (%v); want 3 and still open", len(conn.got), f.Ending(), f.Cause())
+		}
+	})
+}
