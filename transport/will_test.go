@@ -40,7 +40,10 @@ func TestWillsAreWrittenUnlessTheClientClosesNormally(t *testing.T) {
 			_ = p.WriteMessage(websocket.TextMessage, make([]byte, 2<<20))
 		}, true},
 		"a protocol error": {func(_ *wire, p *peer) { _, _ = p.NetConn().Write([]byte{0xf1, 0x80, 0, 0, 0, 0}) }, true},
-		"a shutdown":       {func(w *wire, p *peer) { w.startShutdown(t, patience) }, true},
+		"a shutdown": {func(w *wire, p *peer) {
+			ended := w.startShutdown(p.t.(*testing.T), patience)
+			p.t.Cleanup(func() { <-ended }) // before the cleanup of the wire shuts down again
+		}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWire(t, transport.Options{})
