@@ -107,7 +107,7 @@ func TestAnExpiryThatFailsIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var full atomic.Bool
 		store := &faultyStore{Store: keyspace.NewMemory(1)}
-		store.commit = func(context.Context, []keyspace.Write) error {
+		store.commit = func(context.Context, []keyspace.Record) error {
 			if full.Load() {
 				return errors.New("disk full")
 			}
@@ -148,7 +148,7 @@ func TestASuccessorExpires(t *testing.T) {
 // A key that the store loads may expire, and may be due already.
 func TestLoadedKeysExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ks := open(t, keyspace.Options{Store: &loaded{keyspace.NewMemory(100), []keyspace.Write{
+		ks := open(t, keyspace.Options{Store: &loaded{keyspace.NewMemory(100), []keyspace.Record{
 			{Key: "due", Value: []byte("1"), Version: 1, Expires: time.Now().Add(-time.Hour)},
 			{Key: "soon", Value: []byte("1"), Version: 2, Expires: time.Now().Add(time.Hour)},
 			{Key: "never", Value: []byte("1"), Version: 3},

@@ -16,7 +16,7 @@ func TestAPanicIsConfinedToItsKey(t *testing.T) {
 		var panics []keyspace.Panic
 		gate := make(chan struct{})
 		store := &faultyStore{Store: keyspace.NewMemory(1)}
-		store.commit = func(_ context.Context, writes []keyspace.Write) error {
+		store.commit = func(_ context.Context, writes []keyspace.Record) error {
 			if string(writes[0].Value) == `"panic"` {
 				<-gate
 				panic("the store is broken")

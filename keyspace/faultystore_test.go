@@ -12,11 +12,11 @@ import (
 // A faultyStore fails, hangs or panics in Commit as a test wants.
 type faultyStore struct {
 	keyspace.Store
-	commit func(ctx context.Context, writes []keyspace.Write) error // nil: the Store's
+	commit func(ctx context.Context, writes []keyspace.Record) error // nil: the Store's
 	closed int
 }
 
-func (s *faultyStore) Commit(ctx context.Context, writes []keyspace.Write) error {
+func (s *faultyStore) Commit(ctx context.Context, writes []keyspace.Record) error {
 	if s.commit != nil {
 		if err := s.commit(ctx, writes); err != nil {
 			return err
@@ -33,7 +33,7 @@ func (s *faultyStore) Close() error {
 // gated returns a store whose commits wait for the gate, if there is one. So a test
 // can make several writes of a key one run.
 func gated(gate *atomic.Pointer[chan struct{}]) *faultyStore {
-	return &faultyStore{Store: keyspace.NewMemory(1), commit: func(context.Context, []keyspace.Write) error {
+	return &faultyStore{Store: keyspace.NewMemory(1), commit: func(context.Context, []keyspace.Record) error {
 		if g := gate.Load(); g != nil {
 			<-*g
 		}
@@ -61,7 +61,7 @@ type lateStore struct {
 	late map[string]chan struct{}
 }
 
-func (s *lateStore) Commit(ctx context.Context, writes []keyspace.Write) error {
+func (s *lateStore) Commit(ctx context.Context, writes []keyspace.Record) error {
 	err := s.Store.Commit(ctx, writes)
 	if hang := s.late[writes[0].Key]; hang != nil {
 		<-hang

@@ -87,7 +87,7 @@ func Open(o Options) (*Keyspace, error) {
 	ks.keys.spawn, ks.topics.spawn = ks.newKey, ks.newTopic
 	ks.index.init()
 	ks.lifetime, ks.endLifetime = context.WithCancel(context.Background())
-	last, err := ks.store.Load(func(w Write) error {
+	last, err := ks.store.Load(func(w Record) error {
 		if err := CheckName(w.Key); err != nil {
 			return err
 		}

@@ -19,7 +19,7 @@ func TestMaxKeys(t *testing.T) {
 	failed := errors.New("not this time")
 	ks := open(t, keyspace.Options{MaxKeys: limit, Store: &faultyStore{
 		Store: keyspace.NewMemory(1),
-		commit: func(context.Context, []keyspace.Write) error {
+		commit: func(context.Context, []keyspace.Record) error {
 			if broken.Load() {
 				return failed
 			}

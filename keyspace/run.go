@@ -7,7 +7,7 @@ import (
 
 // A run is the writes of one key that are committed together.
 type run struct {
-	writes    []Write
+	writes    []Record
 	expires   time.Time // when the key expires after the last write; zero: never
 	commitErr error     // the result of the commit
 	delivered int       // the number of writes that were delivered

@@ -14,7 +14,7 @@ func TestShutdownAnswersWhatWasAccepted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
 		store := &faultyStore{Store: keyspace.NewMemory(1)}
-		store.commit = func(context.Context, []keyspace.Write) error { <-gate; return nil }
+		store.commit = func(context.Context, []keyspace.Record) error { <-gate; return nil }
 		ks := open(t, keyspace.Options{Store: store})
 		results := make(chan error, 2)
 		for range 2 {
@@ -64,7 +64,7 @@ func TestShutdownAnswersWhatWasAccepted(t *testing.T) {
 func TestShutdownGivesUpWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &faultyStore{Store: keyspace.NewMemory(1)}
-		store.commit = func(ctx context.Context, _ []keyspace.Write) error { <-ctx.Done(); return ctx.Err() }
+		store.commit = func(ctx context.Context, _ []keyspace.Record) error { <-ctx.Done(); return ctx.Err() }
 		ks := open(t, keyspace.Options{Store: store})
 		result := make(chan error, 1)
 		go func() {

@@ -17,21 +17,21 @@ type Store interface {
 	// Commit may block. Many goroutines call it at the same time, but for each
 	// key one at a time. ctx ends when the keyspace is given up. The slice
 	// belongs to the caller. The bytes of keys and values never change.
-	Commit(ctx context.Context, writes []Write) error
+	Commit(ctx context.Context, writes []Record) error
 
 	// Load yields the state to start from: the last write of each key that has
 	// a value, once. It returns a version that no earlier write has exceeded
 	// and that every later write will exceed. It is called once, before the
 	// first Commit.
-	Load(yield func(Write) error) (last uint64, err error)
+	Load(yield func(Record) error) (last uint64, err error)
 
 	// Close releases the store's resources. It is called once, after the last
 	// Commit.
 	Close() error
 }
 
-// A Write is one accepted change of a key.
-type Write struct {
+// A Record is one accepted write of a key, as the store keeps it.
+type Record struct {
 	Key     string
 	Value   []byte    // opaque bytes; nil: the key is deleted
 	Expires time.Time // when the key expires; zero: never
@@ -64,7 +64,7 @@ func NewMemory(first uint64) Store {
 // year 2255.
 func newClockMemory() Store { return NewMemory(uint64(time.Now().UnixMicro())) }
 
-func (m *memory) Commit(_ context.Context, writes []Write) error {
+func (m *memory) Commit(_ context.Context, writes []Record) error {
 	next := m.last.Add(uint64(len(writes))) - uint64(len(writes))
 	for i := range writes {
 		next++
@@ -73,6 +73,6 @@ func (m *memory) Commit(_ context.Context, writes []Write) error {
 	return nil
 }
 
-func (m *memory) Load(func(Write) error) (uint64, error) { return m.last.Load(), nil }
+func (m *memory) Load(func(Record) error) (uint64, error) { return m.last.Load(), nil }
 
 func (m *memory) Close() error { return nil }

@@ -18,16 +18,16 @@ type countingStore struct {
 	early   atomic.Int64
 }
 
-func (s *countingStore) Load(yield func(keyspace.Write) error) (uint64, error) {
+func (s *countingStore) Load(yield func(keyspace.Record) error) (uint64, error) {
 	s.loading.Store(true)
 	defer s.loading.Store(false)
-	w := keyspace.Write{Key: "k", Value: []byte("1"), Version: 1, Expires: time.Now().Add(-time.Hour)}
+	w := keyspace.Record{Key: "k", Value: []byte("1"), Version: 1, Expires: time.Now().Add(-time.Hour)}
 	err := yield(w)
 	time.Sleep(time.Minute) // as long as a large journal takes
 	return 100, err
 }
 
-func (s *countingStore) Commit(ctx context.Context, writes []keyspace.Write) error {
+func (s *countingStore) Commit(ctx context.Context, writes []keyspace.Record) error {
 	if s.loading.Load() {
 		s.early.Add(1)
 	}
@@ -48,10 +48,10 @@ func TestNothingIsCommittedWhileTheStoreLoads(t *testing.T) {
 // A loaded is a Store that starts with entries.
 type loaded struct {
 	keyspace.Store
-	entries []keyspace.Write
+	entries []keyspace.Record
 }
 
-func (s *loaded) Load(yield func(keyspace.Write) error) (uint64, error) {
+func (s *loaded) Load(yield func(keyspace.Record) error) (uint64, error) {
 	for _, e := range s.entries {
 		if err := yield(e); err != nil {
 			return 0, err
@@ -61,7 +61,7 @@ func (s *loaded) Load(yield func(keyspace.Write) error) (uint64, error) {
 }
 
 func TestOpenLoadsTheStore(t *testing.T) {
-	ks := open(t, keyspace.Options{Store: &loaded{keyspace.NewMemory(100), []keyspace.Write{
+	ks := open(t, keyspace.Options{Store: &loaded{keyspace.NewMemory(100), []keyspace.Record{
 		{Key: "a", Value: []byte("1"), Version: 7},
 		{Key: "b/c", Value: []byte("2"), Version: 9},
 	}}})
@@ -71,7 +71,7 @@ func TestOpenLoadsTheStore(t *testing.T) {
 	if v := mustSet(t, ks, "a", "3"); v != 100 {
 		t.Errorf("version %d, want 100", v)
 	}
-	_, err := keyspace.Open(keyspace.Options{Store: &loaded{keyspace.NewMemory(1), []keyspace.Write{{Key: "#"}}}})
+	_, err := keyspace.Open(keyspace.Options{Store: &loaded{keyspace.NewMemory(1), []keyspace.Record{{Key: "#"}}}})
 	if !errors.Is(err, keyspace.ErrInvalidName) {
 		t.Errorf("Open with a bad name: %v, want ErrInvalidName", err)
 	}

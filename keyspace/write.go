@@ -97,7 +97,7 @@ func (k *key) planRequest(r *run, q *request, value []byte) []byte {
 	if c.TTL > 0 {
 		r.expires = time.Now().Add(c.TTL)
 	}
-	r.writes = append(r.writes, Write{})
+	r.writes = append(r.writes, Record{})
 	w := &r.writes[len(r.writes)-1]
 	w.Key, w.Value, w.Expires = k.name, value, r.expires
 	return value
@@ -136,7 +136,7 @@ func (k *key) finish(r *run) {
 	runPool.Put(r)
 }
 
-func (k *key) commit(writes []Write) error {
+func (k *key) commit(writes []Record) error {
 	if err := k.keyspace.store.Commit(k.keyspace.lifetime, writes); err != nil {
 		return fmt.Errorf("%w: commit %q: %w", ErrUnavailable, k.name, err)
 	}
@@ -154,7 +154,7 @@ func (k *key) retryExpiry() {
 // apply makes the state after a committed write visible to readers. A write that is
 // not newer than the state changes nothing, so a write may be applied twice or
 // late. r is nil if the write was loaded from the store.
-func (k *key) apply(w *Write, r *run) {
+func (k *key) apply(w *Record, r *run) {
 	now := k.load()
 	if w.Version <= now.version {
 		return
@@ -197,7 +197,7 @@ func (k *key) answerAll(r *run, requests []*request) {
 // deliver delivers a write to the subscribers of the key, and of the patterns that
 // match the key. In most cases no pattern matches. Then the patterns cost only a
 // look at their generation, however many there are (BenchmarkSetBesidePatterns).
-func (k *key) deliver(w *Write, r *run) {
+func (k *key) deliver(w *Record, r *run) {
 	p := &k.keyspace.patterns
 	if w.Value != nil && k.match.upToDate(p) && len(k.match.matchingSets()) == 0 {
 		if !k.subscribers.empty() {
@@ -210,7 +210,7 @@ func (k *key) deliver(w *Write, r *run) {
 
 // deliverToAll delivers a write to the subscribers of the key and of the patterns,
 // and remembers a delete.
-func (k *key) deliverToAll(p *patterns, w *Write, r *run) {
+func (k *key) deliverToAll(p *patterns, w *Record, r *run) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if !k.match.upToDate(p) {
@@ -236,7 +236,7 @@ func (k *key) deliverToAll(p *patterns, w *Write, r *run) {
 	}
 }
 
-func (k *key) newUpdate(w *Write, r *run) *Update {
+func (k *key) newUpdate(w *Record, r *run) *Update {
 	return &Update{Target: Key(k.name), Value: w.Value, Version: w.Version, At: time.Now(), progress: &k.keyspace.progress, run: r}
 }
 

@@ -21,7 +21,7 @@ func TestAWriteThatTheStoreRefusesTakesNoEffect(t *testing.T) {
 		if _, err := subscribe(ks, t.Context(), "k", &in); err != nil {
 			t.Fatal(err)
 		}
-		store.commit = func(context.Context, []keyspace.Write) error { return full }
+		store.commit = func(context.Context, []keyspace.Record) error { return full }
 		if _, err := ks.Set(t.Context(), "k", []byte("2")); !errors.Is(err, keyspace.ErrUnavailable) || !errors.Is(err, full) {
 			t.Errorf("Set: %v, want ErrUnavailable with the store's error", err)
 		}
@@ -44,7 +44,7 @@ func TestWaitingWritesAreOneCommit(t *testing.T) {
 		var sizes []int
 		gate := make(chan struct{})
 		store := &faultyStore{Store: keyspace.NewMemory(1)}
-		store.commit = func(_ context.Context, writes []keyspace.Write) error {
+		store.commit = func(_ context.Context, writes []keyspace.Record) error {
 			sizes = append(sizes, len(writes))
 			<-gate
 			return nil
@@ -91,7 +91,7 @@ func TestAWriterMayLeaveBeforeTheAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
 		store := &faultyStore{Store: keyspace.NewMemory(1)}
-		store.commit = func(context.Context, []keyspace.Write) error { <-gate; return nil }
+		store.commit = func(context.Context, []keyspace.Record) error { <-gate; return nil }
 		ks := open(t, keyspace.Options{Store: store})
 		gone := errors.New("gone")
 		ctx, cancel := context.WithCancelCause(t.Context())

@@ -87,7 +87,7 @@ func TestAPanicInAKeysActorFailsOnlyItsWrite(t *testing.T) {
 		p.ask(`{"id":1,"action":"subscribe","keys":["k","l"]}`, `{"id":1,"ok":true,"revision":0}`)
 	}
 	w.want(t, "POST", "/data/k", `{"value":1}`, http.StatusOK, `"version":1`)
-	w.store.hold(func(keyspace.Write) { panic("the store has a bug") })
+	w.store.hold(func(keyspace.Record) { panic("the store has a bug") })
 	w.want(t, "POST", "/data/k", `{"value":2}`, http.StatusInternalServerError, "internal")
 	c.want(`{"key":"k","value":1}`)
 	c.wantCode(`{"id":2,"action":"set","key":"k","value":3}`, "internal")

@@ -247,7 +247,7 @@ func TestSessionsMayBeCutOffDuringARequest(t *testing.T) {
 	for range 5 {
 		w := newWire(t, transport.Options{})
 		gate := make(chan struct{})
-		w.store.hold(func(keyspace.Write) { <-gate })
+		w.store.hold(func(keyspace.Record) { <-gate })
 		request := `{"action":"set","key":"k","value":1,"id":1}`
 		for range 40 {
 			c := handshake(t, w.addr)

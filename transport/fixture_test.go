@@ -39,11 +39,11 @@ type wire struct {
 type gatedStore struct {
 	keyspace.Store
 	mu   sync.Mutex
-	gate func(keyspace.Write) // called before each commit; may be nil
+	gate func(keyspace.Record) // called before each commit; may be nil
 	last uint64               // the highest version that was committed
 }
 
-func (s *gatedStore) Commit(ctx context.Context, writes []keyspace.Write) error {
+func (s *gatedStore) Commit(ctx context.Context, writes []keyspace.Record) error {
 	s.mu.Lock()
 	gate := s.gate
 	s.mu.Unlock()
@@ -65,7 +65,7 @@ func (s *gatedStore) highest() uint64 {
 	return s.last
 }
 
-func (s *gatedStore) hold(gate func(keyspace.Write)) {
+func (s *gatedStore) hold(gate func(keyspace.Record)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gate = gate

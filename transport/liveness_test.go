@@ -68,7 +68,7 @@ func TestAPongBehindSlowWritesCounts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, p *piped) {
-				p.store.hold(func(keyspace.Write) { time.Sleep(test.each) })
+				p.store.hold(func(keyspace.Record) { time.Sleep(test.each) })
 				c := p.dial(t)
 				var sender sync.WaitGroup
 				sender.Go(func() {

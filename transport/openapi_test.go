@@ -198,7 +198,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 
 	tryRefusals(t, d, usual)
 
-	w.store.hold(func(keyspace.Write) { panic("the store is broken") })
+	w.store.hold(func(keyspace.Record) { panic("the store is broken") })
 	for _, id := range []string{"setKey", "putKey", "patchKey", "deleteKey"} {
 		x := usual[id]
 		x.path, x.status, x.code = "/data/here/4", http.StatusInternalServerError, "internal"
@@ -207,7 +207,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 
 	// A WebSocket with a write under way holds up the shutdown.
 	gate, arrived := make(chan struct{}), make(chan struct{})
-	w.store.hold(func(keyspace.Write) { close(arrived); <-gate })
+	w.store.hold(func(keyspace.Record) { close(arrived); <-gate })
 	w.dial(t).send(`{"action":"set","key":"k","value":1}`)
 	<-arrived
 	ended := w.startShutdown(t, patience)

@@ -104,11 +104,13 @@ func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
 // Sessions returns the number of open WebSockets and event streams.
 func (s *Server) Sessions() int { return s.core.clients.len() }
 
-// Shutdown ends the server gracefully. New requests are refused while the listeners
-// stay open, so that a client is told to go elsewhere instead of waiting for a
-// connection that nobody accepts. WebSockets are closed after their waiting
-// messages were sent. Event streams end last, right before the listeners: a browser gives up a stream
-// whose reconnect is answered with 503, but tries again if the connection is refused. If ctx ends first, Shutdown cuts off the clients that are left and returns the cause.
+// Shutdown ends the server gracefully. New requests are refused while the listeners stay
+// open, so that a client is told to go elsewhere instead of waiting for a connection that
+// nobody accepts. WebSockets are closed after their waiting messages were sent. Event
+// streams end last, right before the listeners: a browser gives up a stream whose
+// reconnect is answered with 503, but tries again if the connection is refused. If ctx
+// ends first, Shutdown cuts off the clients that are left and returns the cause. It may
+// be called more than once, and at the same time.
 func (s *Server) Shutdown(ctx context.Context) error {
 	gone := make(chan struct{})
 	var draining sync.WaitGroup

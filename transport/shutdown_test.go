@@ -26,7 +26,7 @@ func TestShutdownDrainsInOrder(t *testing.T) {
 	screen.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0}`)
 
 	gate, arrived := make(chan struct{}), make(chan struct{}, 10)
-	w.store.hold(func(keyspace.Write) { arrived <- struct{}{}; <-gate })
+	w.store.hold(func(keyspace.Record) { arrived <- struct{}{}; <-gate })
 	writer.send(`{"action":"set","key":"k","value":1,"id":1}`)
 	writer.send(`{"action":"set","key":"k","value":2,"id":2}`) // it comes too late and is not begun
 	<-arrived
@@ -164,7 +164,7 @@ func TestShutdownCutsOffWhatOutlastsTheGrace(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	gate := make(chan struct{})
 	arrived := make(chan struct{}, 1)
-	w.store.hold(func(keyspace.Write) { arrived <- struct{}{}; <-gate })
+	w.store.hold(func(keyspace.Record) { arrived <- struct{}{}; <-gate })
 	defer close(gate)
 	writer := w.dial(t)
 	writer.send(`{"action":"set","key":"k","value":1,"id":1}`)
@@ -278,4 +278,25 @@ func TestShutdownDoesNotWaitLongForACloseFrame(t *testing.T) {
 		}
 		_ = c.Close()
 	})
+}
+
+// Two calls of Shutdown at the same time wait for the same drain.
+func TestShutdownMayBeCalledTwiceAtOnce(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	for range 20 {
+		w.dial(t)
+	}
+	errs := make(chan error, 2)
+	for range 2 {
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			errs <- w.Shutdown(ctx)
+		}()
+	}
+	for range 2 {
+		if err := <-errs; err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+	}
 }

@@ -58,13 +58,13 @@ func echo(c *socket.Conn) error {
 		if err := c.Finish(err); err != nil {
 			return err
 		}
-		frames := c.Frames()
+		frames := c.TakeFrames()
 		frames.AddText(text)
 		if c.CanTry() {
 			if done, err := c.TryWrite(frames); done || err != nil {
 				continue // the next read returns the error
 			}
-			frames = c.Frames()
+			frames = c.TakeFrames()
 		}
 		if err := c.Write(frames); err != nil {
 			return err

@@ -26,13 +26,13 @@ func TestControlFramesWaitForTheNextWrite(t *testing.T) {
 	if flushes != 1 {
 		t.Errorf("Flush was called %d times, want once for all frames that wait", flushes)
 	}
-	f := c.Frames()
+	f := c.TakeFrames()
 	f.AddText([]byte("x"))
 	if want := "\x8a\x01b\x89\x01p\x81\x01x"; string(f.bytes) != want {
 		t.Errorf("the next write is %q, want %q", f.bytes, want)
 	}
 	f.free()
-	if f := c.Frames(); len(f.bytes) != 0 {
+	if f := c.TakeFrames(); len(f.bytes) != 0 {
 		t.Errorf("the write after that is %q, want nothing", f.bytes)
 	}
 }
