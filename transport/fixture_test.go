@@ -40,7 +40,7 @@ type gatedStore struct {
 	keyspace.Store
 	mu   sync.Mutex
 	gate func(keyspace.Record) // called before each commit; may be nil
-	last uint64               // the highest version that was committed
+	last uint64                // the highest version that was committed
 }
 
 func (s *gatedStore) Commit(ctx context.Context, writes []keyspace.Record) error {
