@@ -21,6 +21,12 @@ func (s *Session) queueUpdate(u *keyspace.Update, requested bool) {
 	m.Text = u.Encoded(s.encoder.Form, s.encoder.Update)
 	if s.withRevisions {
 		m.Revision = u.Revision()
+		// Another update may have been rejected since the first look, and the
+		// revision may cover it: then the client must not receive this revision.
+		if s.life.now() != open {
+			s.box.reject()
+			return
+		}
 	}
 	if m.ofTopic() {
 		limit := int64(s.options.MaxPendingBytes)
