@@ -63,8 +63,11 @@ func (w *lagWatch) measure() (lag Lag, late bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.watching.Store(false) // before the outbox is looked at: a later update starts the watch again
-	lag, behind := w.box.lag()
-	if !behind || w.life.now() != open {
+	if w.life.now() != open {
+		return lag, false
+	}
+	lag, behind := w.box.lag(lagDelay)
+	if !behind {
 		return lag, false
 	}
 	if late = lag.Behind >= lagDelay; late { // else it has caught up, and is behind again

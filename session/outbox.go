@@ -294,15 +294,20 @@ func (b *outbox) status() Status {
 	}
 }
 
-// lag returns how far behind the client is. behind is false if it is not behind,
-// or only messages that are not updates wait.
-func (b *outbox) lag() (lag Lag, behind bool) {
+// lag returns how far behind the client is. It counts the pending keys only if the
+// oldest update has waited for atLeast. behind is false if the client is not behind, or
+// only messages that are not updates wait.
+func (b *outbox) lag(atLeast time.Duration) (lag Lag, behind bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.updates == 0 || !b.behindLocked() {
 		return Lag{}, false
 	}
-	return Lag{PendingBytes: b.requested + b.pushed, Behind: b.ageLocked(), PendingKeys: b.pendingKeysLocked()}, true
+	lag = Lag{PendingBytes: b.requested + b.pushed, Behind: b.ageLocked()}
+	if lag.Behind >= atLeast {
+		lag.PendingKeys = b.pendingKeysLocked()
+	}
+	return lag, true
 }
 
 // ageLocked returns how long ago the oldest update that waits was written.

@@ -2,79 +2,33 @@ package session
 
 import (
 	"iter"
-	"slices"
 
 	"rtdb/keyspace"
 )
 
-// subscriptions are a set of targets. Most clients subscribe to one key and
-// nothing else, and a map of one takes a quarter of a kilobyte.
-type subscriptions struct {
-	one      keyspace.Target // the only target; its name is "" if the set is empty or more is used
-	more     map[keyspace.Target]struct{}
-	patterns []string // those of the set
-}
+// subscriptions are a set of targets: a set of names for each kind of target.
+type subscriptions [3]nameSet
 
-// add reports whether the target is new.
-func (s *subscriptions) add(t keyspace.Target) bool {
-	if s.has(t) {
-		return false
-	}
-	switch {
-	case s.more != nil:
-		s.more[t] = struct{}{}
-	case s.one.Name == "":
-		s.one = t
-	default:
-		s.more = map[keyspace.Target]struct{}{s.one: {}, t: {}}
-		s.one = keyspace.Target{}
-	}
-	if t.Kind == keyspace.KindPattern {
-		s.patterns = append(s.patterns, t.Name)
-	}
-	return true
-}
+func (s *subscriptions) add(t keyspace.Target) (isNew bool) { return s[t.Kind].add(t.Name) }
 
-// remove reports whether the target was there.
-func (s *subscriptions) remove(t keyspace.Target) bool {
-	if !s.has(t) {
-		return false
-	}
-	if s.one == t {
-		s.one = keyspace.Target{}
-	}
-	delete(s.more, t)
-	if len(s.more) == 0 {
-		s.more = nil
-	}
-	if t.Kind == keyspace.KindPattern {
-		i := slices.Index(s.patterns, t.Name)
-		s.patterns = slices.Delete(s.patterns, i, i+1)
-	}
-	return true
-}
+func (s *subscriptions) remove(t keyspace.Target) (wasThere bool) { return s[t.Kind].remove(t.Name) }
 
-func (s *subscriptions) has(t keyspace.Target) bool {
-	_, ok := s.more[t]
-	return ok || s.one == t
-}
+func (s *subscriptions) has(t keyspace.Target) bool { return s[t.Kind].has(t.Name) }
 
-func (s *subscriptions) len() int {
-	n := len(s.more)
-	if s.one.Name != "" {
-		n++
+func (s *subscriptions) len() (n int) {
+	for kind := range s {
+		n += s[kind].len()
 	}
 	return n
 }
 
 func (s *subscriptions) all() iter.Seq[keyspace.Target] {
 	return func(yield func(keyspace.Target) bool) {
-		if s.one.Name != "" && !yield(s.one) {
-			return
-		}
-		for t := range s.more {
-			if !yield(t) {
-				return
+		for kind := range s {
+			for name := range s[kind].all() {
+				if !yield(keyspace.Target{Kind: keyspace.Kind(kind), Name: name}) {
+					return
+				}
 			}
 		}
 	}
@@ -87,9 +41,76 @@ const manyPatterns = 16
 // deliversKey reports whether updates of a key may be delivered because of the
 // subscriptions.
 func (s *subscriptions) deliversKey(key string) bool {
-	return s.has(keyspace.Key(key)) || len(s.patterns) > manyPatterns || matchesAny(s.patterns, key)
+	patterns := &s[keyspace.KindPattern]
+	if s[keyspace.KindKey].has(key) || patterns.len() > manyPatterns {
+		return true
+	}
+	for pattern := range patterns.all() {
+		if keyspace.Matches(pattern, key) {
+			return true
+		}
+	}
+	return false
 }
 
-func matchesAny(patterns []string, key string) bool {
-	return slices.ContainsFunc(patterns, func(p string) bool { return keyspace.Matches(p, key) })
+// A nameSet is a set of names that are not empty. Most clients subscribe to one key and
+// nothing else, and a map of one takes a quarter of a kilobyte.
+type nameSet struct {
+	one  string // the only name; "" if the set is empty or more is used
+	more map[string]struct{}
+}
+
+func (s *nameSet) add(name string) (isNew bool) {
+	switch {
+	case s.has(name):
+		return false
+	case s.more != nil:
+		s.more[name] = struct{}{}
+	case s.one == "":
+		s.one = name
+	default:
+		s.more = map[string]struct{}{s.one: {}, name: {}}
+		s.one = ""
+	}
+	return true
+}
+
+func (s *nameSet) remove(name string) (wasThere bool) {
+	if !s.has(name) {
+		return false
+	}
+	if s.one == name {
+		s.one = ""
+	}
+	delete(s.more, name)
+	if len(s.more) == 0 {
+		s.more = nil
+	}
+	return true
+}
+
+func (s *nameSet) has(name string) bool {
+	_, ok := s.more[name]
+	return ok || s.one == name
+}
+
+func (s *nameSet) len() int {
+	n := len(s.more)
+	if s.one != "" {
+		n++
+	}
+	return n
+}
+
+func (s *nameSet) all() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if s.one != "" && !yield(s.one) {
+			return
+		}
+		for name := range s.more {
+			if !yield(name) {
+				return
+			}
+		}
+	}
 }

@@ -102,10 +102,8 @@ func (c *webSocket) actAside(ctx context.Context, a *action, r *request) (reply 
 // the mark between the snapshot and live updates.
 func (c *webSocket) subscribe(ctx context.Context, r *request) (rawjson.Builder, error) {
 	targets, start := r.targets(), r.start()
-	for _, t := range targets {
-		if err := c.authorize((*auth.Grants).MaySubscribe, t); err != nil {
-			return nil, err
-		}
+	if err := c.authorize((*auth.Grants).MaySubscribe, targets...); err != nil {
+		return nil, err
 	}
 	return nil, c.session.Subscribe(ctx, targets, start, func(m keyspace.Mark) []byte {
 		reply := encodeReply(r)

@@ -8,13 +8,10 @@ import (
 	"rtdb/transport/rawjson"
 )
 
-// change returns the write that a body or an item asks for.
+// change returns the write that a body or an item asks for. In a body, an unknown member
+// that is null is an error, too.
 func (r *request) change() (c keyspace.Change, err error) {
-	unknown := r.unknown
-	if r.null.present && !unknown.present { // in a body, null does not count as absent
-		r.unknown = r.null
-	}
-	switch err := errors.Join(r.unknownError(), r.key.err, r.ttl.err, r.ifVersion.err); {
+	switch err := errors.Join(unknownError(r.unknownOrNull), r.key.err, r.ttl.err, r.ifVersion.err); {
 	case err != nil:
 		return c, err
 	case !r.value.given():
@@ -34,7 +31,7 @@ func parseWrite(body []byte, optional members, maxValueBytes int) (keyspace.Chan
 		return keyspace.Change{}, refuse(codeInvalidValue, "the value is not valid JSON: %v", err)
 	case err != nil:
 		return keyspace.Change{}, refuse(codeInvalidRequest, `the body is not a JSON object {"value":…}: %v`, err)
-	case !r.unknown.present && !r.null.present && !r.value.given():
+	case !r.unknownOrNull.present && !r.value.given():
 		return keyspace.Change{}, refuse(codeInvalidRequest, `the body has no "value": it is {"value":…}`)
 	}
 	return r.change()
@@ -54,7 +51,7 @@ func parsePatch(body []byte, maxValueBytes int) ([]byte, error) {
 func parseLevel(body []byte) (level string, err error) {
 	var r request
 	err = r.parse(body, levelMember, 0)
-	if err != nil || !r.level.present || r.unknown.present || r.null.present {
+	if err != nil || !r.level.present || r.unknownOrNull.present {
 		return "", refuse(codeInvalidRequest, `the body is not {"level":…}`)
 	}
 	return strings.ToLower(r.level.value), nil
@@ -72,14 +69,11 @@ type item struct {
 func parseBatch(body []byte, maxValueBytes int) (items []item, err error) {
 	var r request
 	err = r.parse(body, itemsMember, maxValueBytes)
-	if r.null.present && !r.unknown.present {
-		r.unknown = r.null
-	}
 	switch {
 	case err != nil:
 		return nil, refuse(codeInvalidRequest, `the body is not a JSON object {"items":[…]}: %v`, err)
-	case r.unknown.present:
-		return nil, refuse(codeInvalidRequest, `unknown field %s: the body is {"items":[…]}`, quoted(r.unknown.value))
+	case r.unknownOrNull.present:
+		return nil, refuse(codeInvalidRequest, `unknown field %s: the body is {"items":[…]}`, quoted(r.unknownOrNull.value))
 	case !r.items.present:
 		return nil, refuse(codeInvalidRequest, `the body has no "items": it is {"items":[…]}`)
 	case r.items.value.Kind() != rawjson.Array:

@@ -3,6 +3,7 @@ package transport_test
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
 	"testing"
 	"unicode/utf8"
 
@@ -101,4 +102,13 @@ func TestBodiesThatAreNotUTF8(t *testing.T) {
 		}
 	}
 	w.want(t, "GET", "/data/k", "", 404, "not_found")
+}
+
+// The error names the first unknown member, even if it is null. If a member comes twice,
+// the last one counts.
+func TestMembersOfABody(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	w.want(t, "POST", "/data/k", `{"x":null,"y":1,"value":1}`, http.StatusBadRequest, `unknown field \"x\"`)
+	w.want(t, "POST", "/data", `{"x":null,"y":1,"items":[]}`, http.StatusBadRequest, `unknown field \"x\"`)
+	w.want(t, "POST", "/data/k", `{"value":1,"value":2,"ttl":"x","ttl":5}`, http.StatusOK, `"value":2`)
 }

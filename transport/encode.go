@@ -8,14 +8,20 @@ import (
 	"rtdb/transport/rawjson"
 )
 
+// The forms of an update.
+const (
+	plainForm keyspace.Form = iota
+	versionedForm
+)
+
 // The encoders of sessions.
 var (
 	// plainEncoder is for plain clients and event streams.
-	plainEncoder = &session.Encoder{Form: 0, Update: encodePlain, Missed: encodeMissed}
+	plainEncoder = &session.Encoder{Form: plainForm, Update: encodePlain, Missed: encodeMissed}
 
 	// versionedEncoder is for clients that speak rtdb.v1: updates of keys have their
 	// version.
-	versionedEncoder = &session.Encoder{Form: 1, Update: encodeVersioned, Missed: encodeMissed}
+	versionedEncoder = &session.Encoder{Form: versionedForm, Update: encodeVersioned, Missed: encodeMissed}
 )
 
 func encodeMissed(topic string, n uint64) []byte {
@@ -28,7 +34,7 @@ func encodePlain(u *keyspace.Update) []byte {
 
 func encodeVersioned(u *keyspace.Update) []byte {
 	if u.Target.Kind == keyspace.KindTopic {
-		return encodePlain(u)
+		return u.Encoded(plainForm, encodePlain) // shared with plain clients
 	}
 	m := append(encodeUpdate(u, len(`,"version":9007199254740991}`)), `,"version":`...)
 	return append(strconv.AppendUint(m, u.Version, 10), '}')

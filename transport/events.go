@@ -46,10 +46,12 @@ func (x *eventStreams) serve(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	granted := true
 	for _, t := range targets {
-		if err := x.authorize(w, w.principal.MaySubscribe(t)); err != nil {
-			return err
-		}
+		granted = granted && w.principal.MaySubscribe(t)
+	}
+	if err := x.authorize(w, granted); err != nil {
+		return err
 	}
 	if limit := x.options.MaxSubscriptions; len(targets) > limit {
 		return refuse(codeLimitReached, "an event stream may have at most %d keys, patterns and topics", limit)

@@ -91,8 +91,8 @@ type request struct {
 	items     field[rawjson.Value]
 	level     field[string]
 
-	unknown field[string] // the first member that the request cannot have, except for null
-	null    field[string] // the first such member that is null
+	unknown       field[string] // the first member that the request cannot have, and that is not null
+	unknownOrNull field[string] // the first member that the request cannot have
 }
 
 // parse reads text, a JSON object, into an empty request whose members may be known.
@@ -132,12 +132,11 @@ func (r *request) parse(text []byte, known members, maxValueBytes int) error {
 		case levelMember:
 			r.level = decodeString("level", v)
 		default:
-			first := &r.unknown
-			if v.Kind() == rawjson.Null {
-				first = &r.null
+			if !r.unknownOrNull.present {
+				r.unknownOrNull = valid(name)
 			}
-			if !first.present {
-				*first = field[string]{value: name, present: true}
+			if !r.unknown.present && v.Kind() != rawjson.Null {
+				r.unknown = valid(name)
 			}
 		}
 		return nil
@@ -159,7 +158,7 @@ func (r *request) parseMessage(text []byte, maxValueBytes int) error {
 
 // checkMessage returns the first fault in a message that does not depend on the action.
 func (r *request) checkMessage() error {
-	switch err := errors.Join(r.id.err, r.action.err, r.unknownError(), r.key.err, r.topic.err); {
+	switch err := errors.Join(r.id.err, r.action.err, unknownError(r.unknown), r.key.err, r.topic.err); {
 	case err != nil:
 		return err
 	case r.key.present && r.topic.present:
@@ -177,11 +176,13 @@ func isInValue(err error) bool {
 	return errors.As(err, &syntax) && syntax.Member == "value"
 }
 
-func (r *request) unknownError() error {
-	if !r.unknown.present {
+// unknownError returns the error of a member that the request cannot have, nil if there is
+// no such member.
+func unknownError(member field[string]) error {
+	if !member.present {
 		return nil
 	}
-	return refuse(codeInvalidRequest, "unknown field %s", quoted(r.unknown.value))
+	return refuse(codeInvalidRequest, "unknown field %s", quoted(member.value))
 }
 
 // The checks of the actions. Each returns the first fault in the members that the action
@@ -264,7 +265,13 @@ func checkTargets(r *request) error {
 }
 
 func checkSubscribe(r *request) error {
-	return errors.Join(checkTargets(r), r.snapshot.err, r.since.err)
+	if err := checkTargets(r); err != nil {
+		return err
+	}
+	if r.snapshot.err != nil {
+		return r.snapshot.err
+	}
+	return r.since.err
 }
 
 // target returns the key or topic of a request that has one.

@@ -109,15 +109,15 @@ func (w *response) fail(r *http.Request, err error) {
 // keep the bytes. crowded reports that memory is short; it may be nil.
 func readBody[T any](r *http.Request, limit int, crowded func() bool, parse func(body []byte) (T, error)) (T, error) {
 	var zero T
-	tooLarge := refuse(codeTooLarge, "the body is longer than %d bytes", limit)
+	tooLarge := func() error { return refuse(codeTooLarge, "the body is longer than %d bytes", limit) }
 	if r.ContentLength > int64(limit) {
-		return zero, tooLarge
+		return zero, tooLarge()
 	}
 	buffer := socket.TakeBuffer()
 	defer buffer.Free()
 	switch err := buffer.ReadAll(r.Body, limit, crowded); {
 	case errors.Is(err, socket.ErrTooBig):
-		return zero, tooLarge
+		return zero, tooLarge()
 	case errors.Is(err, socket.ErrNoMemory):
 		return zero, refuse(codeLimitReached, "the server has no memory left for so long a body")
 	case errors.Is(err, os.ErrDeadlineExceeded):

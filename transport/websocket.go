@@ -214,9 +214,9 @@ func (c *webSocket) maxMessage() int {
 	return c.core.maxMessage()
 }
 
-// authorize refuses a request that the client's grants do not cover. may is a method of
-// Grants.
-func (c *webSocket) authorize(may func(*auth.Grants, keyspace.Target) bool, t keyspace.Target) error {
+// authorize refuses a request that the client's grants do not cover for all targets. may
+// is a method of Grants.
+func (c *webSocket) authorize(may func(*auth.Grants, keyspace.Target) bool, targets ...keyspace.Target) error {
 	if c.credentials == nil {
 		return nil
 	}
@@ -224,7 +224,11 @@ func (c *webSocket) authorize(may func(*auth.Grants, keyspace.Target) bool, t ke
 	if p == nil {
 		return errNoToken
 	}
-	return c.core.access.authorize(p, may(&p.Grants, t))
+	granted := true
+	for _, t := range targets {
+		granted = granted && may(&p.Grants, t)
+	}
+	return c.core.access.authorize(p, granted)
 }
 
 // warnExpiry tells the client that its token expires soon.
