@@ -99,8 +99,8 @@ func upgradeRequired(w *response) error {
 // A webSocket is a client that is connected by a WebSocket.
 type webSocket struct {
 	conn socket.Conn // first, because each write begins there
+	core *core
 	client
-	core   *core
 	pinger socket.Pinger
 
 	// These fields belong to the reader.

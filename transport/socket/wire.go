@@ -23,6 +23,7 @@ type wire struct {
 	sent       atomic.Uint64 // bytes
 	hasControl atomic.Bool   // control frames wait; looking here is cheaper than locking controlMu
 	torn       bool          // a frame was written in part: its rest comes next
+	hasKept    bool          // kept is set; the session's actor uses it
 
 	net.Conn
 	session Session

@@ -14,8 +14,10 @@ const stallStep = StallTimeout / 5
 // TryWrite has left, then the control frames that wait. The caller adds its
 // messages and passes the frames to TryWrite or Write, which free them.
 func (c *Conn) TakeFrames() *Frames {
-	f := c.wire.kept
-	if c.wire.kept = nil; f == nil {
+	var f *Frames
+	if c.wire.hasKept { // kept itself is in another line of the cache
+		f, c.wire.kept, c.wire.hasKept = c.wire.kept, nil, false
+	} else {
 		f = newFrames()
 	}
 	f.bytes = c.wire.appendControl(f.bytes)
@@ -27,7 +29,7 @@ func (c *Conn) TakeFrames() *Frames {
 func (c *Conn) TryWrite(f *Frames) (done bool, err error) {
 	w := &c.wire
 	if !w.writing.TryLock() {
-		w.kept = f
+		w.kept, w.hasKept = f, true
 		return false, nil
 	}
 	defer w.writing.Unlock()
@@ -40,7 +42,7 @@ func (c *Conn) TryWrite(f *Frames) (done bool, err error) {
 		w.sent.Add(uint64(f.taken))
 		if w.writeErr == nil && f.taken < len(f.bytes) {
 			w.torn = f.taken > 0
-			w.kept = f
+			w.kept, w.hasKept = f, true
 			return false, nil
 		}
 	}
