@@ -91,7 +91,7 @@ func (g *memoryGuard) watch() {
 // isShort reports whether memory is short. It never blocks.
 func (g *memoryGuard) isShort() bool { return g.short.Load() }
 
-// close ends the guard and waits for it.
+// close ends the guard, and returns when its goroutine has ended.
 func (g *memoryGuard) close() {
 	close(g.stop)
 	g.running.Wait()
