@@ -222,6 +222,16 @@ func TestMaxPendingBytes(t *testing.T) {
 	message := `{"topic":"t","value":` + quote(strings.Repeat("x", 10_000)) + `}`
 	value := []byte(quote(strings.Repeat("x", 10_000)))
 	sent, received, missed := 2000, 0, 0
+	count := func(got string) {
+		t.Helper()
+		n := 0
+		if got == message {
+			received++
+		} else if _, err := fmt.Sscanf(got, `{"topic":"t","missed":%d}`, &n); err != nil {
+			t.Fatalf("received %.80s", got)
+		}
+		missed += n
+	}
 	for range sent {
 		if err := w.keyspace.Publish(t.Context(), "t", value); err != nil {
 			t.Fatal(err)
@@ -229,21 +239,16 @@ func TestMaxPendingBytes(t *testing.T) {
 		b.want(message)
 	}
 	c.send(`{"id":2,"action":"ping"}`)
-	for got := ""; got != `{"id":2,"ok":true,"action":"pong"}`; {
-		if got = c.receive(); got == message {
-			received++
-		}
+	for got := c.receive(); got != `{"id":2,"ok":true,"action":"pong"}`; got = c.receive() {
+		count(got) // a notice may come here, too: the kernel takes more while its buffers grow
 	}
 	if err := w.keyspace.Publish(t.Context(), "t", value); err != nil {
 		t.Fatal(err)
 	}
-	if got := c.receive(); got != message {
-		if _, err := fmt.Sscanf(got, `{"topic":"t","missed":%d}`, &missed); err != nil {
-			t.Fatalf("received %.80s", got)
-		}
-		c.want(message)
+	for sent++; received+missed < sent; {
+		count(c.receive())
 	}
-	if missed == 0 || received+missed != sent {
+	if missed == 0 || received+missed > sent {
 		t.Errorf("%d messages came and %d are missed, of %d", received, missed, sent)
 	}
 	b.want(message)
