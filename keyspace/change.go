@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A Change describes a write to a key: it sets a value, merges into the value, or
-// deletes the key.
+// A Change describes a write to a key: it sets a value, merges into the value,
+// deletes the key, or touches it.
 type Change struct {
 	// Value is the new value: opaque bytes that are not nil. The caller must
 	// not change them afterwards.
@@ -23,14 +23,18 @@ type Change struct {
 	// Delete deletes the key.
 	Delete bool
 
+	// Touch sets only the time to live. The value and the version stay, and no
+	// subscriber is told.
+	Touch bool
+
 	// If, if it is not nil, reports whether the write may be made. It gets the
 	// key's version, or 0 if the key has no value. The key's actor calls it, so
 	// of two writes that require the same version only one is made.
 	If func(version uint64) bool
 
 	// TTL is the time to live: the key expires after it, unless the key is
-	// written again. 0 means that the key never expires. A Merge with TTL 0
-	// keeps the key's time to live.
+	// written or touched before. 0 means that the key never expires. A Merge
+	// with TTL 0 keeps the key's time to live.
 	TTL time.Duration
 }
 
@@ -51,7 +55,7 @@ var errNoValue = errors.New("keyspace: write without a value")
 
 // Write changes a key and returns the key's value and version after the write. It
 // returns a *VersionError if the condition does not hold, and ErrNotFound if there
-// is nothing to delete. If ctx ends before the answer, Write returns the cause of
+// is nothing to delete or to touch. If ctx ends before the answer, Write returns the cause of
 // ctx; it is then not known whether the write took effect.
 func (ks *Keyspace) Write(ctx context.Context, key string, c Change) (Entry, error) {
 	r, err := ks.submitWrite(ctx, key, c)
@@ -99,10 +103,12 @@ func (ks *Keyspace) submitWrite(ctx context.Context, key string, c Change) (*req
 	switch {
 	case c.Delete:
 		op = opDelete
+	case c.Touch:
+		op = opTouch
 	case c.Value == nil && c.Merge == nil:
 		return nil, errNoValue
 	}
-	r, err := ks.keys.submit(ctx, key, op != opDelete, task{op: op, change: c})
+	r, err := ks.keys.submit(ctx, key, op == opWrite, task{op: op, change: c})
 	if !errors.Is(err, errAbsent) {
 		return r, err
 	}
@@ -118,7 +124,7 @@ func (ks *Keyspace) waitWrite(ctx context.Context, r *request, key string) (Entr
 	if err != nil {
 		return Entry{}, err
 	}
-	return Entry{Key: key, Value: res.value, Version: res.version}, nil
+	return Entry{Key: key, Value: res.value, Version: res.version, Written: res.written, Expires: res.expires}, nil
 }
 
 // Set writes a value and returns the version of the write. It is Write with a

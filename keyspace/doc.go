@@ -16,13 +16,13 @@
 // [Keyspace.Delete], [Keyspace.Write] and [Keyspace.WriteAll] write keys.
 // [Keyspace.Get], [Keyspace.GetInOrder] and [Keyspace.List] read them.
 // [Keyspace.Publish] sends a message to a topic. [Keyspace.Subscribe] delivers the
-// updates of a [Target] (a key, a topic, or a pattern that matches keys) to a
-// [Subscriber]. [Keyspace.Shutdown] ends the keyspace and closes the store.
+// updates of a [Target] (a key, a topic, or a pattern that matches keys or topics) to
+// a [Subscriber]. [Keyspace.Shutdown] ends the keyspace and closes the store.
 //
 // # Guarantees
 //
 //   - Versions rise with every accepted write to any key. Deletes and expiries are
-//     writes, too.
+//     writes, too. A touch, which only sets a time to live, is not.
 //   - The writes of one key are one sequence. Every reader and every subscriber
 //     sees them in that order. A read that begins after a write was answered sees
 //     that write or a later one.
@@ -57,12 +57,14 @@
 // creates nothing. GetInOrder, in contrast, asks the actor, so its result has a
 // place among the updates.
 //
-// A topic has an actor, too, but only while the topic has a subscriber. This actor
-// delivers the messages, and stores nothing.
+// A topic has an actor, too, but only while the topic has a subscriber, or has mail and
+// a pattern of a subscriber matches it. This actor delivers the messages, and stores
+// nothing.
 //
 // # Patterns and snapshots
 //
-// One trie holds all patterns that have a subscriber. The trie has a generation and
+// One trie holds all patterns of keys that have a subscriber, and another one the
+// patterns of topics. A trie has a generation and
 // a logical clock. The generation changes when a pattern gets its first subscriber
 // or loses its last one. The clock rises with each subscription to a pattern.
 //
@@ -130,6 +132,11 @@
 // A revision stays valid. So a subscriber that keeps an older
 // revision receives more than it missed when it resumes, and never less.
 //
+// Versions and revisions belong to a history, which the epoch names
+// ([Keyspace.Epoch]). A keyspace in memory begins a new history at each start. If its
+// clock was behind at that start, an old revision looks like a new one, but has another
+// epoch.
+//
 // A commit that hangs holds the revision back until it ends. It holds back nothing
 // else.
 //
@@ -142,8 +149,8 @@
 //
 //   - r is below the version of a delete whose tombstone was forgotten.
 //   - r is below the last version of the store when the keyspace was opened.
-//   - r is above all versions that were ever given to a write, so this keyspace did
-//     not promise it.
+//   - r is above all versions that were ever given to a write, or belongs to another
+//     epoch, so this keyspace did not promise it.
 //
 // # Expiry
 //
@@ -153,6 +160,9 @@
 // due together, 64 of them are asked each millisecond: 100,000 keys take some 2 s,
 // and the median time of a write stays the same (BenchmarkSetWhileKeysExpire). The
 // delete is a write like any other.
+//
+// A touch changes when a key expires. The store commits it, but it has no version, and
+// no subscriber is told.
 //
 // # Failure
 //
@@ -169,7 +179,7 @@
 // # Cost
 //
 // A key at rest, without subscribers, is one struct and its entries in two maps and
-// the index. It takes 354 bytes, besides its name and its value
+// the index. It takes 370 bytes, besides its name and its value
 // (BenchmarkKeyAtRest), and it has no goroutine.
 //
 // A thousand patterns that do not match cost a write nothing that can be measured:

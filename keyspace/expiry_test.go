@@ -134,13 +134,13 @@ func TestASuccessorExpires(t *testing.T) {
 			t.Errorf("%v, want ErrInternal", err)
 		}
 		wantValue(t, ks, "k", "1")
-		if entries, _, err := ks.List(t.Context(), keyspace.Query{Limit: 5}); err != nil || len(entries) != 1 {
-			t.Errorf("List: %v, %v", entries, err)
+		if page, err := ks.List(t.Context(), keyspace.Query{Limit: 5}); err != nil || len(page.Entries) != 1 {
+			t.Errorf("List: %v, %v", page, err)
 		}
 		time.Sleep(time.Minute)
 		wantValue(t, ks, "k", "")
-		if entries, _, err := ks.List(t.Context(), keyspace.Query{Limit: 5}); err != nil || len(entries) != 0 {
-			t.Errorf("List: %v, %v", entries, err)
+		if page, err := ks.List(t.Context(), keyspace.Query{Limit: 5}); err != nil || len(page.Entries) != 0 {
+			t.Errorf("List: %v, %v", page, err)
 		}
 	})
 }

@@ -48,13 +48,31 @@ func (x *index) replace(k, successor *key) {
 	}
 }
 
-// walk yields, in order, the keys whose names begin with prefix and come after the
-// name after. It yields a key once if the key has a value during the whole walk.
-// Other keys may be made and deleted meanwhile. The lock is not held during yield.
-func (x *index) walk(after, prefix string, yield func(*key) bool) {
+// A walk says which keys are visited, and in which order.
+type walk struct {
+	prefix  string // the names begin with it
+	after   string // the names come after it in the order of the walk; "": from the beginning
+	reverse bool   // the last key comes first
+}
+
+// beyond is above each byte of a name, because names are UTF-8.
+const beyond = "\xff"
+
+// pass makes the walk go on behind all names that begin with a prefix.
+func (w *walk) pass(prefix string) {
+	w.after = prefix
+	if !w.reverse {
+		w.after += beyond
+	}
+}
+
+// walk yields the keys of a walk in order. It yields a key once if the key has a value
+// during the whole walk. Other keys may be made and deleted meanwhile. The lock is not
+// held during yield.
+func (x *index) walk(w walk, yield func(*key) bool) {
 	step := make([]*key, 0, walkStep)
 	for {
-		step = x.appendStep(step[:0], after, prefix)
+		step = x.appendStep(step[:0], w)
 		for _, k := range step {
 			if !yield(k) {
 				return
@@ -63,23 +81,31 @@ func (x *index) walk(after, prefix string, yield func(*key) bool) {
 		if len(step) < walkStep {
 			return
 		}
-		after = step[len(step)-1].name
+		w.after = step[len(step)-1].name
 	}
 }
 
 // appendStep appends up to walkStep keys to step, which is empty.
-func (x *index) appendStep(step []*key, after, prefix string) []*key {
-	from := &key{name: max(after, prefix)}
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	x.tree.AscendGreaterOrEqual(from, func(k *key) bool {
-		if !strings.HasPrefix(k.name, prefix) {
+func (x *index) appendStep(step []*key, w walk) []*key {
+	visit := func(k *key) bool {
+		if !strings.HasPrefix(k.name, w.prefix) {
 			return false
 		}
-		if k.name != after {
+		if k.name != w.after {
 			step = append(step, k)
 		}
 		return len(step) < walkStep
-	})
+	}
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if !w.reverse {
+		x.tree.AscendGreaterOrEqual(&key{name: max(w.after, w.prefix)}, visit)
+		return step
+	}
+	from := w.prefix + beyond
+	if w.after != "" {
+		from = min(from, w.after)
+	}
+	x.tree.DescendLessOrEqual(&key{name: from}, visit)
 	return step
 }

@@ -23,6 +23,8 @@ type key struct {
 type state struct {
 	value   []byte // nil: deleted
 	version uint64
+	written int64 // Unix milliseconds
+	expires int64 // Unix milliseconds; 0: never
 }
 
 func (ks *Keyspace) newKey(name string) *key {
@@ -40,6 +42,12 @@ func (k *key) load() state {
 	return state{}
 }
 
+// entry returns the key's entry. Its value is nil if the key has no value.
+func (k *key) entry() Entry {
+	s := k.load()
+	return Entry{Key: k.name, Value: s.value, Version: s.version, Written: s.written, Expires: s.expires}
+}
+
 // conditionVersion returns the version that a condition is asked about: 0 if the
 // key has no value.
 func (s state) conditionVersion() uint64 {
@@ -55,14 +63,15 @@ func (k *key) inUse() bool { return k.load().value != nil || !k.subscribers.empt
 // handle handles a batch of requests in order. Writes that follow each other are
 // one run, and are committed together. A request between two runs sees the writes
 // before it and none after it. A write with a condition begins a new run, because
-// the condition needs the versions of the writes before it.
+// the condition needs the versions of the writes before it. A touch is a run of its
+// own, because it needs the version of the write before it.
 func (k *key) handle(batch []*request) {
 	for len(batch) > 0 {
 		n := 1
 		if !batch[0].op.writes() {
 			k.handleOther(batch)
 		} else {
-			for n < len(batch) && batch[n].op.writes() && batch[n].change.If == nil {
+			for n < len(batch) && batch[0].op != opTouch && batch[n].joins() {
 				n++
 			}
 			k.write(batch[:n])
@@ -79,8 +88,7 @@ func (k *key) handleOther(batch []*request) {
 	r := batch[0]
 	switch r.op {
 	case opRead:
-		s := k.load()
-		r.then(Entry{Key: k.name, Value: s.value, Version: s.version})
+		r.then(k.entry())
 	case opSubscribe:
 		k.subscribers.add(r.subscriber)
 		k.startSubscription(r.start)

@@ -1,7 +1,10 @@
 package keyspace
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync"
@@ -62,8 +65,10 @@ type Keyspace struct {
 	keys    directory[*key]
 	topics  directory[*topic]
 
+	epoch      string     // names the history that the versions belong to
 	index      index      // of the keys that have a value
-	patterns   patterns   // that subscribers subscribe to
+	patterns   patterns   // of keys that subscribers subscribe to
+	ofTopics   patterns   // of topics that subscribers subscribe to
 	quota      quota      // of keys that have a value
 	tombstones tombstones // of deleted keys
 	expiries   expiries   // of the keys that expire
@@ -87,7 +92,7 @@ func Open(o Options) (*Keyspace, error) {
 	ks.keys.spawn, ks.topics.spawn = ks.newKey, ks.newTopic
 	ks.index.init()
 	ks.lifetime, ks.endLifetime = context.WithCancel(context.Background())
-	last, err := ks.store.Load(func(w Record) error {
+	epoch, last, err := ks.store.Load(func(w Record) error {
 		if err := CheckName(w.Key); err != nil {
 			return err
 		}
@@ -103,11 +108,23 @@ func Open(o Options) (*Keyspace, error) {
 		ks.endLifetime()
 		return nil, fmt.Errorf("keyspace: load: %w", err)
 	}
+	ks.epoch = cmp.Or(epoch, newEpoch())
 	// The deletes up to the store's last version are not known.
 	ks.progress.highestDone, ks.tombstones.forgotten = last, last
 	ks.expiries.enable()
 	return ks, nil
 }
+
+// newEpoch returns the name of a new history.
+func newEpoch() string {
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // it never fails
+	return hex.EncodeToString(random[:])
+}
+
+// Epoch returns the name of the history that versions and revisions belong to. It is
+// new at each start, unless the store keeps it.
+func (ks *Keyspace) Epoch() string { return ks.epoch }
 
 // Get returns the key's value and version, or ErrNotFound. It does not wait. It
 // sees every write that was answered before Get was called.
@@ -119,11 +136,11 @@ func (ks *Keyspace) Get(key string) (Entry, error) {
 	if !ok {
 		return Entry{}, ErrNotFound
 	}
-	s := k.load()
-	if s.value == nil {
+	e := k.entry()
+	if e.Value == nil {
 		return Entry{}, ErrNotFound
 	}
-	return Entry{Key: k.name, Value: s.value, Version: s.version}, nil
+	return e, nil
 }
 
 // GetInOrder reads the key for a caller that is also a subscriber. It calls then
@@ -152,7 +169,8 @@ func (ks *Keyspace) Publish(ctx context.Context, topic string, value []byte) err
 	if err := CheckName(topic); err != nil {
 		return err
 	}
-	return ignoreAbsent(ks.topics.call(ctx, topic, false, task{op: opPublish, change: Change{Value: value}}))
+	spawn := ks.ofTopics.match(topic) // without an actor, only patterns can have subscribers
+	return ignoreAbsent(ks.topics.call(ctx, topic, spawn, task{op: opPublish, change: Change{Value: value}}))
 }
 
 // Shutdown ends the keyspace. It refuses new requests with ErrClosed, answers the

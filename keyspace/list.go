@@ -9,43 +9,126 @@ import (
 type Query struct {
 	Prefix  string // the keys begin with it; '+' and '#' are not allowed in it
 	Pattern string // the keys match it; "" matches all keys
-	After   string // the last key of the previous page; "" is the first page
-	Limit   int    // the maximum number of keys in a page; at least 1
+	After   string // Page.Next of the page before; "" is the first page
+	Limit   int    // the maximum number of entries and levels in a page; at least 1
+	Reverse bool   // the last key comes first
+
+	// Levels lists one level: only the keys that have no '/' after Prefix are
+	// entries. The others are summed up by their next level.
+	Levels bool
 }
 
-// List returns one page of the entries of keys, sorted by the bytes of their names,
-// and whether more follow. A key that has a value during the whole listing is on
-// exactly one page, even if other keys are made and deleted. A listing makes a
-// writer wait only for the time that it takes to step over a few hundred keys.
-func (ks *Keyspace) List(ctx context.Context, q Query) (entries []Entry, more bool, err error) {
+// A Page is one page of a listing.
+type Page struct {
+	Entries []Entry
+	Levels  []Level // with Query.Levels
+	Next    string  // the end of this page, if more follows; otherwise ""
+}
+
+// A Level sums up the keys that are below one level.
+type Level struct {
+	Prefix string // of the keys; it ends in '/'
+	Keys   int    // how many they are, up to maxSummed
+	More   bool   // there are more
+}
+
+// maxSummed is the number of keys of a level that are counted. The others are skipped,
+// so that the listing of a level with millions of keys costs little.
+const maxSummed = 10_000
+
+// List returns one page of keys, sorted by the bytes of their names. A key that has a
+// value during the whole listing is on exactly one page, even if other keys are made and
+// deleted. A listing makes a writer wait only for the time that it takes to step over a
+// few hundred keys.
+func (ks *Keyspace) List(ctx context.Context, q Query) (Page, error) {
 	if err := q.check(); err != nil {
-		return nil, false, err
+		return Page{}, err
 	}
-	pattern, prefix := q.Pattern, q.Prefix
-	if pattern == "" {
-		pattern = "#"
+	l := &listing{Query: q, ctx: ctx}
+	if l.Pattern == "" {
+		l.Pattern = "#"
 	}
-	if literal := literalPrefix(pattern); strings.HasPrefix(literal, prefix) {
-		prefix = literal
+	l.walk = walk{prefix: q.Prefix, after: q.After, reverse: q.Reverse}
+	if literal := literalPrefix(l.Pattern); strings.HasPrefix(literal, q.Prefix) {
+		l.walk.prefix = literal
 	}
-	walked := 0
-	ks.index.walk(q.After, prefix, func(k *key) bool {
-		if walked++; walked%walkStep == 0 && ctx.Err() != nil {
-			err = context.Cause(ctx)
-			return false
-		}
-		s := k.load()
-		if s.value == nil || !strings.HasPrefix(k.name, q.Prefix) || !Matches(pattern, k.name) {
-			return true
-		}
-		if len(entries) == q.Limit {
-			more = true
-			return false
-		}
-		entries = append(entries, Entry{Key: k.name, Value: s.value, Version: s.version})
+	if strings.HasSuffix(q.After, "/") { // the page before ended with a level
+		l.walk.pass(q.After)
+	}
+	for again := true; again && l.err == nil; {
+		again = false
+		ks.index.walk(l.walk, func(k *key) bool {
+			more := l.visit(k)
+			again = l.skip
+			l.skip = false
+			return more
+		})
+	}
+	return l.page, l.err
+}
+
+// A listing is a call of List.
+type listing struct {
+	Query
+	ctx    context.Context
+	walk   walk
+	page   Page
+	last   string // the key or level at the end of the page
+	open   bool   // the last one is a level, to which more keys may belong
+	walked int    // keys
+	skip   bool   // the walk goes on behind the last level
+	err    error
+}
+
+// visit adds a key to the page. It returns false to end the walk.
+func (l *listing) visit(k *key) bool {
+	if l.walked++; l.walked%walkStep == 0 && l.ctx.Err() != nil {
+		l.err = context.Cause(l.ctx)
+		return false
+	}
+	e := k.entry()
+	if e.Value == nil || !strings.HasPrefix(k.name, l.Prefix) || !Matches(l.Pattern, k.name) {
 		return true
-	})
-	return entries, more, err
+	}
+	prefix := l.levelOf(k.name)
+	if l.open && prefix == l.last {
+		return l.count()
+	}
+	if len(l.page.Entries)+len(l.page.Levels) == l.Limit {
+		l.page.Next = l.last
+		return false
+	}
+	if l.open = prefix != ""; l.open {
+		l.last = prefix
+		l.page.Levels = append(l.page.Levels, Level{Prefix: prefix, Keys: 1})
+	} else {
+		l.last = k.name
+		l.page.Entries = append(l.page.Entries, e)
+	}
+	return true
+}
+
+// levelOf returns the prefix of the level that sums up a key, "" for an entry.
+func (l *listing) levelOf(name string) string {
+	if !l.Levels {
+		return ""
+	}
+	if i := strings.IndexByte(name[len(l.Prefix):], '/'); i >= 0 {
+		return name[:len(l.Prefix)+i+1]
+	}
+	return ""
+}
+
+// count counts one more key of the last level. It returns false to skip the others.
+func (l *listing) count() bool {
+	level := &l.page.Levels[len(l.page.Levels)-1]
+	if level.Keys < maxSummed {
+		level.Keys++
+		return true
+	}
+	level.More, l.skip, l.open = true, true, false
+	l.walk.pass(level.Prefix)
+	return false
 }
 
 func (q *Query) check() error {
@@ -57,8 +140,12 @@ func (q *Query) check() error {
 			return err
 		}
 	}
-	if q.After != "" {
-		return CheckName(q.After)
+	after := q.After
+	if q.Levels {
+		after = strings.TrimSuffix(after, "/")
+	}
+	if after != "" {
+		return CheckName(after)
 	}
 	return nil
 }

@@ -37,17 +37,21 @@ func (m *model) change(t *rapid.T, key string, c *keyspace.Change) (apply func()
 		c.If = func(version uint64) bool { return version == want }
 		allowed = want == now.version
 	}
-	if !c.Delete && rapid.IntRange(0, 2).Draw(t, "ttl") == 0 {
+	if c.Touch || !c.Delete && rapid.IntRange(0, 2).Draw(t, "ttl") == 0 {
 		m.unique += 10 * time.Millisecond
 		c.TTL = time.Duration(rapid.IntRange(1, 5).Draw(t, "seconds"))*time.Second + m.unique
 	}
 	return func() error {
 		now := m.values[key]
+		touched := now
+		touched.expires = time.Now().Add(c.TTL)
 		switch {
 		case !allowed:
 			return &keyspace.VersionError{Current: now.version}
-		case c.Delete && now.value == "":
+		case (c.Delete || c.Touch) && now.value == "":
 			return keyspace.ErrNotFound
+		case c.Touch:
+			m.values[key] = touched
 		case c.Delete:
 			m.write(key, "", 0)
 		case c.Merge != nil:
@@ -82,8 +86,11 @@ func (m *model) one(t *rapid.T, key string, c keyspace.Change) {
 	if fmt.Sprint(err) != fmt.Sprint(want) {
 		t.Fatalf("Write: %v, want %v", err, want)
 	}
-	if want == nil && (e.Version != m.version || string(e.Value) != m.values[key].value || e.Key != key) {
-		t.Fatalf("Write: %+v, want version %d and %s", e, m.version, m.values[key].value)
+	if want == nil && !c.Delete && (!m.values[key].agrees(e) || e.Key != key) {
+		t.Fatalf("Write: %+v, want %+v", e, m.values[key])
+	}
+	if want == nil && c.Delete && (e.Version != m.version || e.Value != nil || e.Key != key) {
+		t.Fatalf("Write: %+v, want the delete with version %d", e, m.version)
 	}
 }
 
@@ -92,6 +99,8 @@ func (m *model) set(t *rapid.T) {
 }
 
 func (m *model) delete(t *rapid.T) { m.one(t, drawName(t), keyspace.Change{Delete: true}) }
+
+func (m *model) touch(t *rapid.T) { m.one(t, drawName(t), keyspace.Change{Touch: true}) }
 
 var errUnmergeable = errors.New("null cannot be merged with")
 
@@ -142,7 +151,7 @@ func (m *model) get(t *rapid.T) {
 		}
 		return
 	}
-	if err != nil || e.Key != name || e.Version != want.version || string(e.Value) != want.value {
+	if err != nil || e.Key != name || !want.agrees(e) {
 		t.Fatalf("Get: %+v, %v; want %+v", e, err, want)
 	}
 }
@@ -156,27 +165,60 @@ func (m *model) list(t *rapid.T) {
 	if rapid.Bool().Draw(t, "by pattern") {
 		q.Pattern = drawPattern(t)
 	}
+	q.Reverse, q.Levels = rapid.Bool().Draw(t, "reverse"), rapid.Bool().Draw(t, "levels")
 	var want, got []string
 	for _, name := range slices.Sorted(maps.Keys(m.values)) {
-		if strings.HasPrefix(name, q.Prefix) && (q.Pattern == "" || matches(q.Pattern, name)) {
+		if !strings.HasPrefix(name, q.Prefix) || q.Pattern != "" && !matches(q.Pattern, name) {
+			continue
+		}
+		if level, _, ok := strings.Cut(name[len(q.Prefix):], "/"); ok && q.Levels {
+			want = append(want, q.Prefix+level+"/")
+		} else {
 			want = append(want, message(name, m.values[name].value, m.values[name].version))
 		}
 	}
-	for more := true; more; {
-		var entries []keyspace.Entry
-		var err error
-		entries, more, err = m.ks.List(context.Background(), q)
-		if err != nil || len(entries) > q.Limit || more && len(entries) < q.Limit {
-			t.Fatalf("List %+v: %d entries, more %v, %v", q, len(entries), more, err)
+	levels := map[string]int{}
+	for _, line := range want {
+		levels[line]++
+	}
+	want = slices.Compact(want)
+	if q.Reverse {
+		slices.Reverse(want)
+	}
+	for more := true; more; more = q.After != "" {
+		page, err := m.ks.List(context.Background(), q)
+		n := len(page.Entries) + len(page.Levels)
+		if err != nil || n > q.Limit || page.Next != "" && n < q.Limit {
+			t.Fatalf("List %+v: %+v, %v", q, page, err)
 		}
-		for _, e := range entries {
-			got = append(got, message(e.Key, string(e.Value), e.Version))
-			q.After = e.Key
-		}
+		q.After = page.Next
+		got = append(got, lines(t, &page, levels, q.Reverse)...)
 	}
 	if !slices.Equal(got, want) {
 		t.Fatalf("List %+v: %q, want %q", q, got, want)
 	}
+}
+
+// lines returns what is on a page, in the order of the listing.
+func lines(t *rapid.T, page *keyspace.Page, levels map[string]int, reverse bool) []string {
+	text := map[string]string{}
+	for _, e := range page.Entries {
+		text[e.Key] = message(e.Key, string(e.Value), e.Version)
+	}
+	for _, l := range page.Levels {
+		text[l.Prefix] = l.Prefix
+		if l.Keys != levels[l.Prefix] || l.More {
+			t.Fatalf("%+v, want %d keys", l, levels[l.Prefix])
+		}
+	}
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(text)) {
+		all = append(all, text[name])
+	}
+	if reverse {
+		slices.Reverse(all)
+	}
+	return all
 }
 
 func (m *model) publish(t *rapid.T) {
@@ -184,21 +226,53 @@ func (m *model) publish(t *rapid.T) {
 	if err := m.ks.Publish(context.Background(), name, []byte(value)); err != nil {
 		t.Fatal(err)
 	}
-	for s := range m.subs {
-		if s.kind == "topic" && s.name == name {
-			topic := "topic " + name
-			m.want[s.box][topic] = append(m.want[s.box][topic],
-				fmt.Sprintf(`{"topic":%s,"value":%s}`, quote(name), value))
+	for i := range m.boxes {
+		matched := false
+		for s := range m.subs {
+			matched = matched || s.box == i && (s.kind == "topic" && s.name == name || s.kind == "topic pattern" && matches(s.name, name))
 		}
+		if matched {
+			topic := "topic " + name
+			m.want[i][topic] = append(m.want[i][topic], fmt.Sprintf(`{"topic":%s,"value":%s}`, quote(name), value))
+		}
+	}
+}
+
+// topics compares the list of topics that have subscribers.
+func (m *model) topics(t *rapid.T) {
+	q := keyspace.Query{Limit: rapid.IntRange(1, 3).Draw(t, "limit"), Reverse: rapid.Bool().Draw(t, "reverse")}
+	counts, got := map[string]int{}, map[string]int{}
+	for s := range m.subs {
+		if s.kind == "topic" {
+			counts[s.name]++
+		}
+	}
+	var order []string
+	for more := true; more; more = q.After != "" {
+		page, next, err := m.ks.Topics(q)
+		if err != nil || len(page) > q.Limit {
+			t.Fatalf("Topics %+v: %+v, %v", q, page, err)
+		}
+		for _, x := range page {
+			got[x.Topic] = x.Subscribers
+			order = append(order, x.Topic)
+		}
+		q.After = next
+	}
+	if q.Reverse {
+		slices.Reverse(order)
+	}
+	if !maps.Equal(got, counts) || !slices.IsSorted(order) {
+		t.Fatalf("Topics: %v in the order %q, want %v", got, order, counts)
 	}
 }
 
 func (m *model) draw(t *rapid.T) subscription {
 	s := subscription{
 		box:  rapid.IntRange(0, len(m.boxes)-1).Draw(t, "subscriber"),
-		kind: rapid.SampledFrom([]string{"key", "topic", "pattern", "pattern"}).Draw(t, "kind"),
+		kind: rapid.SampledFrom([]string{"key", "topic", "pattern", "pattern", "topic pattern"}).Draw(t, "kind"),
 	}
-	if s.kind == "pattern" {
+	if strings.HasSuffix(s.kind, "pattern") {
 		s.name = drawPattern(t)
 	} else {
 		s.name = drawName(t)
@@ -216,10 +290,12 @@ func (m *model) subscribe(t *rapid.T) {
 	switch rapid.IntRange(0, 3).Draw(t, "start") {
 	case 0:
 		start.Snapshot = true
+		start.Last = rapid.IntRange(0, 3).Draw(t, "last")
 	case 1:
 		start.Resume = true
 		start.Since = rapid.Uint64Range(0, m.version+1).Draw(t, "since")
-		reset = start.Since > m.version && s.kind != "topic"
+		start.Epoch = rapid.SampledFrom([]string{"", m.ks.Epoch(), "another"}).Draw(t, "epoch")
+		reset = (start.Since > m.version || start.Epoch == "another") && (s.kind == "key" || s.kind == "pattern")
 		if since = start.Since; reset {
 			since = 0
 		}
@@ -227,8 +303,17 @@ func (m *model) subscribe(t *rapid.T) {
 	of := func(key string) bool {
 		return (start.Snapshot || start.Resume) && (s.kind == "key" && s.name == key || s.kind == "pattern" && matches(s.name, key))
 	}
-	for key, h := range m.values {
-		if of(key) && h.version > since {
+	var current []string
+	for _, key := range slices.Sorted(maps.Keys(m.values)) {
+		if of(key) {
+			current = append(current, key)
+		}
+	}
+	if start.Last > 0 && s.kind == "pattern" {
+		current = current[max(0, len(current)-start.Last):]
+	}
+	for _, key := range current {
+		if h := m.values[key]; h.version > since {
 			want[key] = append(want[key], message(key, h.value, h.version))
 		}
 	}
@@ -240,7 +325,7 @@ func (m *model) subscribe(t *rapid.T) {
 	if err := m.ks.Subscribe(context.Background(), s.target(), b, start); err != nil {
 		t.Fatal(err)
 	}
-	if mark := (keyspace.Mark{Revision: m.version, Reset: reset}); !slices.Equal(marks, []keyspace.Mark{mark}) {
+	if mark := (keyspace.Mark{Epoch: m.ks.Epoch(), Revision: m.version, Reset: reset}); !slices.Equal(marks, []keyspace.Mark{mark}) {
 		t.Fatalf("marks %+v, want %+v", marks, mark)
 	}
 	m.subs[s] = true

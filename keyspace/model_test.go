@@ -36,8 +36,8 @@ func TestAgainstAPlainMap(t *testing.T) {
 				m.want[i] = map[string][]string{}
 			}
 			t.Repeat(map[string]func(*rapid.T){
-				"set": m.set, "patch": m.patch, "delete": m.delete, "batch": m.batch, "get": m.get, "list": m.list,
-				"publish": m.publish, "subscribe": m.subscribe, "unsubscribe": m.unsubscribe, "wait": m.wait, "": m.check,
+				"set": m.set, "patch": m.patch, "delete": m.delete, "touch": m.touch, "batch": m.batch, "get": m.get, "list": m.list,
+				"publish": m.publish, "topics": m.topics, "subscribe": m.subscribe, "unsubscribe": m.unsubscribe, "wait": m.wait, "": m.check,
 			})
 			if err := ks.Shutdown(context.Background()); err != nil {
 				t.Fatal(err)
@@ -50,10 +50,20 @@ func TestAgainstAPlainMap(t *testing.T) {
 type entry struct {
 	value   string
 	version uint64
+	written time.Time
 	expires time.Time
 }
 
-// A subscription is of a key, a topic or a pattern, by one of the boxes.
+// agrees reports whether a keyspace's entry is the entry.
+func (h entry) agrees(e keyspace.Entry) bool {
+	expires := int64(0)
+	if !h.expires.IsZero() {
+		expires = h.expires.UnixMilli()
+	}
+	return e.Version == h.version && string(e.Value) == h.value && e.Written == h.written.UnixMilli() && e.Expires == expires
+}
+
+// A subscription is of a key, a topic, or a pattern of either, by one of the boxes.
 type subscription struct {
 	box        int
 	kind, name string
@@ -65,6 +75,8 @@ func (s subscription) target() keyspace.Target {
 		return keyspace.Topic(s.name)
 	case "pattern":
 		return keyspace.Pattern(s.name)
+	case "topic pattern":
+		return keyspace.TopicPattern(s.name)
 	}
 	return keyspace.Key(s.name)
 }
@@ -122,7 +134,7 @@ func (m *model) write(key, value string, ttl time.Duration) uint64 {
 		delete(m.values, key)
 		m.deleted[key] = m.version
 	} else {
-		h := entry{value: value, version: m.version}
+		h := entry{value: value, version: m.version, written: time.Now()}
 		if ttl > 0 {
 			h.expires = time.Now().Add(ttl)
 		}

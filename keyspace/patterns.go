@@ -6,9 +6,10 @@ import (
 	"sync/atomic"
 )
 
-// patterns holds the subscribers of patterns, in a trie of the patterns' levels.
+// patterns holds the subscribers of patterns, in a trie of the patterns' levels. The
+// keyspace has one for the patterns of keys, and one for those of topics.
 //
-// The actor of a key keeps the sets of subscribers that match its key in a
+// The actor of a key or topic keeps the sets of subscribers that match its name in a
 // patternMatch, and looks them up again only if the generation has changed. To
 // deliver an update to the sets, the actor holds mu for reading. So after remove has
 // returned, nothing is delivered because of the pattern. And for each subscription
@@ -21,7 +22,7 @@ type patterns struct {
 	mu      sync.RWMutex
 	root    patternNode
 	clock   uint64        // a logical clock, which rises with each subscription
-	noMatch *patternMatch // of all keys that no pattern matches, in this generation
+	noMatch *patternMatch // of all names that no pattern matches, in this generation
 }
 
 // A patternNode is the part of the trie that follows after some levels.
@@ -31,12 +32,12 @@ type patternNode struct {
 	below  *subscribers            // of the pattern that has only "#" after this
 }
 
-// A patternMatch holds the sets of subscribers whose patterns match a key. The
-// key's actor keeps it. nil is the patternMatch of generation 0.
+// A patternMatch holds the sets of subscribers whose patterns match a name. The
+// name's actor keeps it. nil is the patternMatch of generation 0.
 type patternMatch struct {
 	generation  uint64         // of the patterns at the look-up
 	deliveredAt uint64         // the patterns' clock at the last update, if there are sets
-	sets        []*subscribers // one for each pattern that matches the key
+	sets        []*subscribers // one for each pattern that matches the name
 }
 
 // upToDate reports whether no pattern has come or gone since the look-up.
@@ -143,7 +144,7 @@ func (p *patterns) nextGenerationLocked() {
 	p.generation.Store(generation)
 }
 
-// lookUpLocked returns the patternMatch of a key in this generation. It needs mu
+// lookUpLocked returns the patternMatch of a name in this generation. It needs mu
 // for reading.
 func (p *patterns) lookUpLocked(name string) *patternMatch {
 	sets := p.root.appendSets(nil, name, true)
@@ -151,6 +152,16 @@ func (p *patterns) lookUpLocked(name string) *patternMatch {
 		return p.noMatch
 	}
 	return &patternMatch{generation: p.generation.Load(), sets: sets}
+}
+
+// match reports whether a subscriber has subscribed to a pattern that matches the name.
+func (p *patterns) match(name string) bool {
+	if p.generation.Load() == 0 {
+		return false
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return len(p.root.appendSets(nil, name, true)) > 0
 }
 
 // appendSets appends the sets of the patterns below n that match the rest of a

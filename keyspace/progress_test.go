@@ -62,7 +62,7 @@ func TestTheRevisionWaitsForWritesInFlight(t *testing.T) {
 			}
 			return m
 		}
-		if m := subscribeAll(0); m != (keyspace.Mark{Revision: 1}) {
+		if m := subscribeAll(0); m != (keyspace.Mark{Epoch: ks.Epoch(), Revision: 1}) {
 			t.Errorf("mark %+v, want revision 1: 2 is in flight", m)
 		}
 		mustSet(t, ks, "b", "4")
@@ -77,7 +77,7 @@ func TestTheRevisionWaitsForWritesInFlight(t *testing.T) {
 		if v := <-done; v != 2 {
 			t.Errorf("version %d, want 2", v)
 		}
-		if m := subscribeAll(1); m != (keyspace.Mark{Revision: 4}) || fmt.Sprint(r.versions["slow"]) != "[2]" {
+		if m := subscribeAll(1); m != (keyspace.Mark{Epoch: ks.Epoch(), Revision: 4}) || fmt.Sprint(r.versions["slow"]) != "[2]" {
 			t.Errorf("mark %+v and %v of the key that hung, want revision 4 and [2]", m, r.versions["slow"])
 		}
 	})

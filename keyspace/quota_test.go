@@ -52,11 +52,11 @@ func TestMaxKeys(t *testing.T) {
 	if made != limit || refused != 800-limit || ks.Keys() != limit {
 		t.Fatalf("made %d keys, refused %d, have %d; want %d made", made, refused, ks.Keys(), limit)
 	}
-	list, _, err := ks.List(ctx, keyspace.Query{Limit: 1})
+	list, err := ks.List(ctx, keyspace.Query{Limit: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	old := list[0].Key
+	old := list.Entries[0].Key
 	write := func(key string, c keyspace.Change, want error) {
 		t.Helper()
 		if _, err := ks.Write(ctx, key, c); !errors.Is(err, want) {

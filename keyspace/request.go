@@ -8,6 +8,7 @@ type op uint8
 const (
 	opWrite   op = iota // a Change of a key that is not a delete
 	opDelete            // a Change that deletes the key
+	opTouch             // a Change that only sets the time to live
 	opExpire            // deletes a key that is due; nobody waits for the result
 	opPublish           // delivers a message of a topic
 	opRead
@@ -19,10 +20,15 @@ const (
 // writes reports whether a key's request of this kind changes the key.
 func (o op) writes() bool {
 	switch o {
-	case opWrite, opDelete, opExpire:
+	case opWrite, opDelete, opTouch, opExpire:
 		return true
 	}
 	return false
+}
+
+// joins reports whether a request joins the run of the writes before it.
+func (r *request) joins() bool {
+	return r.op.writes() && r.op != opTouch && r.change.If == nil
 }
 
 // A task says what a request wants from the actor.
@@ -48,7 +54,9 @@ type request struct {
 // its stack.
 type result struct {
 	value   []byte // of a write: the value after it
-	version uint64 // of a write: its version
+	version uint64 // of a write: the key's version after it
+	written int64  // of a write: when the value was written, in Unix milliseconds
+	expires int64  // of a write: when the key expires, in Unix milliseconds; 0: never
 	err     error
 }
 

@@ -8,6 +8,7 @@ import (
 // A run is the writes of one key that are committed together.
 type run struct {
 	writes    []Record
+	began     time.Time // when the run was planned
 	expires   time.Time // when the key expires after the last write; zero: never
 	commitErr error     // the result of the commit
 	delivered int       // the number of writes that were delivered

@@ -2,6 +2,8 @@ package keyspace
 
 import (
 	"context"
+	"iter"
+	"slices"
 	"time"
 )
 
@@ -11,13 +13,8 @@ func (ks *Keyspace) subscribePattern(ctx context.Context, pattern string, s Subs
 	if ks.keys.closed.Load() {
 		return ErrClosed
 	}
-	mark := func(reset bool) {
-		if start.Mark != nil {
-			start.Mark(Mark{Revision: ks.progress.revision(), Reset: reset})
-		}
-	}
 	if !start.Snapshot && !start.Resume {
-		ks.patterns.add(pattern, s, func() { mark(false) })
+		ks.patterns.add(pattern, s, func() { start.mark(ks.mark(false)) })
 		return nil
 	}
 	subscribedAt := ks.patterns.add(pattern, s, nil)
@@ -25,7 +22,7 @@ func (ks *Keyspace) subscribePattern(ctx context.Context, pattern string, s Subs
 	// From here on, writes are delivered to s. A write that was delivered before
 	// has its key in the index, or a tombstone.
 	var deleted []tombstone
-	reset := start.Resume && start.Since > ks.progress.highestKnown()
+	reset := start.Resume && !ks.promised(&start)
 	if start.Resume && !reset {
 		var complete bool
 		deleted, complete = ks.tombstones.after(start.Since)
@@ -35,8 +32,19 @@ func (ks *Keyspace) subscribePattern(ctx context.Context, pattern string, s Subs
 	if err := ks.catchUp(ctx, pattern, subscribedAt, &start, deleted); err != nil {
 		return err
 	}
-	mark(reset)
+	start.mark(ks.mark(reset))
 	return nil
+}
+
+// mark returns a mark with the revision of this moment.
+func (ks *Keyspace) mark(reset bool) Mark {
+	return Mark{Epoch: ks.epoch, Revision: ks.progress.revision(), Reset: reset}
+}
+
+// promised reports whether this keyspace may have promised the revision that a start
+// resumes from.
+func (ks *Keyspace) promised(s *Start) bool {
+	return (s.Epoch == "" || s.Epoch == ks.epoch) && s.Since <= ks.progress.highestKnown()
 }
 
 // catchUp asks the actors of the keys that match the pattern to pass their values
@@ -53,7 +61,7 @@ func (ks *Keyspace) catchUp(ctx context.Context, pattern string, subscribedAt ui
 		err = ignoreAbsent(ks.keys.call(ctx, name, deleted != nil, t))
 		return err == nil
 	}
-	for k := range ks.matching(pattern) {
+	for k := range ks.snapshotKeys(pattern, start) {
 		if s := k.load(); s.value == nil || s.version <= start.Since {
 			continue // a write from now on is delivered
 		}
@@ -69,35 +77,42 @@ func (ks *Keyspace) catchUp(ctx context.Context, pattern string, subscribedAt ui
 	return nil
 }
 
-// matching yields the keys that match a pattern, sorted by name.
-func (ks *Keyspace) matching(pattern string) func(yield func(*key) bool) {
-	return func(yield func(*key) bool) {
-		ks.index.walk("", literalPrefix(pattern), func(k *key) bool {
-			return !Matches(pattern, k.name) || yield(k)
-		})
+// snapshotKeys yields the keys that match a pattern, sorted by name. It yields only the
+// last ones if the start says so.
+func (ks *Keyspace) snapshotKeys(pattern string, start *Start) iter.Seq[*key] {
+	walk := walk{prefix: literalPrefix(pattern)}
+	if start.Last == 0 || start.Resume {
+		return func(yield func(*key) bool) {
+			ks.index.walk(walk, func(k *key) bool { return !Matches(pattern, k.name) || yield(k) })
+		}
 	}
+	walk.reverse = true
+	var last []*key
+	ks.index.walk(walk, func(k *key) bool {
+		if Matches(pattern, k.name) {
+			last = append(last, k)
+		}
+		return len(last) < start.Last
+	})
+	slices.Reverse(last)
+	return slices.Values(last)
 }
 
 // startSubscription passes the key's value to a new subscriber of the key, if the
 // start asks for it, and makes the mark.
 func (k *key) startSubscription(start *Start) {
-	var m Mark
 	// The tombstone is looked up first. If it was forgotten before that,
 	// complete, which is called afterwards, reports it.
 	deleted, isDeleted := k.keyspace.tombstones.find(k.name)
-	m.Reset = start.Resume &&
-		(start.Since > k.keyspace.progress.highestKnown() || !k.keyspace.tombstones.complete(start.Since))
-	start.normalize(m.Reset)
+	reset := start.Resume && (!k.keyspace.promised(start) || !k.keyspace.tombstones.complete(start.Since))
+	start.normalize(reset)
 	switch s := k.load(); {
 	case s.value != nil && (start.Snapshot || start.Resume):
-		start.pass(k.name, s.value, s.version)
+		start.pass(k.name, s)
 	case s.value == nil && start.Resume && isDeleted:
-		start.pass(k.name, nil, deleted.version)
+		start.pass(k.name, deleted.state())
 	}
-	if start.Mark != nil {
-		m.Revision = k.keyspace.progress.revision()
-		start.Mark(m)
-	}
+	start.mark(k.keyspace.mark(reset))
 }
 
 // catchUp passes the key's value to a new subscriber of a pattern. subscribedAt is
@@ -113,15 +128,15 @@ func (k *key) catchUp(start *Start, subscribedAt uint64, deleted *tombstone) {
 	}
 	switch s := k.load(); {
 	case s.value == nil && deleted != nil && s.version <= deleted.version && deleted.deliveredAt < subscribedAt:
-		start.pass(k.name, nil, deleted.version)
+		start.pass(k.name, deleted.state())
 	case s.value != nil && (k.match == nil || k.match.deliveredAt < subscribedAt):
-		start.pass(k.name, s.value, s.version)
+		start.pass(k.name, s)
 	}
 }
 
-// pass passes a key's value to Each, if it is newer than Since.
-func (s *Start) pass(name string, value []byte, version uint64) {
-	if version > s.Since {
-		s.Each(&Update{Target: Key(name), Value: value, Version: version, At: time.Now()})
+// pass passes the state of a key to Each, if it is newer than Since.
+func (s *Start) pass(name string, now state) {
+	if now.version > s.Since {
+		s.Each(&Update{Target: Key(name), Value: now.value, Version: now.version, Written: now.written, At: time.Now()})
 	}
 }

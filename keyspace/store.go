@@ -9,10 +9,10 @@ import (
 // A Store makes writes durable and gives them their versions. A store may keep the
 // state in memory, in a journal, or elsewhere.
 type Store interface {
-	// Commit makes the writes durable. It sets the Version of each write.
-	// Versions rise within the slice, and are above those of all writes that
-	// were committed before, to any key. Commit returns when all writes are
-	// durable. If it returns an error, none of them took effect.
+	// Commit makes the writes durable. It sets the Version of each write that
+	// is not a Touch. Versions rise within the slice, and are above those of all
+	// writes that were committed before, to any key. Commit returns when all
+	// writes are durable. If it returns an error, none of them took effect.
 	//
 	// Commit may block. Many goroutines call it at the same time, but for each
 	// key one at a time. ctx ends when the keyspace is given up. The slice
@@ -20,10 +20,13 @@ type Store interface {
 	Commit(ctx context.Context, writes []Record) error
 
 	// Load yields the state to start from: the last write of each key that has
-	// a value, once. It returns a version that no earlier write has exceeded
-	// and that every later write will exceed. It is called once, before the
-	// first Commit.
-	Load(yield func(Record) error) (last uint64, err error)
+	// a value, once. It returns the epoch, and a version that no earlier write
+	// has exceeded and that every later write will exceed. It is called once,
+	// before the first Commit.
+	//
+	// The epoch names the history that the versions belong to. A store that
+	// keeps its state keeps the epoch, too. "" means that a new history begins.
+	Load(yield func(Record) error) (epoch string, last uint64, err error)
 
 	// Close releases the store's resources. It is called once, after the last
 	// Commit.
@@ -35,7 +38,13 @@ type Record struct {
 	Key     string
 	Value   []byte    // opaque bytes; nil: the key is deleted
 	Expires time.Time // when the key expires; zero: never
+	Written int64     // when the value was written, in Unix milliseconds
 	Version uint64    // set by the Store
+
+	// Touch says that only Expires is new. Then Value, Written and Version are
+	// those of the write that made the value, and the Store keeps them. A Touch
+	// is committed alone.
+	Touch bool
 }
 
 // An Entry is a key's value and the version of the write that made it.
@@ -43,6 +52,8 @@ type Entry struct {
 	Key     string
 	Value   []byte // opaque bytes, shared with others; they must not be changed
 	Version uint64
+	Written int64 // when the value was written, in Unix milliseconds
+	Expires int64 // when the key expires, in Unix milliseconds; 0: never
 }
 
 // memory is a Store that numbers writes and keeps nothing.
@@ -65,6 +76,9 @@ func NewMemory(first uint64) Store {
 func newClockMemory() Store { return NewMemory(uint64(time.Now().UnixMicro())) }
 
 func (m *memory) Commit(_ context.Context, writes []Record) error {
+	if writes[0].Touch { // it is alone
+		return nil
+	}
 	next := m.last.Add(uint64(len(writes))) - uint64(len(writes))
 	for i := range writes {
 		next++
@@ -73,6 +87,6 @@ func (m *memory) Commit(_ context.Context, writes []Record) error {
 	return nil
 }
 
-func (m *memory) Load(func(Record) error) (uint64, error) { return m.last.Load(), nil }
+func (m *memory) Load(func(Record) error) (string, uint64, error) { return "", m.last.Load(), nil }
 
 func (m *memory) Close() error { return nil }

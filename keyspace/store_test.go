@@ -18,13 +18,13 @@ type countingStore struct {
 	early   atomic.Int64
 }
 
-func (s *countingStore) Load(yield func(keyspace.Record) error) (uint64, error) {
+func (s *countingStore) Load(yield func(keyspace.Record) error) (string, uint64, error) {
 	s.loading.Store(true)
 	defer s.loading.Store(false)
 	w := keyspace.Record{Key: "k", Value: []byte("1"), Version: 1, Expires: time.Now().Add(-time.Hour)}
 	err := yield(w)
 	time.Sleep(time.Minute) // as long as a large journal takes
-	return 100, err
+	return "", 100, err
 }
 
 func (s *countingStore) Commit(ctx context.Context, writes []keyspace.Record) error {
@@ -51,22 +51,29 @@ type loaded struct {
 	entries []keyspace.Record
 }
 
-func (s *loaded) Load(yield func(keyspace.Record) error) (uint64, error) {
+func (s *loaded) Load(yield func(keyspace.Record) error) (string, uint64, error) {
 	for _, e := range s.entries {
 		if err := yield(e); err != nil {
-			return 0, err
+			return "", 0, err
 		}
 	}
-	return s.Store.Load(yield)
+	_, last, err := s.Store.Load(yield)
+	return "loaded", last, err
 }
 
 func TestOpenLoadsTheStore(t *testing.T) {
 	ks := open(t, keyspace.Options{Store: &loaded{keyspace.NewMemory(100), []keyspace.Record{
 		{Key: "a", Value: []byte("1"), Version: 7},
-		{Key: "b/c", Value: []byte("2"), Version: 9},
+		{Key: "b/c", Value: []byte("2"), Version: 9, Written: 1234},
 	}}})
-	if e, err := ks.Get("b/c"); err != nil || string(e.Value) != "2" || e.Version != 9 {
+	if e, err := ks.Get("b/c"); err != nil || string(e.Value) != "2" || e.Version != 9 || e.Written != 1234 {
 		t.Errorf("Get: %+v, %v", e, err)
+	}
+	if epoch := ks.Epoch(); epoch != "loaded" {
+		t.Errorf("epoch %q, want the store's", epoch)
+	}
+	if a, b := open(t, keyspace.Options{}).Epoch(), open(t, keyspace.Options{}).Epoch(); a == b || len(a) != 16 {
+		t.Errorf("two starts in memory have the epochs %q and %q", a, b)
 	}
 	if v := mustSet(t, ks, "a", "3"); v != 100 {
 		t.Errorf("version %d, want 100", v)

@@ -16,8 +16,16 @@ type Start struct {
 	// passes all keys, as for Snapshot, and the Mark says Reset. The keyspace
 	// cannot know it if Since is older than the deletes that it remembers, or
 	// if Since was not promised by this keyspace.
+	//
+	// Epoch, if it is not "", is the epoch of Since. If it is not the epoch of
+	// this keyspace, the keyspace cannot know what changed.
 	Resume bool
 	Since  uint64
+	Epoch  string
+
+	// Last, if it is above 0, limits the snapshot of a pattern to the last keys
+	// in the order of List. It does not limit what a Resume passes.
+	Last int
 
 	// Each receives the value of one key. Later updates of the key are
 	// delivered after it. No earlier update is delivered, unless the subscriber
@@ -48,21 +56,32 @@ func (s *Start) normalize(reset bool) {
 	}
 }
 
+// mark passes the mark to Mark.
+func (s *Start) mark(m Mark) {
+	if s.Mark != nil {
+		s.Mark(m)
+	}
+}
+
 // A Mark is the point in a subscription between the keys that were passed to Each
 // and the updates that follow.
 type Mark struct {
+	// Epoch is the epoch of Revision.
+	Epoch string
+
 	// Revision is a revision to resume from. A subscriber that has received
 	// everything before the mark, and resumes from Revision, misses no write to
 	// the target that was made after the subscription began.
 	Revision uint64
 
-	// Reset says that Each received all keys. If the subscriber has kept the
-	// values of other keys, those keys were deleted.
+	// Reset says that Each received all keys, or the last ones with Start.Last,
+	// although the start asked to resume. If the subscriber has kept the values
+	// of other keys, it must forget them.
 	Reset bool
 }
 
 // Subscribe delivers every update of the target to s from now on. A second
-// subscription of the same target is the same subscription. For a topic only
+// subscription of the same target is the same subscription. For topics only
 // start.Mark counts, because a topic holds nothing.
 //
 // For a pattern with a snapshot, or with something to resume, Subscribe reads one
@@ -75,6 +94,12 @@ func (ks *Keyspace) Subscribe(ctx context.Context, t Target, s Subscriber, start
 	switch t.Kind {
 	case KindPattern:
 		return ks.subscribePattern(ctx, t.Name, s, start)
+	case KindTopicPattern:
+		if ks.topics.closed.Load() {
+			return ErrClosed
+		}
+		ks.ofTopics.add(t.Name, s, func() { start.mark(ks.mark(false)) })
+		return nil
 	case KindTopic:
 		return ks.topics.call(ctx, t.Name, true, task{op: opSubscribe, subscriber: s, start: &start})
 	}
@@ -91,6 +116,9 @@ func (ks *Keyspace) Unsubscribe(ctx context.Context, t Target, s Subscriber) err
 	switch t.Kind {
 	case KindPattern:
 		ks.patterns.remove(t.Name, s)
+		return nil
+	case KindTopicPattern:
+		ks.ofTopics.remove(t.Name, s)
 		return nil
 	case KindTopic:
 		return ignoreAbsent(ks.topics.call(ctx, t.Name, false, task{op: opUnsubscribe, subscriber: s}))

@@ -77,6 +77,8 @@ func (s *subscribers) position(x Subscriber) int {
 	return -1
 }
 
+func (s *subscribers) len() int { return len(s.list) }
+
 func (s *subscribers) empty() bool { return len(s.list) == 0 }
 
 func (s *subscribers) has(x Subscriber) bool { return s.position(x) >= 0 }
@@ -85,6 +87,23 @@ func (s *subscribers) deliver(u *Update) {
 	for _, x := range s.list {
 		x.Deliver(u)
 	}
+}
+
+// deliverWith delivers an update to the subscribers of s, and to those of the other
+// sets. A subscriber that is in several sets receives the update once.
+func (s *subscribers) deliverWith(sets []*subscribers, u *Update) {
+	s.deliver(u)
+	for i, set := range sets {
+		for _, x := range set.list {
+			if !s.has(x) && !anyHas(sets[:i], x) {
+				x.Deliver(u)
+			}
+		}
+	}
+}
+
+func anyHas(sets []*subscribers, x Subscriber) bool {
+	return slices.ContainsFunc(sets, func(set *subscribers) bool { return set.has(x) })
 }
 
 // answerLost answers the requests that a panic left unanswered. An unsubscribe

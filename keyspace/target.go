@@ -4,12 +4,15 @@ package keyspace
 type Kind uint8
 
 const (
-	KindKey     Kind = iota // one key
-	KindTopic               // one topic
-	KindPattern             // all keys that match a pattern
+	KindKey          Kind = iota // one key
+	KindTopic                    // one topic
+	KindPattern                  // all keys that match a pattern
+	KindTopicPattern             // all topics that match a pattern
+
+	Kinds // their number
 )
 
-// A Target is a key, a topic, or all keys that match a pattern. Subscriptions,
+// A Target is a key, a topic, or all keys or topics that match a pattern. Subscriptions,
 // updates and panics have a target. It is comparable.
 type Target struct {
 	Kind Kind
@@ -25,9 +28,12 @@ func Topic(name string) Target { return Target{KindTopic, name} }
 // Pattern returns the target that is all keys that match a pattern.
 func Pattern(pattern string) Target { return Target{KindPattern, pattern} }
 
+// TopicPattern returns the target that is all topics that match a pattern.
+func TopicPattern(pattern string) Target { return Target{KindTopicPattern, pattern} }
+
 // Check returns a *NameError if the name is not valid for the target's kind.
 func (t Target) Check() error {
-	if t.Kind == KindPattern {
+	if t.Kind == KindPattern || t.Kind == KindTopicPattern {
 		return CheckPattern(t.Name)
 	}
 	return CheckName(t.Name)

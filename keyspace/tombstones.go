@@ -10,8 +10,12 @@ const RememberedDeletes = 1 << 16
 type tombstone struct {
 	name        string // "": a newer tombstone or a new value has replaced this one
 	version     uint64 // of the delete
+	written     int64  // when the key was deleted, in Unix milliseconds
 	deliveredAt uint64 // the patterns' clock when the delete was delivered
 }
+
+// state returns the state of the deleted key.
+func (t *tombstone) state() state { return state{version: t.version, written: t.written} }
 
 // tombstones are the newest deletes, in a ring. A key has at most one.
 type tombstones struct {
@@ -25,10 +29,10 @@ type tombstones struct {
 }
 
 // add remembers a delete. If the ring is full, the oldest tombstone is forgotten.
-func (t *tombstones) add(name string, version, deliveredAt uint64) {
+func (t *tombstones) add(d tombstone) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.removeLocked(name)
+	t.removeLocked(d.name)
 	if t.positions == nil {
 		t.positions = make(map[string]int)
 	}
@@ -43,9 +47,9 @@ func (t *tombstones) add(name string, version, deliveredAt uint64) {
 			t.forgotten = max(t.forgotten, oldest.version)
 		}
 	}
-	t.newest = max(t.newest, version)
-	t.ring[i] = tombstone{name, version, deliveredAt}
-	t.positions[name] = i
+	t.newest = max(t.newest, d.version)
+	t.ring[i] = d
+	t.positions[d.name] = i
 }
 
 // remove removes the tombstone of a key that has a value again.

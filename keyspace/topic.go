@@ -1,18 +1,22 @@
 package keyspace
 
 import (
+	"sync/atomic"
 	"time"
 
 	"rtdb/actor"
 )
 
 // A topic is the actor that delivers the messages of one topic. It exists only
-// while the topic has a subscriber.
+// while the topic has a subscriber. If only patterns match the topic, it exists while it
+// has mail.
 type topic struct {
 	actor.Actor[*request]
 	keyspace    *Keyspace
 	name        string
 	subscribers subscribers
+	subscribed  atomic.Int64  // the number of subscribers, for other goroutines
+	match       *patternMatch // nil: there was no pattern yet
 }
 
 func (ks *Keyspace) newTopic(name string) *topic {
@@ -28,21 +32,19 @@ func (t *topic) handle(batch []*request) {
 		switch r.op {
 		case opSubscribe:
 			t.subscribers.add(r.subscriber)
-			if r.start.Mark != nil {
-				r.start.Mark(Mark{Revision: t.keyspace.progress.revision()})
-			}
+			t.subscribed.Store(int64(t.subscribers.len()))
+			r.start.mark(t.keyspace.mark(false))
 			batch[i] = nil
 			r.answer(result{})
 		case opUnsubscribe:
 			t.subscribers.remove(r.subscriber)
+			t.subscribed.Store(int64(t.subscribers.len()))
 			batch[i] = nil
 			r.answer(result{})
 		case opPublish:
 			batch[i] = nil
 			r.answer(result{}) // the publisher does not wait for the deliveries
-			if !t.subscribers.empty() {
-				t.subscribers.deliver(&Update{Target: Topic(t.name), Value: value, At: time.Now(), progress: &t.keyspace.progress})
-			}
+			t.deliver(value)
 		}
 	}
 	if t.subscribers.empty() && t.Retire() {
@@ -50,12 +52,35 @@ func (t *topic) handle(batch []*request) {
 	}
 }
 
+// deliver delivers a message to the subscribers of the topic, and of the patterns that
+// match the topic.
+func (t *topic) deliver(value []byte) {
+	p := &t.keyspace.ofTopics
+	if t.match.upToDate(p) && len(t.match.matchingSets()) == 0 {
+		if !t.subscribers.empty() {
+			t.subscribers.deliver(t.newUpdate(value))
+		}
+		return
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if !t.match.upToDate(p) {
+		t.match = p.lookUpLocked(t.name)
+	}
+	t.subscribers.deliverWith(t.match.matchingSets(), t.newUpdate(value))
+}
+
+func (t *topic) newUpdate(value []byte) *Update {
+	return &Update{Target: Topic(t.name), Value: value, At: time.Now(), progress: &t.keyspace.progress}
+}
+
 // panicked replaces the topic with a successor that has its subscribers.
 func (t *topic) panicked(p actor.Panic[*request]) {
 	t.subscribers.answerLost(p.Lost)
 	if !t.subscribers.empty() {
 		successor := t.keyspace.newTopic(t.name)
-		successor.subscribers = t.subscribers
+		successor.subscribers, successor.match = t.subscribers, t.match
+		successor.subscribed.Store(int64(t.subscribers.len()))
 		t.keyspace.topics.replace(t.name, t, successor)
 	} else {
 		t.keyspace.topics.remove(t.name, t)

@@ -21,6 +21,7 @@ type Update struct {
 	Target  Target    // a key or a topic
 	Value   []byte    // opaque bytes; nil: the key was deleted
 	Version uint64    // of the key; 0 for a topic
+	Written int64     // when the value was written, in Unix milliseconds; 0 for a topic
 	At      time.Time // when the write was made; in a snapshot, when the key was read
 
 	encoded  [Forms][]byte // the results of Encoded

@@ -41,7 +41,9 @@ func (k *key) write(requests []*request) {
 	k.keyspace.expiries.set(k, r.expires)
 	k.answerAll(r, requests)
 	for i := range r.writes {
-		k.deliver(&r.writes[i], r)
+		if w := &r.writes[i]; !w.Touch {
+			k.deliver(w, r)
+		}
 		r.delivered++
 	}
 }
@@ -49,6 +51,7 @@ func (k *key) write(requests []*request) {
 // plan fills r with the writes that the requests make, and notes why other requests
 // are refused.
 func (k *key) plan(r *run, requests []*request) {
+	r.began = time.Now()
 	now := k.load()
 	if k.expiry != nil {
 		r.expires = k.expiry.expires
@@ -68,12 +71,13 @@ func (k *key) plan(r *run, requests []*request) {
 func (k *key) planRequest(r *run, q *request, value []byte) []byte {
 	c := &q.change
 	switch {
-	case q.op == opExpire && (r.expires.IsZero() || time.Now().Before(r.expires)):
+	case q.op == opExpire && (r.expires.IsZero() || r.began.Before(r.expires)):
 		q.refusal = errNotDue
 		return value
 	case q.op != opWrite && value == nil:
 		q.refusal = ErrNotFound
 		return value
+	case q.op == opTouch: // only the time to live changes
 	case q.op != opWrite:
 		value, r.expires = nil, time.Time{}
 	case value == nil && !k.reserve(r, q):
@@ -95,12 +99,21 @@ func (k *key) planRequest(r *run, q *request, value []byte) []byte {
 		value = merged
 	}
 	if c.TTL > 0 {
-		r.expires = time.Now().Add(c.TTL)
+		r.expires = r.began.Add(c.TTL)
 	}
 	r.writes = append(r.writes, Record{})
 	w := &r.writes[len(r.writes)-1]
-	w.Key, w.Value, w.Expires = k.name, value, r.expires
+	w.Key, w.Value, w.Expires, w.Written = k.name, value, r.expires, r.began.UnixMilli()
+	if q.op == opTouch {
+		k.planTouch(w)
+	}
 	return value
+}
+
+// planTouch makes w a touch of the key, which is alone in its run.
+func (k *key) planTouch(w *Record) {
+	now := k.load()
+	w.Touch, w.Version, w.Written = true, now.version, now.written
 }
 
 // reserve reserves a place of the quota for a key that a request makes. If there is
@@ -153,13 +166,14 @@ func (k *key) retryExpiry() {
 
 // apply makes the state after a committed write visible to readers. A write that is
 // not newer than the state changes nothing, so a write may be applied twice or
-// late. r is nil if the write was loaded from the store.
+// late. A touch counts only at the version that it touches. r is nil if the write was
+// loaded from the store.
 func (k *key) apply(w *Record, r *run) {
 	now := k.load()
-	if w.Version <= now.version {
+	if w.Version <= now.version && !(w.Touch && w.Version == now.version) {
 		return
 	}
-	k.state.Store(&state{value: w.Value, version: w.Version})
+	k.state.Store(newState(w))
 	switch existed, exists := now.value != nil, w.Value != nil; {
 	case !existed && exists:
 		if r == nil || !r.reserved {
@@ -173,6 +187,19 @@ func (k *key) apply(w *Record, r *run) {
 		k.keyspace.quota.release()
 		k.keyspace.index.remove(k)
 	}
+}
+
+// newState returns the state after a write.
+func newState(w *Record) *state {
+	return &state{value: w.Value, version: w.Version, written: w.Written, expires: unixMilli(w.Expires)}
+}
+
+// unixMilli returns a time in Unix milliseconds, and 0 for the zero time.
+func unixMilli(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
 }
 
 // answerAll answers the requests of a run. If the commit failed, refused requests
@@ -189,7 +216,7 @@ func (k *key) answerAll(r *run, requests []*request) {
 		default:
 			w := &r.writes[next]
 			next++
-			q.answer(result{value: w.Value, version: w.Version})
+			q.answer(result{value: w.Value, version: w.Version, written: w.Written, expires: unixMilli(w.Expires)})
 		}
 	}
 }
@@ -217,7 +244,7 @@ func (k *key) deliverToAll(p *patterns, w *Record, r *run) {
 		k.match = p.lookUpLocked(k.name)
 	}
 	if w.Value == nil && k.load().version == w.Version { // no newer write follows in the run
-		k.keyspace.tombstones.add(k.name, w.Version, p.clock)
+		k.keyspace.tombstones.add(tombstone{name: k.name, version: w.Version, written: w.Written, deliveredAt: p.clock})
 	}
 	sets := k.match.matchingSets()
 	if len(sets) > 0 {
@@ -225,31 +252,9 @@ func (k *key) deliverToAll(p *patterns, w *Record, r *run) {
 	} else if k.subscribers.empty() {
 		return
 	}
-	u := k.newUpdate(w, r)
-	k.subscribers.deliver(u)
-	for i, set := range sets {
-		for _, x := range set.list {
-			if !k.hasReceived(x, sets[:i]) {
-				x.Deliver(u)
-			}
-		}
-	}
+	k.subscribers.deliverWith(sets, k.newUpdate(w, r))
 }
 
 func (k *key) newUpdate(w *Record, r *run) *Update {
-	return &Update{Target: Key(k.name), Value: w.Value, Version: w.Version, At: time.Now(), progress: &k.keyspace.progress, run: r}
-}
-
-// hasReceived reports whether x has received the update already, because it is a
-// subscriber of the key itself, or is in one of the earlier sets.
-func (k *key) hasReceived(x Subscriber, earlier []*subscribers) bool {
-	if k.subscribers.has(x) {
-		return true
-	}
-	for _, set := range earlier {
-		if set.has(x) {
-			return true
-		}
-	}
-	return false
+	return &Update{Target: Key(k.name), Value: w.Value, Version: w.Version, Written: w.Written, At: time.Now(), progress: &k.keyspace.progress, run: r}
 }

@@ -162,7 +162,7 @@ func (x *restAPI) listKeys(w *response, r *http.Request) error {
 	if err := x.authorize(w, w.principal.MayList(q.Prefix, q.Pattern)); err != nil {
 		return err
 	}
-	entries, more, err := x.keyspace.List(r.Context(), q)
+	page, err := x.keyspace.List(r.Context(), q)
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (x *restAPI) listKeys(w *response, r *http.Request) error {
 	// much memory. If a write fails, the client has gone.
 	w.jsonHeader()
 	body := []byte(`{"items":[`)
-	for i, e := range entries {
+	for i, e := range page.Entries {
 		if i > 0 {
 			body = append(body, ',')
 		}
@@ -183,9 +183,9 @@ func (x *restAPI) listKeys(w *response, r *http.Request) error {
 		}
 	}
 	body = append(body, ']')
-	if more {
+	if page.Next != "" {
 		body = append(body, `,"next":`...)
-		body = rawjson.AppendString(body, entries[len(entries)-1].Key)
+		body = rawjson.AppendString(body, page.Next)
 	}
 	_, _ = w.Write(append(body, '}'))
 	return nil
