@@ -31,6 +31,9 @@ func Pattern(pattern string) Target { return Target{KindPattern, pattern} }
 // TopicPattern returns the target that is all topics that match a pattern.
 func TopicPattern(pattern string) Target { return Target{KindTopicPattern, pattern} }
 
+// OfTopics reports whether the target is a topic or a pattern of topics.
+func (t Target) OfTopics() bool { return t.Kind == KindTopic || t.Kind == KindTopicPattern }
+
 // Check returns a *NameError if the name is not valid for the target's kind.
 func (t Target) Check() error {
 	if t.Kind == KindPattern || t.Kind == KindTopicPattern {

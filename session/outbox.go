@@ -101,12 +101,16 @@ func (b *outbox) reject() {
 	b.offered++
 }
 
-// forgetMissed forgets the dropped messages of a topic that the client has
-// unsubscribed from.
-func (b *outbox) forgetMissed(topic string) {
+// forgetMissed forgets the dropped messages of the topics that the client is no longer
+// subscribed to.
+func (b *outbox) forgetMissed(subscribed func(topic string) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.forgetMissedLocked(topic)
+	for topic := range b.missed {
+		if !subscribed(topic) {
+			b.forgetMissedLocked(topic)
+		}
+	}
 }
 
 func (b *outbox) forgetMissedLocked(topic string) {

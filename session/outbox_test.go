@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -77,6 +78,55 @@ func TestALongValueReachesAClientThatKeepsUp(t *testing.T) {
 		}
 		if len(conn.got) != 3 || f.Ending() {
 			t.Errorf("%d updates, ended %v (%v); want 3 and still open", len(conn.got), f.Ending(), f.Cause())
+		}
+	})
+}
+
+// A pattern of topics and a topic that it matches are one stream of messages. What a
+// client has missed of a topic is forgotten when nothing delivers the topic any more.
+func TestPatternsOfTopics(t *testing.T) {
+	conn := new(fakeConn)
+	inBubble(t, session.Options{}, conn, func(t *testing.T, f fixture) {
+		pattern := targets(keyspace.TopicPattern("room/+"))
+		if err := f.Subscribe(t.Context(), pattern, session.Start{}, noReply); err != nil {
+			t.Fatal(err)
+		}
+		f.subscribeTopic(t, "room/1")
+		f.publish(t, "room/1", "1")
+		f.publish(t, "room/2", "2")
+		f.publish(t, "room", "3")
+		f.set(t, "room/1", "4") // a key, not a topic
+		if err := f.Unsubscribe(t.Context(), pattern); err != nil {
+			t.Fatal(err)
+		}
+		f.publish(t, "room/1", "5")
+		f.publish(t, "room/2", "6")
+		conn.want(t, `{"topic":"room/1","value":1}`, `{"topic":"room/2","value":2}`, `{"topic":"room/1","value":5}`)
+	})
+	slow := &fakeConn{gate: make(chan struct{})}
+	inBubble(t, session.Options{MaxPendingBytes: 100}, slow, func(t *testing.T, f fixture) {
+		pattern := targets(keyspace.TopicPattern("#"))
+		if err := f.Subscribe(t.Context(), pattern, session.Start{}, noReply); err != nil {
+			t.Fatal(err)
+		}
+		f.subscribeTopic(t, "kept")
+		for i := range 10 {
+			f.publish(t, "kept", fmt.Sprint(i))
+			f.publish(t, "lost", fmt.Sprint(i))
+		}
+		if err := f.Unsubscribe(t.Context(), pattern); err != nil {
+			t.Fatal(err)
+		}
+		f.subscribeTopic(t, "lost")
+		close(slow.gate)
+		synctest.Wait()
+		f.publish(t, "lost", "10")
+		f.publish(t, "kept", "10")
+		slow.mu.Lock()
+		defer slow.mu.Unlock()
+		got := strings.Join(slow.got[len(slow.got)-3:], " ")
+		if want := `^{"topic":"lost","value":10} {"topic":"kept","missed":\d} {"topic":"kept","value":10}$`; !regexp.MustCompile(want).MatchString(got) {
+			t.Errorf("the client got at last %s, want %s", got, want)
 		}
 	})
 }

@@ -14,6 +14,8 @@ type Start struct {
 	Snapshot bool
 	Resume   bool
 	Since    uint64
+	Epoch    string // of Since; "" if the client does not know it
+	Last     int    // limits the snapshot of a pattern; 0: no limit
 }
 
 // Subscribe subscribes the client to all targets. First the client receives the
@@ -41,7 +43,7 @@ func (s *Session) Subscribe(ctx context.Context, targets []keyspace.Target, star
 	err := x.run(ctx)
 	if err == nil && x.mixed() {
 		// The client could not tell which of its keys are still there.
-		x.start = Start{Snapshot: true}
+		x.start = Start{Snapshot: true, Last: x.start.Last}
 		err = x.run(ctx)
 	}
 	if err != nil && ctx.Err() == nil {
@@ -51,7 +53,7 @@ func (s *Session) Subscribe(ctx context.Context, targets []keyspace.Target, star
 }
 
 // inOrder returns the targets, each once: the patterns, then the keys, then the
-// topics. A key that a pattern matches needs no snapshot of its own when its turn
+// topics and their patterns. A key that a pattern matches needs no snapshot of its own when its turn
 // comes, and a topic has none.
 func inOrder(targets []keyspace.Target) []keyspace.Target {
 	if len(targets) < 2 {
@@ -59,7 +61,7 @@ func inOrder(targets []keyspace.Target) []keyspace.Target {
 	}
 	ordered := make([]keyspace.Target, 0, len(targets))
 	var known subscriptions
-	for _, kind := range []keyspace.Kind{keyspace.KindPattern, keyspace.KindKey, keyspace.KindTopic} {
+	for _, kind := range []keyspace.Kind{keyspace.KindPattern, keyspace.KindKey, keyspace.KindTopic, keyspace.KindTopicPattern} {
 		for _, t := range targets {
 			if t.Kind == kind && known.add(t) {
 				ordered = append(ordered, t)
@@ -107,7 +109,8 @@ func (x *subscribing) run(ctx context.Context) error {
 			x.added = append(x.added, t)
 		}
 		err := x.session.keyspace.Subscribe(ctx, t, x.session, keyspace.Start{
-			Snapshot: x.start.Snapshot, Resume: x.start.Resume, Since: x.start.Since,
+			Snapshot: x.start.Snapshot, Last: x.start.Last,
+			Resume: x.start.Resume, Since: x.start.Since, Epoch: x.start.Epoch,
 			Each:     x.each(t),
 			Throttle: x.session.waitForSpace,
 			Mark:     func(m keyspace.Mark) { x.mark(m, t, i == len(x.targets)-1) },
@@ -140,7 +143,7 @@ func (x *subscribing) each(t keyspace.Target) func(*keyspace.Update) {
 
 // mark receives the mark of each target. The mark of the last one is the client's.
 func (x *subscribing) mark(m keyspace.Mark, t keyspace.Target, last bool) {
-	if t.Kind == keyspace.KindTopic { // it has nothing to resume, so it takes the result of the other targets
+	if t.OfTopics() { // it has nothing to resume, so it takes the result of the other targets
 		m.Reset = x.reset
 	}
 	x.reset = x.reset || m.Reset
@@ -166,8 +169,8 @@ func (s *Session) Unsubscribe(ctx context.Context, targets []keyspace.Target) er
 		if err == nil && s.subscriptions.remove(t) {
 			s.subscribed.Add(-1)
 		}
-		if t.Kind == keyspace.KindTopic {
-			s.box.forgetMissed(t.Name)
+		if t.OfTopics() {
+			s.box.forgetMissed(s.subscriptions.deliversTopic)
 		}
 		errs = append(errs, err)
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // subscriptions are a set of targets: a set of names for each kind of target.
-type subscriptions [3]nameSet
+type subscriptions [keyspace.Kinds]nameSet
 
 func (s *subscriptions) add(t keyspace.Target) (isNew bool) { return s[t.Kind].add(t.Name) }
 
@@ -45,12 +45,13 @@ func (s *subscriptions) deliversKey(key string) bool {
 	if s[keyspace.KindKey].has(key) || patterns.len() > manyPatterns {
 		return true
 	}
-	for pattern := range patterns.all() {
-		if keyspace.Matches(pattern, key) {
-			return true
-		}
-	}
-	return false
+	return patterns.anyMatches(key)
+}
+
+// deliversTopic reports whether messages of a topic are delivered because of the
+// subscriptions.
+func (s *subscriptions) deliversTopic(topic string) bool {
+	return s[keyspace.KindTopic].has(topic) || s[keyspace.KindTopicPattern].anyMatches(topic)
 }
 
 // A nameSet is a set of names that are not empty. Most clients subscribe to one key and
@@ -92,6 +93,16 @@ func (s *nameSet) remove(name string) (wasThere bool) {
 func (s *nameSet) has(name string) bool {
 	_, ok := s.more[name]
 	return ok || s.one == name
+}
+
+// anyMatches reports whether one of the names is a pattern that matches a name.
+func (s *nameSet) anyMatches(name string) bool {
+	for pattern := range s.all() {
+		if keyspace.Matches(pattern, name) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *nameSet) len() int {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,11 +17,14 @@ const willTimeout = 2 * time.Second
 // A Will is a write that is made when the session ends.
 type Will struct {
 	Target keyspace.Target // a key or a topic
-	Value  []byte
+	Change keyspace.Change // of a topic only its Value counts
 }
 
-// SetWill keeps a will, in the place of an earlier one for the same target. A will without
-// a value withdraws the earlier one. It returns ErrTooMany if all wills together would be
+// withdraws reports whether the will only withdraws an earlier one.
+func (w Will) withdraws() bool { return w.Change.Value == nil && !w.Change.Delete }
+
+// SetWill keeps a will, in the place of an earlier one for the same target. A will whose
+// change neither has a value nor deletes withdraws the earlier one. It returns ErrTooMany if all wills together would be
 // larger than Options.MaxPendingBytes, or memory is short.
 func (s *Session) SetWill(w Will) error {
 	if err := w.Target.Check(); err != nil {
@@ -31,7 +35,7 @@ func (s *Session) SetWill(w Will) error {
 	if known {
 		bytes -= old.bytes()
 	}
-	if w.Value == nil {
+	if w.withdraws() {
 		s.willBytes = bytes
 		delete(s.wills, w.Target)
 		return nil
@@ -48,7 +52,7 @@ func (s *Session) SetWill(w Will) error {
 }
 
 // bytes estimates the memory that the will takes.
-func (w Will) bytes() int { return len(w.Target.Name) + len(w.Value) + 64 }
+func (w Will) bytes() int { return len(w.Target.Name) + len(w.Change.Value) + 128 }
 
 // WithdrawWills withdraws all wills, for a client that says goodbye.
 func (s *Session) WithdrawWills() { s.wills, s.willBytes = nil, 0 }
@@ -82,15 +86,20 @@ func (s *Session) carryOut() error {
 
 // write carries out a will, and waits until it was delivered: the caller may end
 // other sessions next, and they are to receive it. A writer is answered before its
-// update is delivered, so a second request waits behind the delivery.
+// update is delivered, so a second request waits behind the delivery. A will whose
+// condition does not hold, or that has nothing to delete, does nothing.
 func (s *Session) write(ctx context.Context, w Will) error {
 	if w.Target.Kind == keyspace.KindTopic {
-		if err := s.keyspace.Publish(ctx, w.Target.Name, w.Value); err != nil {
+		if err := s.keyspace.Publish(ctx, w.Target.Name, w.Change.Value); err != nil {
 			return err
 		}
 		return s.keyspace.Unsubscribe(ctx, w.Target, s)
 	}
-	if _, err := s.keyspace.Set(ctx, w.Target.Name, w.Value); err != nil {
+	_, err := s.keyspace.Write(ctx, w.Target.Name, w.Change)
+	if mismatch := (*keyspace.VersionError)(nil); errors.As(err, &mismatch) || errors.Is(err, keyspace.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	return s.keyspace.GetInOrder(ctx, w.Target.Name, func(keyspace.Entry) {})

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"rtdb/keyspace"
 	"rtdb/session"
@@ -14,7 +16,7 @@ func (f fixture) setWill(t *testing.T, target keyspace.Target, value string) {
 	t.Helper()
 	w := session.Will{Target: target}
 	if value != "" {
-		w.Value = []byte(value)
+		w.Change.Value = []byte(value)
 	}
 	if err := f.SetWill(w); err != nil {
 		t.Errorf("SetWill(%v, %q): %v", target, value, err)
@@ -103,7 +105,7 @@ func TestTheSizeOfAllWillsIsLimited(t *testing.T) {
 		f.setWill(t, keyspace.Key("a"), long)
 		f.setWill(t, keyspace.Key("a"), long) // replaces itself
 		for _, key := range []string{"a", "b"} {
-			w := session.Will{Target: keyspace.Key(key), Value: []byte(long + strings.Repeat(" ", 400))}
+			w := session.Will{Target: keyspace.Key(key), Change: keyspace.Change{Value: []byte(long + strings.Repeat(" ", 400))}}
 			if err := f.SetWill(w); !errors.Is(err, session.ErrTooMany) {
 				t.Errorf("a will of 1000 bytes for %s: %v, want ErrTooMany", key, err)
 			}
@@ -119,11 +121,55 @@ func TestWillsMayNotGrowIfMemoryIsShort(t *testing.T) {
 	inBubble(t, o, new(fakeConn), func(t *testing.T, f fixture) {
 		f.setWill(t, keyspace.Key("a"), "100")
 		crowded = true
-		if err := f.SetWill(session.Will{Target: keyspace.Key("b"), Value: []byte("1")}); !errors.Is(err, session.ErrTooMany) {
+		if err := f.SetWill(session.Will{Target: keyspace.Key("b"), Change: keyspace.Change{Value: []byte("1")}}); !errors.Is(err, session.ErrTooMany) {
 			t.Errorf("another will: %v, want ErrTooMany", err)
 		}
 		f.setWill(t, keyspace.Key("a"), "1")
 		f.end(t, map[string]string{"a": "1", "b": ""})
 		crowded = false
+	})
+}
+
+// A will may have a condition and a time to live, and may delete. It is decided when it
+// fires.
+func TestAWillIsAWholeChange(t *testing.T) {
+	inBubble(t, session.Options{}, new(fakeConn), func(t *testing.T, f fixture) {
+		versions := map[string]uint64{}
+		for _, key := range []string{"same", "changed", "deleted", "late", "ttl"} {
+			version, err := f.ks.Set(t.Context(), key, []byte(`"online"`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			versions[key] = version
+		}
+		at := func(key string) func(uint64) bool {
+			return func(version uint64) bool { return version == versions[key] }
+		}
+		for key, c := range map[string]keyspace.Change{
+			"same":     {Value: []byte(`"gone"`), If: at("same")},
+			"changed":  {Value: []byte(`"gone"`), If: at("changed")},
+			"deleted":  {Delete: true, If: at("deleted")},
+			"late":     {Delete: true, If: at("late")},
+			"ttl":      {Value: []byte(`"gone"`), TTL: time.Minute},
+			"no key":   {Delete: true}, // nothing to delete is no failure
+			"no key 2": {Value: []byte(`"gone"`), If: func(version uint64) bool { return version != 0 }},
+		} {
+			if err := f.SetWill(session.Will{Target: keyspace.Key(key), Change: c}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, key := range []string{"changed", "late"} { // the client's next session writes
+			if _, err := f.ks.Set(t.Context(), key, []byte(`"online again"`)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.end(t, map[string]string{
+			"same": `"gone"`, "changed": `"online again"`, "deleted": "", "late": `"online again"`, "ttl": `"gone"`, "no key": "", "no key 2": "",
+		})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if _, err := f.ks.Get("ttl"); !errors.Is(err, keyspace.ErrNotFound) {
+			t.Errorf("the will's key: %v, want it expired", err)
+		}
 	})
 }

@@ -127,7 +127,7 @@ func TestAWriterWithoutAReadGrantGetsNoValues(t *testing.T) {
 	if got := call(writer, "PATCH", "/data/devices/1", `{"b":2}`); got != `{"key":"devices/1","version":2}` {
 		t.Errorf("a patch without the read grant: %s", got)
 	}
-	if got := call(both, "PATCH", "/data/devices/1", `{"b":3}`); got != `{"key":"devices/1","value":{"secret":1,"b":3},"version":3}` {
+	if got := call(both, "PATCH", "/data/devices/1", `{"b":3}`); got != `{"key":"devices/1","value":{"secret":1,"b":3},"version":3,"at":3000}` {
 		t.Errorf("a patch with the read grant: %s", got)
 	}
 	got := call(writer, "POST", "/data", `{"items":[{"key":"devices/2","value":1},{"key":"other","value":1}]}`)
@@ -154,7 +154,7 @@ func TestATokenMayBeASubprotocol(t *testing.T) {
 	if got := answer.Header.Values("Sec-WebSocket-Protocol"); len(got) != 1 || got[0] != "rtdb.v1" {
 		t.Errorf("the server chose %q", got)
 	}
-	(&peer{c, t}).ask(`{"id":1,"action":"subscribe","key":"a"}`, `{"id":1,"ok":true,"revision":0}`)
+	(&peer{c, t}).ask(`{"id":1,"action":"subscribe","key":"a"}`, `{"id":1,"ok":true,"revision":0,"epoch":"e"}`)
 	d.Subprotocols[1] = "rtdb.token.x"
 	if _, answer, err := d.Dial("ws://"+w.addr+"/ws", nil); err == nil || answer.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a bad token: %v", err)

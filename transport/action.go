@@ -16,6 +16,9 @@ type action struct {
 	// check returns the first fault in the members that the action uses.
 	check func(*request) error
 
+	// honours are the members of meaningMembers that the action can honour.
+	honours members
+
 	// act carries out the request. It returns the reply, which is empty if no reply is
 	// due or it was queued already.
 	act func(c *webSocket, ctx context.Context, r *request) (rawjson.Builder, error)
@@ -30,17 +33,22 @@ type action struct {
 // actions are the actions by name. A new action is a new line, with its members in
 // request.go if they are new.
 var actions = map[string]*action{
-	"subscribe":   {check: checkSubscribe, act: (*webSocket).subscribe, deep: true},
+	"subscribe":   {check: checkSubscribe, honours: snapshotMember | sinceMember | lastMember, act: (*webSocket).subscribe, deep: true},
 	"unsubscribe": {check: checkTargets, act: (*webSocket).unsubscribe},
-	"set":         {check: checkWrite, act: (*webSocket).set},
+	"set":         setAction,
 	"get":         {check: checkKey, act: (*webSocket).get},
-	"delete":      {check: checkDelete, act: (*webSocket).delete},
-	"patch":       {check: checkWrite, act: (*webSocket).patch},
+	"delete":      {check: checkDelete, honours: ifVersionMember, act: (*webSocket).delete},
+	"patch":       {check: checkWrite, honours: ifVersionMember | ttlMember, act: (*webSocket).patch},
+	"touch":       {check: checkTouch, honours: ifVersionMember | ttlMember, act: (*webSocket).touch},
 	"publish":     {check: checkPublish, act: (*webSocket).publish},
-	"will":        {check: checkWill, act: (*webSocket).will},
+	"will":        {check: checkWill, honours: ifVersionMember | ttlMember | deleteMember, act: (*webSocket).will},
+	"hello":       {check: checkClient, act: (*webSocket).hello, deep: true},
 	"auth":        {check: checkToken, act: (*webSocket).authenticate, deep: true},
 	"ping":        {check: checkNothing, act: (*webSocket).pong},
 }
+
+// setAction is also a publish with a key.
+var setAction = &action{check: checkWrite, honours: ifVersionMember | ttlMember, act: (*webSocket).set}
 
 // requests are pooled, because a request is too large for the stack of a reader,
 // which every idle client has.
@@ -79,6 +87,12 @@ func parseAction(r *request, message []byte, maxValueBytes int) (*action, error)
 	a, ok := actions[r.action.value]
 	if !ok {
 		return nil, refuse(codeInvalidRequest, "unknown action %s", quoted(r.action.value))
+	}
+	if r.action.value == "publish" && r.key.present {
+		a = setAction
+	}
+	if cannot := r.given & meaningMembers &^ a.honours; cannot != 0 {
+		return nil, refuse(codeInvalidRequest, "%s cannot honour %s", r.action.value, cannot)
 	}
 	return a, a.check(r)
 }
@@ -134,6 +148,10 @@ func (c *webSocket) delete(ctx context.Context, r *request) (rawjson.Builder, er
 	return c.write(ctx, r, keyspace.Change{Delete: true})
 }
 
+func (c *webSocket) touch(ctx context.Context, r *request) (rawjson.Builder, error) {
+	return c.write(ctx, r, keyspace.Change{Touch: true, TTL: r.ttl.value})
+}
+
 func (c *webSocket) write(ctx context.Context, r *request, change keyspace.Change) (rawjson.Builder, error) {
 	key := r.key.value
 	if err := c.authorize((*auth.Grants).MayChange, keyspace.Key(key)); err != nil {
@@ -160,11 +178,7 @@ func (c *webSocket) get(ctx context.Context, r *request) (rawjson.Builder, error
 	})
 }
 
-// publish publishes to a topic. A publish with a key is a set.
 func (c *webSocket) publish(ctx context.Context, r *request) (rawjson.Builder, error) {
-	if r.key.present {
-		return c.set(ctx, r)
-	}
 	topic := r.topic.value
 	if err := c.authorize((*auth.Grants).MayChange, keyspace.Topic(topic)); err != nil {
 		return nil, err
@@ -172,14 +186,36 @@ func (c *webSocket) publish(ctx context.Context, r *request) (rawjson.Builder, e
 	return encodeReply(r), c.core.keyspace.Publish(ctx, topic, r.value.value)
 }
 
-// will keeps a write for the end of the session. Without a value it withdraws the earlier
-// will of the same target.
+// will keeps a write for the end of the session. If it has neither a value nor deletes, it
+// withdraws the earlier will of the same target.
 func (c *webSocket) will(_ context.Context, r *request) (rawjson.Builder, error) {
-	w := session.Will{Target: r.target(), Value: r.value.value}
+	change := keyspace.Change{Value: r.value.value, Delete: r.delete.value, TTL: r.ttl.value}
+	w := session.Will{Target: r.target(), Change: r.withCondition(change)}
 	if err := c.authorize((*auth.Grants).MayChange, w.Target); err != nil {
 		return nil, err
 	}
 	return encodeReply(r), c.session.SetWill(w)
+}
+
+// hello names the client. The older session of the same client has ended, and its wills
+// are written, before the reply.
+func (c *webSocket) hello(ctx context.Context, r *request) (rawjson.Builder, error) {
+	name := clientName{client: r.client.value}
+	if c.credentials != nil {
+		p := c.credentials.principal()
+		if p == nil {
+			return nil, errNoToken
+		}
+		name.subject, name.anonymous = p.Subject, p == c.core.access.anonymous
+	}
+	if err := c.core.clients.replace(ctx, &c.client, name); err != nil {
+		return nil, err
+	}
+	reply := encodeReply(r)
+	if reply != nil {
+		reply = reply.String("session", c.id.String()).String("epoch", c.core.keyspace.Epoch())
+	}
+	return reply, nil
 }
 
 // authenticate takes a token. It ends the subscriptions that the token does not
@@ -210,8 +246,15 @@ func (c *webSocket) authenticate(ctx context.Context, r *request) (rawjson.Build
 	return reply, nil
 }
 
+// pong answers a ping. To a client that speaks rtdb.v1 it says up to which revision the
+// client has every update of its subscriptions once it has read the pong: all updates up
+// to the revision of this moment were queued before.
 func (c *webSocket) pong(_ context.Context, r *request) (rawjson.Builder, error) {
-	return encodeReply(r).String("action", "pong"), nil
+	reply := encodeReply(r).String("action", "pong")
+	if c.versioned {
+		reply = withMark(reply, keyspace.Mark{Revision: c.core.keyspace.Revision(), Epoch: c.core.keyspace.Epoch()})
+	}
+	return reply, nil
 }
 
 // logRequest writes the log line of a request, at debug.

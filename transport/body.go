@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 
@@ -95,14 +96,47 @@ func parseItem(v rawjson.Value, maxValueBytes int) (x item) {
 		return x
 	}
 	var r request
-	err := r.parse(v.Text, keyMember|valueMember|ttlMember|ifVersionMember, maxValueBytes)
+	err := r.parse(v.Text, itemMembers, maxValueBytes)
 	if err == nil {
 		x.key = r.key
-		x.change, err = r.change()
+		x.change, err = r.itemChange(maxValueBytes)
 	}
 	if err == nil && !r.key.present {
 		err = refuse(codeInvalidRequest, `there is no "key"`)
 	}
 	x.err = err
 	return x
+}
+
+// itemChange returns the change that an item of a batch asks for: a value, a patch, a
+// delete or a touch.
+func (r *request) itemChange(maxValueBytes int) (c keyspace.Change, err error) {
+	kinds := 0
+	for _, given := range []bool{r.value.given(), r.patch.given(), r.delete.value, r.touch.value} {
+		if given {
+			kinds++
+		}
+	}
+	err = cmp.Or(unknownError(r.unknownOrNull), r.key.err, r.ttl.err, r.ifVersion.err, r.patch.err, r.delete.err, r.touch.err)
+	switch {
+	case err != nil:
+		return c, err
+	case kinds > 1:
+		return c, refuse(codeInvalidRequest, "an item has only one of value, patch, delete and touch")
+	case r.patch.present:
+		c = keyspace.Change{Merge: mergePatch(r.patch.value, maxValueBytes), TTL: r.ttl.value}
+	case r.delete.value && r.ttl.present:
+		return c, refuse(codeInvalidRequest, "an item that deletes has no ttl")
+	case r.delete.value:
+		c.Delete = true
+	case r.touch.value && !r.ttl.present:
+		return c, refuse(codeInvalidRequest, "touch needs a ttl, the new time to live in seconds")
+	case r.touch.value:
+		c = keyspace.Change{Touch: true, TTL: r.ttl.value}
+	case kinds == 0:
+		return c, refuse(codeInvalidRequest, `there is no "value", "patch", "delete" or "touch"`)
+	default:
+		return r.change()
+	}
+	return r.withCondition(c), nil
 }

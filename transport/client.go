@@ -2,6 +2,7 @@ package transport
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -38,6 +39,13 @@ type link interface {
 	sent() uint64       // bytes
 }
 
+// A clientName is the name by which a client calls itself in a hello, and the subject of
+// its token. Clients with other tokens cannot take the name.
+type clientName struct {
+	client, subject string
+	anonymous       bool // the client has no token
+}
+
 // A client has the fields that WebSockets and event streams share.
 type client struct {
 	link    link
@@ -45,6 +53,7 @@ type client struct {
 	id      clientID
 	opened  time.Time
 	remote  string
+	name    atomic.Pointer[clientName] // nil before a hello; the registry changes it
 	kind    clientKind
 }
 
@@ -54,5 +63,9 @@ func (c *client) event(e *zerolog.Event) *zerolog.Event {
 	if e == nil {
 		return nil
 	}
-	return e.Stringer("session", c.id).Str("remote", c.remote).Str("route", c.kind.route())
+	e = e.Stringer("session", c.id).Str("remote", c.remote).Str("route", c.kind.route())
+	if name := c.name.Load(); name != nil {
+		e = e.Str("client", name.client)
+	}
+	return e
 }

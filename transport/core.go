@@ -39,7 +39,7 @@ func (c *core) open(x *client, kind clientKind, remote string, conn interface {
 	link
 	session.Conn
 }, o session.Options) {
-	*x = client{link: conn, kind: kind, id: clientID(rand.Uint64()), remote: remote, opened: time.Now()}
+	x.link, x.kind, x.id, x.remote, x.opened = conn, kind, clientID(rand.Uint64()), remote, time.Now()
 	if o.Encoder == nil {
 		o.Encoder = plainEncoder
 	}

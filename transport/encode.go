@@ -2,6 +2,7 @@ package transport
 
 import (
 	"strconv"
+	"time"
 
 	"rtdb/keyspace"
 	"rtdb/session"
@@ -20,7 +21,7 @@ var (
 	plainEncoder = &session.Encoder{Form: plainForm, Update: encodePlain, Missed: encodeMissed}
 
 	// versionedEncoder is for clients that speak rtdb.v1: updates of keys have their
-	// version.
+	// version, and the time when the value was written.
 	versionedEncoder = &session.Encoder{Form: versionedForm, Update: encodeVersioned, Missed: encodeMissed}
 )
 
@@ -36,8 +37,10 @@ func encodeVersioned(u *keyspace.Update) []byte {
 	if u.Target.Kind == keyspace.KindTopic {
 		return u.Encoded(plainForm, encodePlain) // shared with plain clients
 	}
-	m := append(encodeUpdate(u, len(`,"version":9007199254740991}`)), `,"version":`...)
-	return append(strconv.AppendUint(m, u.Version, 10), '}')
+	m := append(encodeUpdate(u, len(`,"version":9007199254740991,"at":9007199254740991}`)), `,"version":`...)
+	m = strconv.AppendUint(m, u.Version, 10)
+	m = append(m, `,"at":`...)
+	return append(strconv.AppendInt(m, u.Written, 10), '}')
 }
 
 // encodeUpdate returns the object of an update without its end, and with the
@@ -85,14 +88,20 @@ func encodeRefusal(r *request, err error) []byte {
 	return b.End()
 }
 
-// withEntry appends a key, its value and its version.
+// withEntry appends a key, its value and its version, the time when the value was
+// written, and the seconds until the key expires.
 func withEntry(b rawjson.Builder, e keyspace.Entry) rawjson.Builder {
-	return b.String("key", e.Key).Raw("value", e.Value).Uint("version", e.Version)
+	b = b.String("key", e.Key).Raw("value", e.Value).Uint("version", e.Version).Uint("at", uint64(max(0, e.Written)))
+	if e.Expires == 0 {
+		return b
+	}
+	left := max(1, e.Expires-time.Now().UnixMilli())
+	return b.Raw("expires_in", strconv.AppendFloat(nil, float64(left)/1000, 'f', -1, 64))
 }
 
 // withMark appends the members of the mark between a snapshot and live updates.
 func withMark(b rawjson.Builder, m keyspace.Mark) rawjson.Builder {
-	b = b.Uint("revision", m.Revision)
+	b = b.Uint("revision", m.Revision).String("epoch", m.Epoch)
 	if m.Reset {
 		b = b.True("reset")
 	}

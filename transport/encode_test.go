@@ -18,14 +18,14 @@ func TestUpdatesHaveVersionsIfTheClientWantsThem(t *testing.T) {
 		p.send(`{"action":"subscribe","pattern":"#","snapshot":true}`)
 		p.send(`{"action":"subscribe","topic":"t","id":1}`)
 	}
-	versioned.want(`{"key":"k","value":1,"version":1}`)
+	versioned.want(`{"key":"k","value":1,"version":1,"at":1000}`)
 	other.want(`{"key":"k","value":1}`)
 	plain.want(`{"key":"k","value":1}`)
 	for _, p := range []*peer{versioned, other, plain} {
-		p.want(`{"synced":true,"revision":1}`, `{"id":1,"ok":true,"revision":1}`)
+		p.want(`{"synced":true,"revision":1,"epoch":"e"}`, `{"id":1,"ok":true,"revision":1,"epoch":"e"}`)
 	}
 	plain.send(`{"action":"delete","key":"k"}`)
-	versioned.want(`{"key":"k","value":null,"deleted":true,"version":2}`)
+	versioned.want(`{"key":"k","value":null,"deleted":true,"version":2,"at":2000}`)
 	other.want(`{"key":"k","value":null,"deleted":true}`)
 	plain.want(`{"key":"k","value":null,"deleted":true}`)
 	plain.send(`{"action":"publish","topic":"t","value":1}`)

@@ -56,6 +56,12 @@ func (e *endpoint) takes(parameters ...string) *endpoint {
 	return e
 }
 
+// deletes sets the query parameters of DELETE.
+func (e *endpoint) deletes(parameters ...string) *endpoint {
+	e.queries[http.MethodDelete] = parameters
+	return e
+}
+
 func (e *endpoint) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w := rw.(*response)
 	w.route, w.name = e.route, r.PathValue("name")

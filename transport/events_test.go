@@ -31,9 +31,9 @@ func TestAnEventStreamFromItsSnapshotToShutdown(t *testing.T) {
 	live.want("id: 2") // only an id to resume from
 	all := w.feed(t, "pattern=a/%2B&key=b&snapshot=true&topic=t")
 	all.want(`id: 0|data: {"key":"a/1","value":1}`, `id: 0|data: {"key":"b","value":{"x":"line\nfeed"}}`,
-		`id: 2|event: synced|data: {"synced":true,"revision":2}`)
+		`id: 2|event: synced|data: {"synced":true,"revision":2,"epoch":"e"}`)
 	since := w.feed(t, "pattern=%23&since=1")
-	since.want(`id: 1|data: {"key":"b","value":{"x":"line\nfeed"}}`, `id: 2|event: synced|data: {"synced":true,"revision":2}`)
+	since.want(`id: 1|data: {"key":"b","value":{"x":"line\nfeed"}}`, `id: 2|event: synced|data: {"synced":true,"revision":2,"epoch":"e"}`)
 
 	w.want(t, "DELETE", "/data/b", "", 204, "")
 	w.settle()
@@ -48,9 +48,9 @@ func TestAnEventStreamFromItsSnapshotToShutdown(t *testing.T) {
 
 	// A browser reconnects to the same address with the last id that it got.
 	again := w.feed(t, "pattern=%23&since=1&snapshot=true", "Last-Event-ID", "3")
-	again.want(`id: 3|data: {"key":"a/2","value":"\u00e9"}`, `id: 4|event: synced|data: {"synced":true,"revision":4}`)
+	again.want(`id: 3|data: {"key":"a/2","value":"\u00e9"}`, `id: 4|event: synced|data: {"synced":true,"revision":4,"epoch":"e"}`)
 	reset := w.feed(t, "key=a/1", "Last-Event-ID", "99")
-	reset.want(`id: 99|data: {"key":"a/1","value":1}`, `id: 4|event: synced|data: {"synced":true,"revision":4,"reset":true}`)
+	reset.want(`id: 99|data: {"key":"a/1","value":1}`, `id: 4|event: synced|data: {"synced":true,"revision":4,"epoch":"e","reset":true}`)
 	if answer := w.with(t, "GET", "/events?key=a/1", "", "Last-Event-ID", "x"); answer.StatusCode != 400 {
 		t.Errorf("a malformed Last-Event-ID: %d", answer.StatusCode)
 	}

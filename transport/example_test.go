@@ -2,9 +2,9 @@ package transport_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"net"
 	"net/http"
@@ -39,19 +39,24 @@ func Example() {
 		log.Fatal(err)
 	}
 	// Output:
-	// 200 OK {"key":"room/1","value":21,"version":1}
-	// 200 OK {"key":"room/1","value":21,"version":1}
+	// 200 OK: key room/1, value 21, version 1
+	// 200 OK: key room/1, value 21, version 1
 }
 
-// show prints the status and the body of a response.
+// show prints the status of a response and the key in its body.
 func show(response *http.Response, err error) {
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
+	var entry struct {
+		Key     string
+		Value   int
+		Version uint64
+		At      int64 // when the value was written, in Unix milliseconds
+	}
+	if err := json.NewDecoder(response.Body).Decode(&entry); err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(response.Status, string(body))
+	fmt.Printf("%s: key %s, value %d, version %d\n", response.Status, entry.Key, entry.Value, entry.Version)
 }

@@ -150,6 +150,7 @@ var (
 	errNotAuthenticated = errors.New("transport: no token in time")
 	errTokenExpired     = errors.New("transport: token expired")
 	errRestart          = errors.New("transport: server shutting down")
+	errReplaced         = errors.New("transport: replaced by a newer session of the client")
 	errKicked           = errors.New("transport: kicked by the operator")
 	errTooFast          = errors.New("transport: too many requests for too long")
 	errGone             = fmt.Errorf("transport: client ended the stream: %w", io.EOF)
@@ -168,6 +169,7 @@ const (
 	statusTooSlow      websocket.StatusCode = 4008
 	statusKicked       websocket.StatusCode = 4009
 	statusTokenExpired websocket.StatusCode = 4010
+	statusReplaced     websocket.StatusCode = 4011
 )
 
 // endings are how a session ends, by cause.
@@ -182,6 +184,7 @@ var endings = []struct {
 	{errTooFast, ending{websocket.StatusPolicyViolation, "too many requests", false}},
 	{errNotAuthenticated, ending{websocket.StatusPolicyViolation, "no token in time", false}},
 	{errTokenExpired, ending{statusTokenExpired, "token expired", false}},
+	{errReplaced, ending{statusReplaced, "replaced by a newer session of the client", false}},
 	{errKicked, ending{statusKicked, "kicked", false}},
 	{socket.ErrTooBig, ending{websocket.StatusMessageTooBig, "message too big", false}},
 	{errRestart, ending{websocket.StatusServiceRestart, "server is shutting down: reconnect", false}},

@@ -84,14 +84,14 @@ func TestAPanicInAKeysActorFailsOnlyItsWrite(t *testing.T) {
 	w := newWireOn(t, keyspace.Options{OnPanic: func(p keyspace.Panic) { panics <- p }}, transport.Options{})
 	c, other := w.dial(t), w.dial(t)
 	for _, p := range []*peer{c, other} {
-		p.ask(`{"id":1,"action":"subscribe","keys":["k","l"]}`, `{"id":1,"ok":true,"revision":0}`)
+		p.ask(`{"id":1,"action":"subscribe","keys":["k","l"]}`, `{"id":1,"ok":true,"revision":0,"epoch":"e"}`)
 	}
 	w.want(t, "POST", "/data/k", `{"value":1}`, http.StatusOK, `"version":1`)
 	w.store.hold(func(keyspace.Record) { panic("the store has a bug") })
 	w.want(t, "POST", "/data/k", `{"value":2}`, http.StatusInternalServerError, "internal")
 	c.want(`{"key":"k","value":1}`)
 	c.wantCode(`{"id":2,"action":"set","key":"k","value":3}`, "internal")
-	w.want(t, "GET", "/data/k", "", http.StatusOK, `{"key":"k","value":1,"version":1}`)
+	w.want(t, "GET", "/data/k", "", http.StatusOK, `{"key":"k","value":1,"version":1,"at":1000}`)
 	w.store.hold(nil)
 	w.want(t, "POST", "/data/l", `{"value":4}`, http.StatusOK, `"version":2`)
 	w.want(t, "POST", "/data/k", `{"value":5}`, http.StatusOK, `"version":3`)

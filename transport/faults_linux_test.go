@@ -52,7 +52,7 @@ func TestAStoppedProcessIsClosed(t *testing.T) {
 	t.Parallel()
 	w := newWire(t, transport.Options{FlushInterval: transport.DefaultFlushInterval})
 	screen := w.dial(t)
-	screen.ask(`{"action":"subscribe","keys":["k","ready"],"id":1}`, `{"id":1,"ok":true,"revision":0}`)
+	screen.ask(`{"action":"subscribe","keys":["k","ready"],"id":1}`, `{"id":1,"ok":true,"revision":0,"epoch":"e"}`)
 	client := exec.Command(os.Args[0])
 	client.Env = append(os.Environ(), serverVariable+"=reader", readerTarget+"=ws://"+w.addr+"/ws")
 	client.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -121,7 +121,7 @@ func TestAClientOnASlowLinkGetsTheNewest(t *testing.T) {
 	}
 	slow := &peer{c, t}
 	defer func() { _ = c.Close() }()
-	slow.ask(`{"action":"subscribe","pattern":"#","id":1}`, `{"id":1,"ok":true,"revision":0}`)
+	slow.ask(`{"action":"subscribe","pattern":"#","id":1}`, `{"id":1,"ok":true,"revision":0,"epoch":"e"}`)
 
 	const keys, padding = 20, 1000
 	start := time.Now()

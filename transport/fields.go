@@ -58,6 +58,18 @@ func decodeString(what string, v rawjson.Value) field[string] {
 	return invalid[string](codeInvalidRequest, "the %s is not a string", what)
 }
 
+// maxClientBytes is how long the name of a client may be.
+const maxClientBytes = 128
+
+// decodeClient decodes the name by which a client calls itself.
+func decodeClient(v rawjson.Value) field[string] {
+	f := decodeName("client", v)
+	if n := len(f.value); f.present && (n == 0 || n > maxClientBytes) {
+		return invalid[string](codeInvalidRequest, "the client is %d bytes long: 1 to %d are allowed", n, maxClientBytes)
+	}
+	return f
+}
+
 // decodeName decodes the name of a key or topic, or a pattern. It does not check
 // them, except for lone surrogates, which decoding would lose.
 func decodeName(what string, v rawjson.Value) field[string] {

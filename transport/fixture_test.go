@@ -35,7 +35,8 @@ type wire struct {
 	log      *logBuffer
 }
 
-// A gatedStore holds commits back if a test wants it to.
+// A gatedStore holds commits back if a test wants it to. Its epoch is "e", and each value
+// was written at a time that tells its version.
 type gatedStore struct {
 	keyspace.Store
 	mu   sync.Mutex
@@ -51,12 +52,22 @@ func (s *gatedStore) Commit(ctx context.Context, writes []keyspace.Record) error
 		gate(writes[0])
 	}
 	err := s.Store.Commit(ctx, writes)
+	for i := range writes {
+		if !writes[i].Touch {
+			writes[i].Written = 1000 * int64(writes[i].Version)
+		}
+	}
 	if err == nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.last = max(s.last, writes[len(writes)-1].Version)
 	}
 	return err
+}
+
+func (s *gatedStore) Load(yield func(keyspace.Record) error) (string, uint64, error) {
+	_, last, err := s.Store.Load(yield)
+	return "e", last, err
 }
 
 func (s *gatedStore) highest() uint64 {

@@ -146,7 +146,7 @@ func TestManyClientsLeaveAtOnce(t *testing.T) {
 func TestAClientThatClosesInTheMiddleOfAFrame(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	other := w.dial(t)
-	other.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0}`)
+	other.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0,"epoch":"e"}`)
 	frame := append([]byte{0x81, 0x80 | 40, 0, 0, 0, 0}, `{"action":"set","key":"k","value":"whole"}`...)
 	for cut := 1; cut < len(frame)-2; cut += 5 {
 		c := handshake(t, w.addr)

@@ -29,7 +29,7 @@ func TestMetricsAddUp(t *testing.T) {
 		return sum
 	}
 	c := w.dial(t)
-	c.ask(`{"id":1,"action":"subscribe","key":"a"}`, `{"id":1,"ok":true,"revision":0}`)
+	c.ask(`{"id":1,"action":"subscribe","key":"a"}`, `{"id":1,"ok":true,"revision":0,"epoch":"e"}`)
 	for i := 1; i <= 3; i++ {
 		c.send(fmt.Sprintf(`{"action":"set","key":"a","value":%d}`, i))
 		c.want(fmt.Sprintf(`{"key":"a","value":%d}`, i))

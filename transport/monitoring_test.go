@@ -43,7 +43,7 @@ func scrape(t *testing.T) (text string, sessions []string) {
 	defer events.Body.Close()
 	stream := bufio.NewReader(events.Body)
 	open := w.dial(t)
-	open.ask(`{"action":"subscribe","pattern":"#","snapshot":false,"id":"`+private+`"}`, `{"id":"`+private+`","ok":true,"revision":1}`)
+	open.ask(`{"action":"subscribe","pattern":"#","snapshot":false,"id":"`+private+`"}`, `{"id":"`+private+`","ok":true,"revision":1,"epoch":"e"}`)
 	for range 16 { // one in eight is timed
 		open.ask(`{"action":"delete","key":"`+private+`-none","id":1}`,
 			`{"id":1,"error":{"code":"not_found","message":"there is no such key"}}`)

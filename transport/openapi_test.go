@@ -71,6 +71,18 @@ func exchanges(etag string) []exchange {
 		{operation: "writeKeys", path: "/data", body: `{}`, status: 400, code: "invalid_request", refused: true},
 		{operation: "writeKeys", path: "/data", body: `{"items":[],"more":1}`, status: 400, code: "invalid_request", refused: true},
 
+		{operation: "writeKeys", path: "/data", body: `{"items":[{"key":"b/1","patch":{"a":1}},{"key":"b/1","touch":true,"ttl":60},{"key":"b/1","delete":true}]}`, status: 200},
+		{operation: "writeKeys", path: "/data", body: `{"items":[{"key":"b/1"},{"key":"b/1","touch":true}]}`, status: 200, refused: true},
+		{operation: "listKeys", path: "/data?delimiter=/&reverse=true&limit=1", status: 200},
+		{operation: "listKeys", path: "/data?delimiter=/&after=here/", status: 200},
+		{operation: "listKeys", path: "/data?delimiter=.", status: 400, code: "invalid_request", refused: true},
+		{operation: "listKeys", path: "/data?reverse=yes", status: 400, code: "invalid_request", refused: true},
+		{operation: "deleteKeys", path: "/data?prefix=b/", status: 200},
+		{operation: "deleteKeys", path: "/data?pattern=many&limit=1&after=b", status: 200},
+		{operation: "deleteKeys", path: "/data?pattern=a/%23/b", status: 400, code: "invalid_name"},
+		{operation: "deleteKeys", path: "/data", status: 400, code: "invalid_request"},
+		{operation: "deleteKeys", path: "/data?reverse=true", status: 400, code: "invalid_request", refused: true},
+
 		{operation: "getKey", path: "/data/here/1", status: 200},
 		{operation: "getKey", path: "/data/here%2F1", header: header{"If-None-Match": other}, status: 200},
 		{operation: "getKey", path: "/data/here/1", header: header{"If-None-Match": etag}, status: 304},
@@ -154,6 +166,7 @@ var unseen = map[string]string{
 	"headKey 500":      "as above",
 	"streamEvents 500": "as above",
 	"publish 500":      "as above: messages of topics are not stored",
+	"deleteKeys 500":   "the usual request finds nothing to delete",
 	"writeKeys 500":    "a write that fails is one of the results, with 200",
 }
 

@@ -75,12 +75,37 @@ func (x *operations) listSessions(w *response, r *http.Request) error {
 func (s *sessionStatus) encode() []byte {
 	whole := func(d time.Duration) uint64 { return uint64(max(0, d.Milliseconds())) }
 	c := s.client
-	return rawjson.Builder(nil).
-		String("id", c.id.String()).String("remote", c.remote).String("route", c.kind.route()).
+	b := rawjson.Builder(nil).
+		String("id", c.id.String()).String("remote", c.remote).String("route", c.kind.route())
+	if name := c.name.Load(); name != nil {
+		b = b.String("client", name.client)
+	}
+	return b.
 		Uint("age_ms", whole(time.Since(c.opened))).Uint("subscriptions", uint64(s.Subscriptions)).
 		Uint("delivered", s.Delivered).Uint("conflated", s.Conflated).Uint("dropped", s.Dropped).
 		Uint("pending_keys", uint64(c.session.PendingKeys())).Uint("pending_bytes", uint64(s.PendingBytes)).
 		Uint("lag_ms", whole(s.Behind)).End()
+}
+
+// listTopics lists the topics that have subscribers.
+func (x *operations) listTopics(w *response, r *http.Request) error {
+	q, err := parseListing(r.URL.Query(), defaultPage)
+	if err != nil {
+		return err
+	}
+	topics, next, err := x.keyspace.Topics(q)
+	if err != nil {
+		return err
+	}
+	body := []byte(`{"items":[`)
+	for i, t := range topics {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = append(body, rawjson.Builder(nil).String("topic", t.Topic).Uint("subscribers", uint64(t.Subscribers)).End()...)
+	}
+	w.json(http.StatusOK, appendNext(append(body, ']'), next))
+	return nil
 }
 
 // kick closes a session with 4009.

@@ -69,8 +69,8 @@ func TestPipelinedRequestsKeepTheirOrder(t *testing.T) {
 	})
 	for i := range n {
 		p.want(
-			fmt.Sprintf(`{"key":"k","value":%d,"version":%d}`, i, i+1),
-			fmt.Sprintf(`{"id":%d,"ok":true,"key":"k","value":%d,"version":%d}`, i, i, i+1),
+			fmt.Sprintf(`{"key":"k","value":%d,"version":%d,"at":%d000}`, i, i+1, i+1),
+			fmt.Sprintf(`{"id":%d,"ok":true,"key":"k","value":%d,"version":%d,"at":%d000}`, i, i, i+1, i+1),
 		)
 	}
 	sender.Wait()
@@ -80,7 +80,7 @@ func TestPipelinedRequestsKeepTheirOrder(t *testing.T) {
 func TestRepliesToGetAreInOrderWithUpdates(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	p := w.dial(t)
-	p.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0}`)
+	p.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0,"epoch":"e"}`)
 	w.hotWriter(t, "k")
 	var asker sync.WaitGroup
 	const gets = 3000

@@ -11,8 +11,9 @@ import (
 // defaultPage is how many keys a page of a listing has if the request does not say.
 const defaultPage = 100
 
-// parseListing reads the query of a listing.
-func parseListing(query url.Values) (q keyspace.Query, err error) {
+// parseListing reads the query of a listing, whose pages have that many keys if it does
+// not say otherwise.
+func parseListing(query url.Values, page int) (q keyspace.Query, err error) {
 	for _, p := range []struct {
 		name  string
 		value *string
@@ -26,8 +27,33 @@ func parseListing(query url.Values) (q keyspace.Query, err error) {
 			return q, refuse(codeInvalidName, "not a valid pattern: %s", reasonOf(err))
 		}
 	}
-	q.Limit, err = parseLimit(query, defaultPage, maxItems)
+	if q.Reverse, err = parseBool(query, "reverse"); err != nil {
+		return q, err
+	}
+	switch delimiter, err := single(query, "delimiter"); {
+	case err != nil:
+		return q, err
+	case delimiter != "" && delimiter != "/":
+		return q, refuse(codeInvalidRequest, "delimiter is not /, the only one that names have")
+	default:
+		q.Levels = delimiter != ""
+	}
+	q.Limit, err = parseLimit(query, page, maxItems)
 	return q, err
+}
+
+// parseBool reads a parameter that is true or false. It is false if it does not come.
+func parseBool(query url.Values, name string) (bool, error) {
+	text, err := single(query, name)
+	switch {
+	case err != nil:
+		return false, err
+	case !query.Has(name), text == "false":
+		return false, nil
+	case text == "true":
+		return true, nil
+	}
+	return false, refuse(codeInvalidRequest, "%s is neither true nor false", name)
 }
 
 // parseLimit reads the parameter limit, a number from 1 to most.
@@ -75,16 +101,8 @@ func parseTargets(query url.Values) (targets []keyspace.Target, err error) {
 // parseStart reads how an event stream begins. A browser that reconnects sends
 // Last-Event-ID, which is newer than the parameter since.
 func parseStart(query url.Values, h http.Header) (start session.Start, err error) {
-	snapshot, err := single(query, "snapshot")
-	if err != nil {
+	if start.Snapshot, err = parseBool(query, "snapshot"); err != nil {
 		return start, err
-	}
-	switch {
-	case !query.Has("snapshot"), snapshot == "false":
-	case snapshot == "true":
-		start.Snapshot = true
-	default:
-		return start, refuse(codeInvalidRequest, "snapshot is neither true nor false")
 	}
 	since, err := single(query, "since")
 	if err != nil {

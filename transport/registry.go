@@ -23,11 +23,16 @@ type registry struct {
 	closing  bool // event streams end, too
 	reserved int  // clients from reserve to release
 	clients  map[clientID]*client
-	past     total // of clients that have left
+	names    map[clientName]*client    // the newest client of each name
+	awaited  map[*client]chan struct{} // closed when the client has left
+	past     total                     // of clients that have left
 }
 
 func newRegistry(limit int, crowded func() bool) *registry {
-	return &registry{limit: limit, crowded: crowded, clients: make(map[clientID]*client)}
+	return &registry{
+		limit: limit, crowded: crowded,
+		clients: make(map[clientID]*client), names: make(map[clientName]*client), awaited: make(map[*client]chan struct{}),
+	}
 }
 
 // reserve takes a place for a client that is about to connect, or returns why there
@@ -79,7 +84,64 @@ func (g *registry) remove(c *client, stats session.Stats) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.clients, c.id)
+	g.unnameLocked(c)
+	if left, ok := g.awaited[c]; ok {
+		delete(g.awaited, c)
+		close(left)
+	}
 	g.past.add(stats, sent)
+}
+
+// replaceTimeout is how long a client that is replaced may still take its waiting
+// messages and the close frame. Its link may be dead, and the newer client waits.
+const replaceTimeout = 2 * time.Second
+
+// replace gives a client its name. If an older client has the name, replace ends it, and
+// waits until it has left: then its wills are written. If ctx ends first, replace
+// returns the cause.
+func (g *registry) replace(ctx context.Context, c *client, name clientName) error {
+	older, left := g.rename(c, name)
+	if older == nil {
+		return nil
+	}
+	older.session.Close(errReplaced)
+	cut := time.AfterFunc(replaceTimeout, func() { older.link.abort(errReplaced) })
+	defer cut.Stop()
+	select {
+	case <-left:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// rename gives a client its name. It returns the client that has had the name, nil if
+// there is none, and a channel that is closed when that client has left.
+func (g *registry) rename(c *client, name clientName) (older *client, left <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	older = g.names[name]
+	if older == c {
+		return nil, nil
+	}
+	g.unnameLocked(c)
+	g.names[name] = c
+	c.name.Store(&name)
+	if older == nil {
+		return nil, nil
+	}
+	if g.awaited[older] == nil {
+		g.awaited[older] = make(chan struct{})
+	}
+	return older, g.awaited[older]
+}
+
+// unnameLocked takes the name from a client, unless a newer client has it. The client's
+// log still shows it.
+func (g *registry) unnameLocked(c *client) {
+	if name := c.name.Load(); name != nil && g.names[*name] == c {
+		delete(g.names, *name)
+	}
 }
 
 // find returns a client by its id, nil if there is none.

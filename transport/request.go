@@ -2,6 +2,7 @@ package transport
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"rtdb/keyspace"
@@ -27,13 +28,29 @@ const (
 	ifVersionMember
 	ttlMember
 	tokenMember
+	topicPatternMember
+	lastMember
+	epochMember
+	deleteMember
+	clientMember
+	touchMember
+	patchMember
 	itemsMember
 	levelMember
 )
 
 // messageMembers are the members of a WebSocket message.
 const messageMembers = idMember | actionMember | keyMember | topicMember | keysMember | topicsMember | patternMember |
-	valueMember | snapshotMember | sinceMember | ifVersionMember | ttlMember | tokenMember
+	topicPatternMember | valueMember | snapshotMember | sinceMember | epochMember | lastMember | ifVersionMember | ttlMember |
+	deleteMember | tokenMember | clientMember
+
+// itemMembers are the members of an item of a batch.
+const itemMembers = keyMember | valueMember | patchMember | deleteMember | touchMember | ttlMember | ifVersionMember
+
+// meaningMembers are the members that change the meaning of a request. An action that
+// cannot honour one of them refuses it. Other members that an action does not use are
+// ignored, because some clients send all members that they know.
+const meaningMembers = snapshotMember | sinceMember | lastMember | ifVersionMember | ttlMember | deleteMember
 
 // memberOf returns the member of a name, 0 if there is none.
 func memberOf(name string) members {
@@ -52,18 +69,32 @@ func memberOf(name string) members {
 		return topicsMember
 	case "pattern":
 		return patternMember
+	case "topicPattern":
+		return topicPatternMember
 	case "value":
 		return valueMember
 	case "snapshot":
 		return snapshotMember
 	case "since":
 		return sinceMember
+	case "epoch":
+		return epochMember
+	case "last":
+		return lastMember
 	case "ifVersion":
 		return ifVersionMember
 	case "ttl":
 		return ttlMember
+	case "delete":
+		return deleteMember
 	case "token":
 		return tokenMember
+	case "client":
+		return clientMember
+	case "touch":
+		return touchMember
+	case "patch":
+		return patchMember
 	case "items":
 		return itemsMember
 	case "level":
@@ -72,24 +103,44 @@ func memberOf(name string) members {
 	return 0
 }
 
+// String returns the names of the members, for an error message.
+func (m members) String() string {
+	var names []string
+	for _, name := range []string{"snapshot", "since", "last", "ifVersion", "ttl", "delete"} {
+		if m&memberOf(name) != 0 {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
 // A request is one request of a client: a WebSocket message, a body, or an item of a
 // batch. If a member comes more than once, the last one counts.
 type request struct {
-	id        field[[]byte] // as it is sent back
-	action    field[string]
-	key       field[string]
-	topic     field[string]
-	keys      field[[]string]
-	topics    field[[]string]
-	pattern   field[string]
-	value     field[[]byte] // as it is kept
-	snapshot  field[bool]
-	since     field[uint64]
-	ifVersion field[uint64]
-	ttl       field[time.Duration]
-	token     field[string]
-	items     field[rawjson.Value]
-	level     field[string]
+	id           field[[]byte] // as it is sent back
+	action       field[string]
+	key          field[string]
+	topic        field[string]
+	keys         field[[]string]
+	topics       field[[]string]
+	pattern      field[string]
+	value        field[[]byte] // as it is kept
+	snapshot     field[bool]
+	since        field[uint64]
+	ifVersion    field[uint64]
+	ttl          field[time.Duration]
+	token        field[string]
+	topicPattern field[string]
+	last         field[uint64]
+	epoch        field[string]
+	delete       field[bool]
+	client       field[string]
+	touch        field[bool]
+	patch        field[[]byte] // as it is sent
+	items        field[rawjson.Value]
+	level        field[string]
+
+	given members // those that are neither null nor false
 
 	unknown       field[string] // the first member that the request cannot have, and that is not null
 	unknownOrNull field[string] // the first member that the request cannot have
@@ -100,7 +151,12 @@ type request struct {
 // returns an error only if text is not a JSON object.
 func (r *request) parse(text []byte, known members, maxValueBytes int) error {
 	return rawjson.ParseObject(text, func(name string, v rawjson.Value) error {
-		switch memberOf(name) & known {
+		member := memberOf(name) & known
+		r.given |= member
+		if v.Kind() == rawjson.Null || v.Kind() == rawjson.Bool && !v.IsTrue() {
+			r.given &^= member
+		}
+		switch member {
 		case idMember:
 			r.id = decodeID(v)
 		case actionMember:
@@ -127,6 +183,22 @@ func (r *request) parse(text []byte, known members, maxValueBytes int) error {
 			r.ttl = decodeTTL(v)
 		case tokenMember:
 			r.token = decodeString("token", v)
+		case topicPatternMember:
+			r.topicPattern = decodeName("topicPattern", v)
+		case lastMember:
+			r.last = decodeVersion("last", v)
+		case epochMember:
+			r.epoch = decodeString("epoch", v)
+		case deleteMember:
+			r.delete = decodeBool("delete", v)
+		case clientMember:
+			r.client = decodeClient(v)
+		case touchMember:
+			r.touch = decodeBool("touch", v)
+		case patchMember:
+			if v.Kind() != rawjson.Null {
+				r.patch = decodeValue(v, maxValueBytes)
+			}
 		case itemsMember:
 			r.items = field[rawjson.Value]{value: v, present: true}
 		case levelMember:
@@ -185,95 +257,6 @@ func unknownError(member field[string]) error {
 	return refuse(codeInvalidRequest, "unknown field %s", quoted(member.value))
 }
 
-// The checks of the actions. Each returns the first fault in the members that the action
-// uses. Faults in other members do not matter.
-
-func checkNothing(*request) error { return nil }
-
-func checkKey(r *request) error {
-	if !r.key.present {
-		return refuse(codeInvalidRequest, "%s needs a key", r.action.value)
-	}
-	return nil
-}
-
-func checkValue(r *request) error {
-	if !r.value.given() {
-		return refuse(codeInvalidRequest, "%s needs a value", r.action.value)
-	}
-	return r.value.err
-}
-
-func checkWrite(r *request) error {
-	if err := checkKey(r); err != nil {
-		return err
-	}
-	if err := checkValue(r); err != nil {
-		return err
-	}
-	if r.ifVersion.err != nil {
-		return r.ifVersion.err
-	}
-	return r.ttl.err
-}
-
-func checkDelete(r *request) error {
-	if err := checkKey(r); err != nil {
-		return err
-	}
-	return r.ifVersion.err
-}
-
-func checkPublish(r *request) error {
-	switch {
-	case r.key.present: // it is a write
-		return checkWrite(r)
-	case !r.topic.present:
-		return refuse(codeInvalidRequest, "publish needs a topic or a key")
-	}
-	return checkValue(r)
-}
-
-func checkWill(r *request) error {
-	if !r.key.present && !r.topic.present {
-		return refuse(codeInvalidRequest, "will needs a key or a topic")
-	}
-	return r.value.err
-}
-
-func checkToken(r *request) error {
-	if !r.token.given() {
-		return refuse(codeInvalidRequest, "auth needs a token")
-	}
-	return r.token.err
-}
-
-func checkTargets(r *request) error {
-	given := 0
-	for _, g := range []bool{r.key.given(), r.topic.given(), r.keys.given(), r.topics.given(), r.pattern.given()} {
-		if g {
-			given++
-		}
-	}
-	switch given {
-	case 0:
-		return refuse(codeInvalidRequest, "%s needs a key, a topic, keys, topics or a pattern", r.action.value)
-	case 1:
-		return errors.Join(r.keys.err, r.topics.err, r.pattern.err)
-	}
-	return refuse(codeInvalidRequest, "%s takes only one of key, topic, keys, topics and pattern", r.action.value)
-}
-
-func checkSubscribe(r *request) error {
-	if err := checkTargets(r); err != nil {
-		return err
-	}
-	if r.snapshot.err != nil {
-		return r.snapshot.err
-	}
-	return r.since.err
-}
-
 // target returns the key or topic of a request that has one.
 func (r *request) target() keyspace.Target {
 	if r.topic.present {
@@ -287,6 +270,8 @@ func (r *request) targets() (all []keyspace.Target) {
 	switch {
 	case r.pattern.present:
 		return []keyspace.Target{keyspace.Pattern(r.pattern.value)}
+	case r.topicPattern.present:
+		return []keyspace.Target{keyspace.TopicPattern(r.topicPattern.value)}
 	case r.keys.present:
 		for _, key := range r.keys.value {
 			all = append(all, keyspace.Key(key))
@@ -303,7 +288,10 @@ func (r *request) targets() (all []keyspace.Target) {
 
 // start returns how a subscription begins.
 func (r *request) start() session.Start {
-	return session.Start{Snapshot: r.snapshot.value, Resume: r.since.present, Since: r.since.value}
+	return session.Start{
+		Snapshot: r.snapshot.value, Last: int(r.last.value),
+		Resume: r.since.present, Since: r.since.value, Epoch: r.epoch.value,
+	}
 }
 
 // withCondition adds the request's ifVersion to a change.

@@ -2,6 +2,8 @@ package transport
 
 import (
 	_ "embed"
+	"errors"
+	"fmt"
 	"net/http"
 
 	"rtdb/keyspace"
@@ -155,7 +157,7 @@ func (x *restAPI) setKeys(w *response, r *http.Request) error {
 const pieceBytes = 32 << 10
 
 func (x *restAPI) listKeys(w *response, r *http.Request) error {
-	q, err := parseListing(r.URL.Query())
+	q, err := parseListing(r.URL.Query(), defaultPage)
 	if err != nil {
 		return err
 	}
@@ -183,11 +185,81 @@ func (x *restAPI) listKeys(w *response, r *http.Request) error {
 		}
 	}
 	body = append(body, ']')
-	if page.Next != "" {
-		body = append(body, `,"next":`...)
-		body = rawjson.AppendString(body, page.Next)
+	if q.Levels {
+		body = appendLevels(body, page.Levels)
 	}
-	_, _ = w.Write(append(body, '}'))
+	_, _ = w.Write(appendNext(body, page.Next))
+	return nil
+}
+
+// appendLevels appends the levels that sum up deeper keys.
+func appendLevels(body []byte, levels []keyspace.Level) []byte {
+	body = append(body, `,"prefixes":[`...)
+	for i, l := range levels {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		b := rawjson.Builder(nil).String("prefix", l.Prefix).Uint("keys", uint64(l.Keys))
+		if l.More {
+			b = b.True("more")
+		}
+		body = append(body, b.End()...)
+	}
+	return append(body, ']')
+}
+
+// appendNext ends the object of a page. next is the end of the page, "" if nothing
+// follows.
+func appendNext(body []byte, next string) []byte {
+	if next != "" {
+		body = append(body, `,"next":`...)
+		body = rawjson.AppendString(body, next)
+	}
+	return append(body, '}')
+}
+
+// deleteKeys deletes the keys that match, each on its own.
+func (x *restAPI) deleteKeys(w *response, r *http.Request) error {
+	q, err := parseListing(r.URL.Query(), maxItems)
+	if err != nil {
+		return err
+	}
+	if q.Prefix == "" && q.Pattern == "" { // an empty prefix is often a variable that is not set
+		return refuse(codeInvalidRequest, "a prefix or a pattern says which keys to delete: the pattern # (%%23 in a URL) is all keys")
+	}
+	if p, err := parsePrecondition(r); err != nil || p.given() {
+		return refuse(codeInvalidRequest, "If-Match and If-None-Match guard one key")
+	}
+	if err := x.authorize(w, w.principal.MayWriteAll(q.Prefix, q.Pattern)); err != nil {
+		return err
+	}
+	page, err := x.keyspace.List(r.Context(), q)
+	if err != nil {
+		return err
+	}
+	changes := make([]keyspace.KeyedChange, len(page.Entries))
+	for i, e := range page.Entries {
+		changes[i] = keyspace.KeyedChange{Key: e.Key, Change: keyspace.Change{Delete: true}}
+	}
+	deleted, failure := uint64(0), error(nil)
+	for _, result := range x.metrics.writeAll(r.Context(), changes) {
+		switch {
+		case result.Err == nil:
+			deleted++
+		case !errors.Is(result.Err, keyspace.ErrNotFound): // another client was first
+			failure = result.Err
+		}
+	}
+	if failure != nil {
+		f := *explain(failure)
+		f.message += fmt.Sprintf(" (%d keys were deleted)", deleted)
+		return &f
+	}
+	body := rawjson.Builder(nil).Uint("deleted", deleted)
+	if page.Next != "" {
+		body = body.String("next", page.Next)
+	}
+	w.json(http.StatusOK, body.End())
 	return nil
 }
 

@@ -12,7 +12,7 @@ import (
 func TestKeysExpireAfterTheirTimeToLive(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	p := w.dial(t)
-	p.ask(`{"action":"subscribe","pattern":"#","id":1}`, `{"id":1,"ok":true,"revision":0}`)
+	p.ask(`{"action":"subscribe","pattern":"#","id":1}`, `{"id":1,"ok":true,"revision":0,"epoch":"e"}`)
 	p.send(`{"action":"set","key":"a","value":1,"ttl":0.05}`)
 	p.want(`{"key":"a","value":1}`, `{"key":"a","value":null,"deleted":true}`)
 	p.send(`{"action":"patch","key":"b","value":1,"ttl":0.05}`)

@@ -11,6 +11,25 @@ import (
 	"rtdb/transport/guard"
 )
 
+// The routes, as the log names them.
+const (
+	keyRoute      = "/data/{key}"
+	keysRoute     = "/data"
+	topicRoute    = "/topics/{topic}"
+	socketRoute   = "/ws"
+	eventsRoute   = "/events"
+	openAPIRoute  = "/openapi.json"
+	healthRoute   = "/healthz"
+	readyRoute    = "/readyz"
+	metricsRoute  = "/metrics"
+	sessionsRoute = "/sessions"
+	sessionRoute  = "/sessions/{id}"
+	topicsRoute   = "/topics"
+	profileRoute  = "/debug/pprof/"
+	levelRoute    = "/log-level"
+	noRoute       = "none" // of other paths
+)
+
 // routes find the endpoint of a request.
 type routes struct {
 	mux       *http.ServeMux
@@ -60,11 +79,14 @@ func (t *routes) addClientRoutes(g *gate, c *core, pool *actor.Pool) {
 	}))
 	t.any = &endpoint{gate: g, route: "*", allow: key.allow}
 	t.add(t.mux, keysRoute, newEndpoint(g, keysRoute, map[string]handler{
-		http.MethodGet:  rest.listKeys,
-		http.MethodPost: rest.setKeys,
-	}).takes("prefix", "pattern", "limit", "after"))
+		http.MethodGet:    rest.listKeys,
+		http.MethodPost:   rest.setKeys,
+		http.MethodDelete: rest.deleteKeys,
+	}).takes("prefix", "pattern", "limit", "after", "delimiter", "reverse").deletes("prefix", "pattern", "limit", "after"))
 	t.add(t.mux, "/topics/{name...}", newEndpoint(g, topicRoute, map[string]handler{http.MethodPost: rest.publish}))
-	t.mux.Handle("/topics", t.nothing) // else the mux redirects it to /topics/
+	if c.options.Admin {
+		t.mux.Handle(topicsRoute, t.nothing) // else the mux redirects it to /topics/
+	}
 	t.add(t.mux, openAPIRoute, newEndpoint(g, openAPIRoute, map[string]handler{http.MethodGet: rest.describe}))
 	t.add(t.mux, socketRoute, newEndpoint(g, socketRoute, map[string]handler{http.MethodGet: sockets.accept}))
 	stream := t.add(t.mux, eventsRoute, newEndpoint(g, eventsRoute, map[string]handler{http.MethodGet: events.serve}).
@@ -91,6 +113,7 @@ func (t *routes) addAdminRoutes(g *gate, c *core) {
 	add(metricsRoute, metricsRoute, map[string]handler{http.MethodGet: plain(c.metrics.exporter().ServeHTTP)})
 	add(sessionsRoute, sessionsRoute, map[string]handler{http.MethodGet: op.listSessions}, "sort", "limit")
 	add(sessionRoute, sessionRoute, map[string]handler{http.MethodDelete: op.kick})
+	add(topicsRoute, topicsRoute, map[string]handler{http.MethodGet: op.listTopics}, "prefix", "pattern", "limit", "after", "reverse")
 	add(levelRoute, levelRoute, map[string]handler{http.MethodGet: op.getLevel, http.MethodPut: op.setLevel})
 	for name, h := range map[string]http.HandlerFunc{
 		"": pprof.Index, "cmdline": noCommandLine, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace,

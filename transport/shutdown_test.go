@@ -23,7 +23,7 @@ import (
 func TestShutdownDrainsInOrder(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	writer, screen := w.dial(t), w.dial(t)
-	screen.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0}`)
+	screen.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0,"epoch":"e"}`)
 
 	gate, arrived := make(chan struct{}), make(chan struct{}, 10)
 	w.store.hold(func(keyspace.Record) { arrived <- struct{}{}; <-gate })
@@ -108,7 +108,7 @@ func TestShutdownDrainsInOrder(t *testing.T) {
 func TestShutdownSendsWhatWaits(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	screen := w.dial(t)
-	screen.ask(`{"action":"subscribe","topic":"t","id":1}`, `{"id":1,"ok":true,"revision":0}`)
+	screen.ask(`{"action":"subscribe","topic":"t","id":1}`, `{"id":1,"ok":true,"revision":0,"epoch":"e"}`)
 	const n = 3000
 	for i := range n {
 		if err := w.keyspace.Publish(t.Context(), "t", fmt.Append(nil, i)); err != nil {
@@ -118,7 +118,7 @@ func TestShutdownSendsWhatWaits(t *testing.T) {
 	// Publish returns before subscribers are told. A subscribe to the topic is answered
 	// after that.
 	other := w.dial(t)
-	other.ask(`{"action":"subscribe","topic":"t","id":1}`, `{"id":1,"ok":true,"revision":0}`)
+	other.ask(`{"action":"subscribe","topic":"t","id":1}`, `{"id":1,"ok":true,"revision":0,"epoch":"e"}`)
 	ended := w.startShutdown(t, patience)
 	for i := range n {
 		screen.want(fmt.Sprintf(`{"topic":"t","value":%d}`, i))

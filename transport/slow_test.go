@@ -145,8 +145,8 @@ func TestAClientThatDoesNotReadIsClosed(t *testing.T) {
 		screens[i] = w.dial(t)
 	}
 	for _, p := range append(screens, stalled) {
-		p.ask(`{"action":"subscribe","topic":"t","id":1}`, `{"id":1,"ok":true,"revision":0}`)
-		p.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0}`)
+		p.ask(`{"action":"subscribe","topic":"t","id":1}`, `{"id":1,"ok":true,"revision":0,"epoch":"e"}`)
+		p.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0,"epoch":"e"}`)
 	}
 	value := strings.Repeat("x", 60_000)
 	start := time.Now()
@@ -194,7 +194,7 @@ func TestAClientThatDoesNotReadIsClosed(t *testing.T) {
 func TestASlowClientIsToldWhatItMissed(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	slow := w.dial(t)
-	slow.ask(`{"action":"subscribe","topic":"t","id":1}`, `{"id":1,"ok":true,"revision":0}`)
+	slow.ask(`{"action":"subscribe","topic":"t","id":1}`, `{"id":1,"ok":true,"revision":0,"epoch":"e"}`)
 	const all = 400 // more than the kernel and the session keep
 	padding := strings.Repeat("x", 60_000)
 	publish := func(n int) {

@@ -50,7 +50,7 @@ func (x *webSockets) accept(w *response, r *http.Request) error {
 	}
 	var o session.Options
 	if strings.EqualFold(c.conn.Subprotocol(), versionedProtocol) { // the library matches it in any case
-		o.Encoder = versionedEncoder
+		o.Encoder, c.versioned = versionedEncoder, true
 	}
 	if c.conn.CanTry() {
 		o.Pool = x.pool
@@ -107,6 +107,8 @@ type webSocket struct {
 	received uint64          // messages
 	throttle *guard.Throttle // nil: no limit
 	tooFast  bool            // the client has exceeded the limit for too long
+
+	versioned bool // the client speaks rtdb.v1
 
 	credentials *credentials // nil: no keys are configured, and every client may do everything
 

@@ -62,23 +62,35 @@ func needTool(t *testing.T, name string) {
 	}
 }
 
-// versions matches versions, which are microseconds of the clock and differ in each run.
-var versions = regexp.MustCompile(`\b1\d{15}\b`)
+// versions matches versions, which are microseconds of the clock, and epochs, which are
+// random. They differ in each run.
+var versions = regexp.MustCompile(`\b(1\d{15}|[0-9a-f]{16})\b`)
 
-// retries matches the time to reconnect, which is random in each stream.
-var retries = regexp.MustCompile(`retry: \d+`)
-
-func withoutVersions(s string) string {
-	return retries.ReplaceAllString(versions.ReplaceAllString(s, "VERSION"), "retry: SOON")
+// moments are the texts that depend on the moment, or are random in each stream.
+var moments = []struct {
+	pattern     *regexp.Regexp
+	replacement string
+}{
+	{regexp.MustCompile(`retry: \d+`), "retry: SOON"},
+	{regexp.MustCompile(`"at":\d+`), `"at":NOW`},
+	{regexp.MustCompile(`"expires_in":[\d.]+`), `"expires_in":SECONDS`},
+	{versions, "VERSION"},
 }
 
-// A tour maps the versions in a file of the manual to those of the server.
+func withoutMoments(s string) string {
+	for _, m := range moments {
+		s = m.pattern.ReplaceAllString(s, m.replacement)
+	}
+	return s
+}
+
+// A tour maps the versions and epochs in a file of the manual to those of the server.
 type tour map[string]string
 
 // same reports whether an answer is the one in the manual, apart from versions. It
 // learns the server's versions from the answer.
 func (known tour) same(got, want string) bool {
-	if withoutVersions(got) != withoutVersions(want) {
+	if withoutMoments(got) != withoutMoments(want) {
 		return false
 	}
 	theirs := versions.FindAllString(got, -1)

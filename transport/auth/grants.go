@@ -91,9 +91,12 @@ func (g *Grants) MayReadAll(pattern string) bool { return cover(g.Read, pattern)
 // the pattern. An empty pattern matches all keys. It is enough that the grants cover the
 // pattern alone, or the prefix alone.
 func (g *Grants) MayList(prefix, pattern string) bool {
-	return pattern != "" && g.MayReadAll(pattern) ||
-		slices.ContainsFunc(g.Read, func(p string) bool { return keyspace.CoversPrefix(p, prefix) })
+	return coversAll(g.Read, prefix, pattern)
 }
+
+// MayWriteAll reports whether the client may write all keys that begin with the prefix and
+// match the pattern, as MayList does for reading.
+func (g *Grants) MayWriteAll(prefix, pattern string) bool { return coversAll(g.Write, prefix, pattern) }
 
 // MayWrite reports whether the client may write and delete the key.
 func (g *Grants) MayWrite(key string) bool { return match(g.Write, key) }
@@ -105,11 +108,14 @@ func (g *Grants) MayListen(topic string) bool { return match(g.Listen, topic) }
 func (g *Grants) MayPublish(topic string) bool { return match(g.Publish, topic) }
 
 // MaySubscribe reports whether a target may be subscribed to. Keys and patterns of keys
-// need a grant to read, topics need a grant to listen.
+// need a grant to read, topics and patterns of topics a grant to listen. One grant must
+// cover all of a pattern.
 func (g *Grants) MaySubscribe(t keyspace.Target) bool {
 	switch t.Kind {
 	case keyspace.KindTopic:
 		return g.MayListen(t.Name)
+	case keyspace.KindTopicPattern:
+		return cover(g.Listen, t.Name)
 	case keyspace.KindPattern:
 		return g.MayReadAll(t.Name)
 	}
@@ -127,6 +133,13 @@ func (g *Grants) MayChange(t keyspace.Target) bool {
 // match reports whether one of the patterns matches the name.
 func match(patterns []string, name string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool { return keyspace.Matches(p, name) })
+}
+
+// coversAll reports whether one of the patterns covers the prefix, or the inner pattern if
+// it is not "".
+func coversAll(patterns []string, prefix, inner string) bool {
+	return inner != "" && cover(patterns, inner) ||
+		slices.ContainsFunc(patterns, func(p string) bool { return keyspace.CoversPrefix(p, prefix) })
 }
 
 // cover reports whether one of the patterns matches each name that inner matches.
