@@ -192,3 +192,34 @@ func TestAWillNeedsItsGrant(t *testing.T) {
 		}
 	}
 }
+
+// Grants decide about deletes of many keys, patterns of topics, touches, wills and the
+// list of topics.
+func TestGrantsOfManyKeysAndOfTopicPatterns(t *testing.T) {
+	w := newWire(t, transport.Options{Keys: testKeys(t)})
+	bearer := func(grants string) []string { return []string{"Authorization", "Bearer " + token(t, grants, time.Hour)} }
+	writer, reader := bearer(`{"write":["a/#"],"listen":["t/#"]}`), bearer(`{"read":["#"]}`)
+	w.wantTry(t, "200", "PUT", "/data/a/1", `{"value":1}`, writer...)
+	for query, want := range map[string]string{
+		"prefix=a/": "200", "pattern=a/%23": "200", "pattern=a/b": "200",
+		"prefix=a": "403 forbidden", "pattern=%23": "403 forbidden", "prefix=b/": "403 forbidden", "prefix=a&pattern=a/b": "200",
+	} {
+		w.wantTry(t, want, "DELETE", "/data?"+query, "", writer...)
+		w.wantTry(t, "403 forbidden", "DELETE", "/data?"+query, "", reader...)
+	}
+	w.wantTry(t, "401 unauthorized", "DELETE", "/data?prefix=a/", "")
+	w.wantTry(t, "403 forbidden", "GET", "/topics", "", reader...)
+	w.wantTry(t, "200", "GET", "/topics", "", bearer(`{"admin":true}`)...)
+	w.wantTry(t, "401 unauthorized", "GET", "/topics", "")
+
+	c := w.dialAs(t, token(t, `{"write":["a/#"],"listen":["t/#"]}`, time.Hour))
+	c.wantCode(`{"id":1,"action":"subscribe","topicPattern":"t/+"}`, "")
+	c.wantCode(`{"id":1,"action":"subscribe","topicPattern":"#"}`, "forbidden")
+	c.wantCode(`{"id":1,"action":"touch","key":"b","ttl":1}`, "forbidden")
+	c.wantCode(`{"id":1,"action":"touch","key":"a/none","ttl":1}`, "not_found")
+	c.wantCode(`{"id":1,"action":"will","key":"b","delete":true}`, "forbidden")
+	narrower := token(t, `{"listen":["t/1"]}`, time.Hour)
+	c.ask(`{"id":2,"action":"auth","token":"`+narrower+`"}`, `{"id":2,"ok":true,"ended":["t/+"]}`)
+	late := w.dial(t)
+	late.wantCode(`{"id":1,"action":"hello","client":"x"}`, "unauthorized")
+}

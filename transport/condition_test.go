@@ -154,3 +154,15 @@ func FuzzConditions(f *testing.F) {
 		}
 	})
 }
+
+// A condition that a call cannot honour is refused, and nothing is done.
+func TestConditionsThatCannotBeHonoured(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	w.want(t, "PUT", "/data/k", `{"value":1}`, 200, "")
+	for _, header := range []string{"If-Match", "If-None-Match"} {
+		w.wantTry(t, "400 invalid_request", "POST", "/topics/t", `{"value":1}`, header, `"1"`)
+		w.wantTry(t, "400 invalid_request", "POST", "/data", `{"items":[{"key":"k","value":2}]}`, header, "*")
+		w.wantTry(t, "400 invalid_request", "DELETE", "/data?prefix=k", "", header, `"1"`)
+	}
+	w.want(t, "GET", "/data/k", "", 200, `"version":1`)
+}

@@ -24,6 +24,9 @@ func TestUpdatesHaveVersionsIfTheClientWantsThem(t *testing.T) {
 	for _, p := range []*peer{versioned, other, plain} {
 		p.want(`{"synced":true,"revision":1,"epoch":"e"}`, `{"id":1,"ok":true,"revision":1,"epoch":"e"}`)
 	}
+	versioned.ask(`{"action":"ping","id":2}`, `{"id":2,"ok":true,"action":"pong","revision":1,"epoch":"e"}`)
+	versioned.ask(`{"action":"ping"}`, `{"action":"pong","revision":1,"epoch":"e"}`)
+	plain.ask(`{"action":"ping"}`, `{"action":"pong"}`)
 	plain.send(`{"action":"delete","key":"k"}`)
 	versioned.want(`{"key":"k","value":null,"deleted":true,"version":2,"at":2000}`)
 	other.want(`{"key":"k","value":null,"deleted":true}`)

@@ -166,3 +166,49 @@ func TestNothingOfATopicComesBeforeTheReply(t *testing.T) {
 		}
 	}
 }
+
+// After a pong with a revision, the client has every update up to it.
+func TestAPongComesAfterTheUpdatesUpToItsRevision(t *testing.T) {
+	w := newWire(t, transport.Options{FlushInterval: time.Millisecond})
+	p := w.dialVersioned(t, "rtdb.v1")
+	p.wantCode(`{"action":"subscribe","pattern":"#","id":1}`, "")
+	const writers, writes = 4, 1000
+	var writing sync.WaitGroup
+	for i := range writers {
+		writing.Go(func() {
+			for n := range writes {
+				if _, err := w.keyspace.Set(t.Context(), fmt.Sprintf("k/%d/%d", i, n), []byte("1")); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	received, pongs := map[uint64]bool{}, 0
+	for last := uint64(0); last < writers*writes; {
+		p.send(`{"action":"ping"}`)
+		for {
+			var m struct {
+				Action            string
+				Version, Revision uint64
+			}
+			if err := json.Unmarshal([]byte(p.receive()), &m); err != nil {
+				t.Fatal(err)
+			}
+			received[m.Version] = true
+			if m.Action != "pong" {
+				continue
+			}
+			for v := last + 1; v <= m.Revision; v++ {
+				if !received[v] {
+					t.Fatalf("the pong says %d, and the update %d has not come", m.Revision, v)
+				}
+			}
+			last, pongs = m.Revision, pongs+1
+			break
+		}
+	}
+	writing.Wait()
+	if pongs < 3 {
+		t.Errorf("only %d pongs: the writers were too fast for this test", pongs)
+	}
+}

@@ -95,6 +95,9 @@ func (x *restAPI) publish(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if p, err := parsePrecondition(r); err != nil || p.given() {
+		return refuse(codeInvalidRequest, "If-Match and If-None-Match guard a key: a topic has no version")
+	}
 	topic := r.PathValue("name")
 	if err := x.authorize(w, w.principal.MayPublish(topic)); err != nil {
 		return err
