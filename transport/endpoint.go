@@ -3,7 +3,6 @@ package transport
 import (
 	"encoding/hex"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -83,11 +82,10 @@ func (e *endpoint) serve(w *response, r *http.Request) error {
 		w.Header().Set("Allow", e.allow)
 		return refuse(codeMethodNotAllowed, "this path takes %s", e.allow)
 	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return refuse(codeInvalidRequest, "the query string is malformed")
+	if w.query, err = parseQuery(r.URL.RawQuery); err != nil {
+		return err
 	}
-	for name := range query {
+	for name := range w.query {
 		if !slices.Contains(e.queries[r.Method], name) {
 			return refuse(codeInvalidRequest, "unknown query parameter %s", quoted(name))
 		}

@@ -37,12 +37,11 @@ const (
 type eventStreams struct{ *core }
 
 func (x *eventStreams) serve(w *response, r *http.Request) error {
-	query := r.URL.Query()
-	targets, err := parseTargets(query)
+	targets, err := parseTargets(w.query)
 	if err != nil {
 		return err
 	}
-	start, err := parseStart(query, r.Header)
+	start, err := parseStart(w.query, r.Header)
 	if err != nil {
 		return err
 	}

@@ -39,8 +39,8 @@ var sessionOrders = map[string]func(a, b sessionStatus) int{
 	"age":   func(a, b sessionStatus) int { return a.client.opened.Compare(b.client.opened) },
 }
 
-func (x *operations) listSessions(w *response, r *http.Request) error {
-	query := r.URL.Query()
+func (x *operations) listSessions(w *response, _ *http.Request) error {
+	query := w.query
 	limit, err := parseLimit(query, defaultSessions, maxSessions)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func (s *sessionStatus) encode() []byte {
 
 // listTopics lists the topics that have subscribers.
 func (x *operations) listTopics(w *response, r *http.Request) error {
-	q, err := parseListing(r.URL.Query(), defaultPage)
+	q, err := parseListing(w.query, defaultPage)
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,56 @@
 package transport
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"rtdb/keyspace"
 	"rtdb/session"
 )
+
+// patternParameters are the query parameters that are patterns.
+var patternParameters = []string{"pattern", "topicPattern"}
+
+// parseQuery reads a query string as browsers write a form (WHATWG URL, section 5.1), in
+// which "+" is a space. A level "+" of a pattern is the wildcard all the same, because
+// people write it like that. A level that is one space is written as "%20".
+func parseQuery(raw string) (url.Values, error) {
+	if strings.Contains(raw, ";") { // some programs separate parameters by it, and others do not
+		return nil, refuse(codeInvalidRequest, `the query has a ";": write it as %%3B, or as "&" between two parameters`)
+	}
+	parameters := strings.Split(raw, "&")
+	for i, p := range parameters {
+		name, value, _ := strings.Cut(p, "=")
+		if decoded, err := url.QueryUnescape(name); err == nil && slices.Contains(patternParameters, decoded) {
+			parameters[i] = name + "=" + encodeWildcards(value)
+		}
+	}
+	query, err := url.ParseQuery(strings.Join(parameters, "&"))
+	var escape url.EscapeError
+	switch {
+	case errors.As(err, &escape):
+		return nil, refuse(codeInvalidRequest, "the query has %s, which is not an encoded character: write %% as %%25", quoted(string(escape)))
+	case err != nil: // the only one left
+		return nil, refuse(codeInvalidRequest, "the query has too many parameters")
+	}
+	return query, nil
+}
+
+var encodedSlashes = strings.NewReplacer("%2F", "/", "%2f", "/")
+
+// encodeWildcards encodes each level "+" of an encoded pattern.
+func encodeWildcards(pattern string) string {
+	levels := strings.Split(encodedSlashes.Replace(pattern), "/")
+	for i, level := range levels {
+		if level == "+" {
+			levels[i] = "%2B"
+		}
+	}
+	return strings.Join(levels, "/")
+}
 
 // defaultPage is how many keys a page of a listing has if the request does not say.
 const defaultPage = 100

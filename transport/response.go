@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -24,6 +25,7 @@ type response struct {
 	remote    string
 	route     string
 	name      string          // in the path: a key, a topic, or ""
+	query     url.Values      // of the request, as parseQuery reads it
 	principal *auth.Principal // nil: at /ws, a client that has not authenticated yet
 	status    int
 	code      string // of the error that was sent

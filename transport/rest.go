@@ -160,7 +160,7 @@ func (x *restAPI) setKeys(w *response, r *http.Request) error {
 const pieceBytes = 32 << 10
 
 func (x *restAPI) listKeys(w *response, r *http.Request) error {
-	q, err := parseListing(r.URL.Query(), defaultPage)
+	q, err := parseListing(w.query, defaultPage)
 	if err != nil {
 		return err
 	}
@@ -223,7 +223,7 @@ func appendNext(body []byte, next string) []byte {
 
 // deleteKeys deletes the keys that match, each on its own.
 func (x *restAPI) deleteKeys(w *response, r *http.Request) error {
-	q, err := parseListing(r.URL.Query(), maxItems)
+	q, err := parseListing(w.query, maxItems)
 	if err != nil {
 		return err
 	}
