@@ -18,9 +18,8 @@ func setETag(w http.ResponseWriter, version uint64) { w.Header().Set("ETag", eta
 // A tagList is the value of If-Match or If-None-Match (RFC 9110, section 13.1).
 type tagList struct {
 	present bool
-	any     bool // "*"
-	strong  []string
-	weak    []string // without the W/
+	any     bool     // "*"
+	tags    []string // as etag writes them
 }
 
 // parseTags reads a header, which may have several lines.
@@ -38,10 +37,7 @@ func parseTags(h http.Header, name string) (l tagList, err error) {
 	}
 	rest := strings.Trim(joined, ", \t") // a list may have empty elements
 	for rest != "" {
-		tags := &l.strong
-		if after, ok := strings.CutPrefix(rest, "W/"); ok {
-			tags, rest = &l.weak, after
-		}
+		rest = strings.TrimPrefix(rest, "W/")
 		if rest[:min(1, len(rest))] != `"` {
 			return l, malformed
 		}
@@ -53,17 +49,33 @@ func parseTags(h http.Header, name string) (l tagList, err error) {
 		if strings.ContainsFunc(rest[1:end-1], func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 			return l, malformed
 		}
-		*tags = append(*tags, rest[:end])
+		l.tags = append(l.tags, originalTag(rest[:end]))
 		rest = strings.TrimLeft(rest[end:], " \t")
 		if rest != "" && rest[0] != ',' {
 			return l, malformed
 		}
 		rest = strings.TrimLeft(rest, ", \t")
 	}
-	if len(l.strong)+len(l.weak) == 0 {
+	if len(l.tags) == 0 {
 		return l, malformed
 	}
 	return l, nil
+}
+
+// originalTag returns the entity-tag from which a proxy made a tag. A proxy that
+// compresses a response makes its tag weak, or adds the name of the encoding: Apache
+// and Caddy make "7-gzip" of "7", Jetty makes "7--gzip". A client of the proxy knows only
+// that tag. It stands for the same version: a tag of this server names the state of a key
+// and not the bytes of a response, and has only digits, so no other tag is taken for it.
+// So If-Match takes such a tag, and a weak one, although RFC 9110, section 13.1.1, demands
+// a strong comparison.
+func originalTag(tag string) string {
+	version, encoding, _ := strings.Cut(strings.Trim(tag, `"`), "-")
+	switch strings.TrimPrefix(encoding, "-") {
+	case "gzip", "deflate", "br", "zstd":
+		return `"` + version + `"`
+	}
+	return tag
 }
 
 // A precondition is the If-Match and If-None-Match of a request.
@@ -82,17 +94,16 @@ func parsePrecondition(r *http.Request) (p precondition, err error) {
 	return p, err
 }
 
-// matches reports whether If-Match holds at a version; 0 means that there is no key. A
-// weak tag never matches.
+// matches reports whether If-Match holds at a version; 0 means that there is no key.
 func (p *precondition) matches(version uint64) bool {
 	l := &p.match
-	return !l.present || version != 0 && (l.any || slices.Contains(l.strong, etag(version)))
+	return !l.present || version != 0 && (l.any || slices.Contains(l.tags, etag(version)))
 }
 
 // matchesNone reports whether If-None-Match holds.
 func (p *precondition) matchesNone(version uint64) bool {
-	l, tag := &p.noneMatch, etag(version)
-	return !l.present || version == 0 || !l.any && !slices.Contains(l.strong, tag) && !slices.Contains(l.weak, tag)
+	l := &p.noneMatch
+	return !l.present || version == 0 || !l.any && !slices.Contains(l.tags, etag(version))
 }
 
 // withPreconditions adds the request's preconditions to a change.

@@ -88,7 +88,7 @@ func (x *eventStreams) serve(w *response, r *http.Request) error {
 func eventHeader(w *response) {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store")
+	h.Set("Cache-Control", cacheControl)
 	h.Set("X-Accel-Buffering", "no")
 	h.Set("X-Content-Type-Options", "nosniff")
 }

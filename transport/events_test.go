@@ -22,7 +22,7 @@ func TestAnEventStreamFromItsSnapshotToShutdown(t *testing.T) {
 	w.settle()
 	live := w.feed(t, "pattern=a/%2B&key=b&topic=t")
 	for name, want := range map[string]string{
-		"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no",
+		"Content-Type": "text/event-stream", "Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no",
 	} {
 		if got := live.head.Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)

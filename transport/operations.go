@@ -117,7 +117,7 @@ func (x *operations) kick(w *response, r *http.Request) error {
 		return refuse(codeNotFound, "there is no session %s", quoted(text))
 	}
 	c.session.Close(errKicked)
-	w.WriteHeader(http.StatusNoContent)
+	w.empty(http.StatusNoContent)
 	return nil
 }
 

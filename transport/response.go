@@ -49,11 +49,16 @@ func (w *response) Write(p []byte) (int, error) {
 // Unwrap is for [http.ResponseController].
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
+// cacheControl keeps caches from storing a response, because state changes at any moment.
+// It keeps proxies from changing one (RFC 9111, section 5.2.2.6): a proxy that compresses
+// changes the ETag, and may hold back an event stream.
+const cacheControl = "no-store, no-transform"
+
 // jsonHeader sets the headers of a JSON response.
 func (w *response) jsonHeader() {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
+	h.Set("Cache-Control", cacheControl)
 	h.Set("X-Content-Type-Options", "nosniff")
 }
 
@@ -67,7 +72,7 @@ func (w *response) json(status int, body []byte) {
 
 // empty sends a response without a body.
 func (w *response) empty(status int) {
-	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Cache-Control", cacheControl)
 	w.WriteHeader(status)
 }
 

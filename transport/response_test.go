@@ -42,7 +42,7 @@ func TestHeadersOfEveryResponse(t *testing.T) {
 		if got := answer.Header.Get("Content-Type"); got != "application/json" {
 			t.Errorf("%s %s: Content-Type %q", test.method, test.path, got)
 		}
-		if got := answer.Header.Get("Cache-Control"); got != "no-store" {
+		if got := answer.Header.Get("Cache-Control"); got != "no-store, no-transform" {
 			t.Errorf("%s %s: Cache-Control %q", test.method, test.path, got)
 		}
 	}
@@ -51,7 +51,7 @@ func TestHeadersOfEveryResponse(t *testing.T) {
 	if none != "" || head.ContentLength != get.ContentLength || int(get.ContentLength) != len(text) {
 		t.Errorf("HEAD has %d bytes and says %d, GET says %d of %d", len(none), head.ContentLength, get.ContentLength, len(text))
 	}
-	if answer, _ := w.call(t, "DELETE", "/data/k", ""); answer.Header.Get("Cache-Control") != "no-store" {
+	if answer, _ := w.call(t, "DELETE", "/data/k", ""); answer.Header.Get("Cache-Control") != "no-store, no-transform" {
 		t.Error("DELETE: no Cache-Control")
 	}
 }

@@ -48,8 +48,9 @@ type proxy struct {
 	http http.Client
 }
 
-// startNginx runs nginx with the manual's configuration. It ends with the test.
-func startNginx(t *testing.T, backend string) *proxy {
+// startNginx runs nginx with the manual's configuration, and more directives for all its
+// servers. It ends with the test.
+func startNginx(t *testing.T, backend, directives string) *proxy {
 	t.Helper()
 	needTool(t, "nginx")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -66,7 +67,7 @@ func startNginx(t *testing.T, backend string) *proxy {
 	for _, what := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		config += fmt.Sprintf("%s_temp_path %s;\n", what, filepath.Join(dir, what))
 	}
-	if err := os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(config+snippet+"}\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(config+directives+snippet+"}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var said strings.Builder
@@ -144,7 +145,7 @@ func TestBehindNginx(t *testing.T) {
 	const ours, theirs = "https://" + publicHost, "https://evil.example"
 	everything := `{"read":["#"],"write":["#"],"listen":["#"],"publish":["#"]}`
 	server := start(t, []string{"TRUSTED_PROXIES=127.0.0.1/32", "JWT_SECRET=" + strings.Repeat("secret", 6), "ANONYMOUS_GRANTS=" + everything})
-	p := startNginx(t, strings.TrimPrefix(server.url, "http://"))
+	p := startNginx(t, strings.TrimPrefix(server.url, "http://"), "")
 
 	// Names as they are.
 	p.want("PUT", "/data/a%2Fb", `{"value":1}`, "", 200, `"key":"a/b"`)
@@ -216,6 +217,68 @@ func TestBehindNginx(t *testing.T) {
 	_ = socket.Close()
 	if err := server.wait(); err != nil {
 		t.Error(err)
+	}
+}
+
+// nginx compresses although Cache-Control says no-transform. It makes the tags weak, and they
+// still work as conditions. It does not hold back an event stream.
+func TestBehindNginxThatCompresses(t *testing.T) {
+	server := start(t, []string{"JWT_SECRET=" + strings.Repeat("secret", 6), `ANONYMOUS_GRANTS={"read":["#"],"write":["#"]}`})
+	p := startNginx(t, strings.TrimPrefix(server.url, "http://"), "gzip on;\ngzip_types *;\ngzip_min_length 1;\n")
+	call := func(method, path, body string, header http.Header, status int) *http.Response {
+		t.Helper()
+		r, err := http.NewRequest(method, "http://"+publicHost+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header = header
+		answer, err := p.http.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = answer.Body.Close() })
+		if answer.StatusCode != status {
+			t.Errorf("%s %s with %v: %s, want %d", method, path, header, answer.Status, status)
+		}
+		if got := answer.Header.Get("Cache-Control"); got != "no-store, no-transform" {
+			t.Errorf("%s %s: Cache-Control %q", method, path, got)
+		}
+		return answer
+	}
+	call("PUT", "/data/k", `{"value":1}`, http.Header{}, 200)
+	for range 2 {
+		answer := call("GET", "/data/k", "", http.Header{}, 200)
+		tag := answer.Header.Get("ETag")
+		if !answer.Uncompressed || !strings.HasPrefix(tag, "W/") {
+			t.Fatalf("nginx compressed the answer: %v, and the tag is %s; want a weak one", answer.Uncompressed, tag)
+		}
+		call("GET", "/data/k", "", http.Header{"If-None-Match": {tag}}, 304)
+		call("PUT", "/data/k", `{"value":2}`, http.Header{"If-Match": {tag}}, 200)
+		call("PUT", "/data/k", `{"value":3}`, http.Header{"If-Match": {tag}}, 412)
+	}
+
+	stream := call("GET", "/events?key=k", "", http.Header{}, 200)
+	if !stream.Uncompressed {
+		t.Error("nginx did not compress the stream")
+	}
+	events := bufio.NewReader(stream.Body)
+	await := func(text string) {
+		t.Helper()
+		began := time.Now()
+		for line := ""; !strings.Contains(line, text); {
+			var err error
+			if line, err = events.ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(began); took > 5*time.Second { // at 15 s there is a heartbeat
+			t.Errorf("%s came after %v, want at once", text, took)
+		}
+	}
+	await("id: ")
+	for range 3 {
+		call("PUT", "/data/k", `{"value":4}`, http.Header{}, 200)
+		await(`"value":4`)
 	}
 }
 
