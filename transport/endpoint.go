@@ -132,6 +132,9 @@ func (g *gate) admit(e *endpoint, w *response, r *http.Request) (done bool, err 
 	if r.Method == http.MethodOptions && e.allow != "" {
 		guard.Preflight(w, r, e.allow)
 		w.Header().Set("Allow", e.allow)
+		if e.methods[http.MethodPatch] != nil {
+			w.Header().Set("Accept-Patch", guard.MergePatch) // RFC 5789, section 3.1
+		}
 		w.WriteHeader(http.StatusNoContent)
 		return true, nil
 	}

@@ -28,6 +28,7 @@ const (
 	codeMethodNotAllowed = "method_not_allowed"
 	codeVersionMismatch  = "version_mismatch"
 	codeTooLarge         = "too_large"
+	codeUnsupportedMedia = "unsupported_media_type"
 	codeLimitReached     = "limit_reached"
 	codeRateLimited      = "rate_limited"
 	codeInternal         = "internal"
@@ -44,6 +45,7 @@ var statuses = map[string]int{
 	codeMethodNotAllowed: http.StatusMethodNotAllowed,
 	codeVersionMismatch:  http.StatusPreconditionFailed,
 	codeTooLarge:         http.StatusRequestEntityTooLarge,
+	codeUnsupportedMedia: http.StatusUnsupportedMediaType,
 	codeLimitReached:     http.StatusTooManyRequests,
 	codeRateLimited:      http.StatusTooManyRequests,
 	codeInternal:         http.StatusInternalServerError,
@@ -92,6 +94,7 @@ func failureOf(err error) *failure {
 	var name *keyspace.NameError
 	var token *auth.TokenError
 	var mismatch *keyspace.VersionError
+	var format *guard.FormatError
 	switch {
 	case errors.As(err, &f):
 		return f
@@ -99,6 +102,8 @@ func failureOf(err error) *failure {
 		return refuse(codeInvalidName, "not a valid name: %s", name.Reason)
 	case errors.As(err, &token):
 		return refuse(codeUnauthorized, "the token is not accepted: %s", token.Reason)
+	case errors.As(err, &format):
+		return refuse(codeUnsupportedMedia, "%s", format.Reason)
 	case errors.Is(err, guard.ErrOrigin):
 		return refuse(codeForbidden, "the request comes from a page of another origin")
 	case errors.Is(err, guard.ErrHost):

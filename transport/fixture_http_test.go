@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// call makes a request and returns the response and its body. The path is sent as it is.
-func (w *wire) call(t testing.TB, method, path, body string) (*http.Response, string) {
+// call makes a request with headers, which are names and values in turn, and returns the
+// response and its body. The path is sent as it is.
+func (w *wire) call(t testing.TB, method, path, body string, headers ...string) (*http.Response, string) {
 	t.Helper()
 	r, err := http.NewRequest(method, "http://"+w.addr, strings.NewReader(body))
 	if err != nil {
@@ -24,6 +25,9 @@ func (w *wire) call(t testing.TB, method, path, body string) (*http.Response, st
 	r.URL.Opaque = "//" + w.addr + path
 	if method == http.MethodOptions && path == "*" {
 		r.URL.Opaque = "*"
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Add(headers[i], headers[i+1])
 	}
 	answer, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {

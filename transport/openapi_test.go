@@ -68,6 +68,7 @@ func exchanges(etag string) []exchange {
 		{operation: "writeKeys", path: "/data", body: `{"items":[7,{"key":null,"value":1}]}`, status: 200, refused: true},
 		{operation: "writeKeys", path: "/data", body: items(1000), status: 200},
 		{operation: "writeKeys", path: "/data", body: items(1001), status: 413, code: "too_large", refused: true},
+		{operation: "writeKeys", path: "/data", header: header{"Content-Encoding": "gzip"}, body: items(1), status: 415, code: "unsupported_media_type"},
 		{operation: "writeKeys", path: "/data", body: `{}`, status: 400, code: "invalid_request", refused: true},
 		{operation: "writeKeys", path: "/data", body: `{"items":[],"more":1}`, status: 400, code: "invalid_request", refused: true},
 
@@ -106,6 +107,7 @@ func exchanges(etag string) []exchange {
 		{operation: "patchKey", path: "/data/here/1", header: header{"If-Match": other}, body: `{}`, status: 412, code: "version_mismatch"},
 		{operation: "patchKey", path: "/data/p", body: `{"a":`, status: 400, code: "invalid_value", refused: true},
 		{operation: "patchKey", path: "/data/p", body: `{"a":"` + strings.Repeat("x", 1000) + `"}`, status: 413, code: "too_large"},
+		{operation: "patchKey", path: "/data/p", header: header{"Content-Type": "application/json-patch+json"}, body: `[]`, status: 415, code: "unsupported_media_type", refused: true},
 
 		{operation: "deleteKey", path: "/data/here/2", status: 204},
 		{operation: "deleteKey", path: "/data/here/1", header: header{"If-Match": other}, status: 412, code: "version_mismatch"},
@@ -117,6 +119,7 @@ func exchanges(etag string) []exchange {
 		{operation: "publish", path: "/topics/t%23", body: `{"value":1}`, status: 400, code: "invalid_name", refused: true},
 		{operation: "publish", path: "/topics/t", body: `{"value":` + deep + `}`, status: 400, code: "invalid_value"},
 		{operation: "publish", path: "/topics/t", body: long, status: 413, code: "too_large"},
+		{operation: "publish", path: "/topics/t", header: header{"Content-Type": "application/xml"}, body: `<a/>`, status: 415, code: "unsupported_media_type", refused: true},
 
 		{operation: "streamEvents", path: "/events?key=here/1&key=nowhere&pattern=here/%2B&topic=t&snapshot=true", status: 200},
 		{operation: "streamEvents", path: "/events?key=here/1&since=0", status: 200},
@@ -154,6 +157,7 @@ func exchanges(etag string) []exchange {
 			{operation: operation, path: "/data/..", body: `{"value":1}`, status: 400, code: "invalid_name"},
 			{operation: operation, path: "/data/k", body: `{"value":` + deep + `}`, status: 400, code: "invalid_value"},
 			{operation: operation, path: "/data/k", body: long, status: 413, code: "too_large"},
+			{operation: operation, path: "/data/k", header: header{"Content-Type": "application/json-patch+json"}, body: `[]`, status: 415, code: "unsupported_media_type", refused: true},
 		}...)
 	}
 	return list

@@ -15,6 +15,7 @@ import (
 
 	"rtdb/keyspace"
 	"rtdb/transport/auth"
+	"rtdb/transport/guard"
 	"rtdb/transport/socket"
 )
 
@@ -85,9 +86,10 @@ func (w *response) challenge(err error) {
 	w.Header().Set("WWW-Authenticate", value)
 }
 
-// fail sends an error. If the body of the request was too large it then reads on for
-// a while: a client that sends everything before it reads would otherwise find the
-// connection reset, and no response (RFC 9112, section 9.6).
+// fail sends an error. If the body of the request was refused, it then reads on for a
+// while: a client that sends everything before it reads would otherwise find the
+// connection reset, and no response (RFC 9112, section 9.6). A body that was too large
+// ends the connection. Another one does not, if it comes to its end.
 func (w *response) fail(r *http.Request, err error) {
 	f := explain(err)
 	w.code, w.err = f.code, err
@@ -95,14 +97,21 @@ func (w *response) fail(r *http.Request, err error) {
 	switch f.code {
 	case codeLimitReached, codeRateLimited:
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(f.retry.Seconds())))))
+	case codeTooLarge:
+		if r.ProtoMajor == 1 { // over HTTP/2 it would also end the connection's other requests
+			w.Header().Set("Connection", "close")
+		}
+	case codeUnsupportedMedia:
+		if format := new(guard.FormatError); errors.As(err, &format) {
+			w.Header().Set(format.Header, format.Value)
+		}
 	}
-	if f.code != codeTooLarge {
+	if f.code != codeTooLarge && f.code != codeUnsupportedMedia {
 		w.json(f.status, body)
 		return
 	}
 	control := http.NewResponseController(w)
 	_ = control.EnableFullDuplex() // only HTTP/1 needs it and has it
-	w.Header().Set("Connection", "close")
 	w.json(f.status, body)
 	if control.Flush() != nil || r.Header.Get("Expect") != "" {
 		return // a client that sent Expect waits for permission before it sends the body
@@ -112,12 +121,17 @@ func (w *response) fail(r *http.Request, err error) {
 	}
 }
 
-// readBody reads the body of a request and returns the result of parse. parse must not
-// keep the bytes. crowded reports that memory is short; it may be nil.
+// readBody reads the body of a request and returns the result of parse. It refuses a body
+// in a format that cannot be read before it reads it. parse must not keep the bytes. crowded reports that memory is short; it may be nil.
 func readBody[T any](r *http.Request, limit int, crowded func() bool, parse func(body []byte) (T, error)) (T, error) {
 	var zero T
 	tooLarge := func() error { return refuse(codeTooLarge, "the body is longer than %d bytes", limit) }
-	if r.ContentLength > int64(limit) {
+	switch err := guard.CheckFormat(r); {
+	case err != nil:
+		return zero, err
+	case r.Header.Get("Content-Range") != "": // RFC 9110, section 14.5
+		return zero, refuse(codeInvalidRequest, "Content-Range: a value is written whole, or in part by PATCH")
+	case r.ContentLength > int64(limit):
 		return zero, tooLarge()
 	}
 	buffer := socket.TakeBuffer()
@@ -131,6 +145,9 @@ func readBody[T any](r *http.Request, limit int, crowded func() bool, parse func
 		return zero, refuse(codeInvalidRequest, "the body took too long: it may take %v", requestTimeout)
 	case err != nil:
 		return zero, refuse(codeInvalidRequest, "the body could not be read to its end")
+	}
+	if encoding := guard.Encoding(buffer.Bytes); encoding != "" {
+		return zero, refuse(codeInvalidRequest, "the body is %s: send it in plain UTF-8", encoding)
 	}
 	return parse(buffer.Bytes)
 }
