@@ -89,7 +89,8 @@ func (w *response) challenge(err error) {
 // fail sends an error. If the body of the request was refused, it then reads on for a
 // while: a client that sends everything before it reads would otherwise find the
 // connection reset, and no response (RFC 9112, section 9.6). A body that was too large
-// ends the connection. Another one does not, if it comes to its end.
+// ends the connection. Another one does not, if it comes to its end. HTTP/2 needs none of
+// this: it can end a request alone, and its clients stop sending when they get an error.
 func (w *response) fail(r *http.Request, err error) {
 	f := explain(err)
 	w.code, w.err = f.code, err
@@ -97,21 +98,21 @@ func (w *response) fail(r *http.Request, err error) {
 	switch f.code {
 	case codeLimitReached, codeRateLimited:
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(f.retry.Seconds())))))
-	case codeTooLarge:
-		if r.ProtoMajor == 1 { // over HTTP/2 it would also end the connection's other requests
-			w.Header().Set("Connection", "close")
-		}
 	case codeUnsupportedMedia:
 		if format := new(guard.FormatError); errors.As(err, &format) {
 			w.Header().Set(format.Header, format.Value)
 		}
 	}
-	if f.code != codeTooLarge && f.code != codeUnsupportedMedia {
+	refusedBody := f.code == codeTooLarge || f.code == codeUnsupportedMedia
+	if !refusedBody || r.ProtoMajor != 1 {
 		w.json(f.status, body)
 		return
 	}
+	if f.code == codeTooLarge {
+		w.Header().Set("Connection", "close")
+	}
 	control := http.NewResponseController(w)
-	_ = control.EnableFullDuplex() // only HTTP/1 needs it and has it
+	_ = control.EnableFullDuplex() // else net/http reads the body before it sends the response
 	w.json(f.status, body)
 	if control.Flush() != nil || r.Header.Get("Expect") != "" {
 		return // a client that sent Expect waits for permission before it sends the body
@@ -122,7 +123,8 @@ func (w *response) fail(r *http.Request, err error) {
 }
 
 // readBody reads the body of a request and returns the result of parse. It refuses a body
-// in a format that cannot be read before it reads it. parse must not keep the bytes. crowded reports that memory is short; it may be nil.
+// in a format that cannot be read before it reads it. parse must not keep the bytes.
+// crowded reports that memory is short; it may be nil.
 func readBody[T any](r *http.Request, limit int, crowded func() bool, parse func(body []byte) (T, error)) (T, error) {
 	var zero T
 	tooLarge := func() error { return refuse(codeTooLarge, "the body is longer than %d bytes", limit) }

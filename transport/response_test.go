@@ -1,11 +1,17 @@
 package transport_test
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 
+	"rtdb/keyspace"
 	"rtdb/transport"
 )
 
@@ -54,6 +60,96 @@ func TestHeadersOfEveryResponse(t *testing.T) {
 	if answer, _ := w.call(t, "DELETE", "/data/k", ""); answer.Header.Get("Cache-Control") != "no-store, no-transform" {
 		t.Error("DELETE: no Cache-Control")
 	}
+}
+
+// Over HTTP/2 no response has a header that is only for one connection: clients take it for
+// a protocol error (RFC 9113, section 8.2.2). A refusal does not end the other requests of
+// the connection.
+func TestHTTP2(t *testing.T) {
+	w := newWire(t, transport.Options{MaxValueBytes: 1000})
+	server := httptest.NewUnstartedServer(w.Server)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	client := server.Client()
+	connections := 0
+	call := func(method, path, body string, status int, want string) *http.Response {
+		t.Helper()
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) {
+			if !c.Reused {
+				connections++
+			}
+		}})
+		r, err := http.NewRequestWithContext(ctx, method, server.URL+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		if strings.HasPrefix(body, "[") {
+			r.Header.Set("Content-Type", "application/json-patch+json")
+		}
+		answer, err := client.Do(r)
+		if err != nil {
+			t.Fatalf("%s %s: %v", method, path, err)
+		}
+		for _, header := range []string{"Connection", "Upgrade", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding"} {
+			if got := answer.Header.Get(header); got != "" {
+				t.Errorf("%s %s: %s: %s", method, path, header, got)
+			}
+		}
+		if path == "/events?key=k" { // it has no end
+			return answer
+		}
+		text, err := io.ReadAll(answer.Body)
+		if closed := answer.Body.Close(); err != nil || closed != nil {
+			t.Errorf("%s %s: %v, %v", method, path, err, closed)
+		}
+		if answer.ProtoMajor != 2 || answer.StatusCode != status || !strings.Contains(string(text), want) {
+			t.Errorf("%s %s: %s %s %s, want %d with %s", method, path, answer.Proto, answer.Status, text, status, want)
+		}
+		return answer
+	}
+	stream := call("GET", "/events?key=k", "", 200, "")
+	events := bufio.NewReader(stream.Body)
+	await := func(want string) {
+		t.Helper()
+		for line := ""; !strings.Contains(line, want); {
+			var err error
+			if line, err = events.ReadString('\n'); err != nil {
+				t.Fatalf("the stream ended before %s: %v", want, err)
+			}
+		}
+	}
+	await("id:")
+	call("GET", "/ws", "", 426, "connect to it over HTTP/1.1")
+	call("HEAD", "/ws", "", 426, "")
+	call("PUT", "/data/k", `{"value":"`+strings.Repeat("x", 2<<20)+`"}`, 413, "too_large")
+	call("PATCH", "/data/k", "["+strings.Repeat(" ", 700<<10)+"]", 415, "unsupported_media_type")
+	call("DELETE", "/ws", "", 405, "method_not_allowed")
+	call("PUT", "/data/k", `{"value":1}`, 200, "")
+	await(`"value":1`)
+	if connections != 1 {
+		t.Errorf("%d connections, want 1 for all requests", connections)
+	}
+
+	// Draining sends clients to a new connection, and so to another server.
+	gate, arrived := make(chan struct{}), make(chan struct{})
+	w.store.hold(func(keyspace.Record) { close(arrived); <-gate })
+	w.dial(t).send(`{"action":"set","key":"slow","value":1}`)
+	<-arrived
+	ended := w.startShutdown(t, patience)
+	for _, path := range []string{"/ws", "/data/k", "/readyz"} {
+		call("GET", path, "", 503, "unavailable")
+	}
+	call("PUT", "/data/k", `{"value":2}`, 503, "unavailable")
+	close(gate)
+	if _, err := io.Copy(io.Discard, events); err != nil {
+		t.Errorf("the stream ended with %v", err)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	client.CloseIdleConnections()
 }
 
 // Text that a client sends never becomes a line or a field of the log.

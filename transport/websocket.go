@@ -34,8 +34,8 @@ type webSockets struct {
 // accept upgrades a request and hands the connection to a goroutine of its own, so
 // that net/http's goroutine, with its buffers, is free.
 func (x *webSockets) accept(w *response, r *http.Request) error {
-	if r.Method != http.MethodGet { // HEAD cannot be upgraded
-		return upgradeRequired(w)
+	if r.Method != http.MethodGet || r.ProtoMajor != 1 { // HEAD and HTTP/2 cannot be upgraded
+		return upgradeRequired(w, r)
 	}
 	if err := x.clients.reserve(webSocketClient); err != nil {
 		return err
@@ -46,7 +46,7 @@ func (x *webSockets) accept(w *response, r *http.Request) error {
 	})
 	if err != nil {
 		x.clients.release(webSocketClient)
-		return handshakeError(w, err)
+		return handshakeError(w, r, err)
 	}
 	var o session.Options
 	if strings.EqualFold(c.conn.Subprotocol(), versionedProtocol) { // the library matches it in any case
@@ -71,13 +71,13 @@ func (x *webSockets) accept(w *response, r *http.Request) error {
 }
 
 // handshakeError returns the client's error if Accept fails.
-func handshakeError(w *response, err error) error {
+func handshakeError(w *response, r *http.Request, err error) error {
 	var refused *socket.HandshakeError
 	switch {
 	case !errors.As(err, &refused): // the connection was taken over, so no response can be sent
 		return err
 	case refused.Status == http.StatusUpgradeRequired:
-		return upgradeRequired(w)
+		return upgradeRequired(w, r)
 	case refused.Status == http.StatusForbidden:
 		return guard.ErrOrigin
 	}
@@ -87,12 +87,19 @@ func handshakeError(w *response, err error) error {
 	}
 }
 
-func upgradeRequired(w *response) error {
-	w.Header().Set("Upgrade", "websocket")
-	w.Header().Set("Connection", "Upgrade")
+// upgradeRequired answers a request that is not a WebSocket handshake. Over HTTP/2 it leaves
+// out the headers that ask for an upgrade: HTTP/2 forbids them, and clients end the request
+// with a protocol error (RFC 9113, section 8.2.2).
+func upgradeRequired(w *response, r *http.Request) error {
+	how := "over HTTP/1.1"
+	if r.ProtoMajor == 1 {
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Connection", "Upgrade")
+		how = "with a WebSocket client"
+	}
 	return &failure{
 		code: codeInvalidRequest, status: http.StatusUpgradeRequired,
-		message: "this path is a WebSocket: connect to it with a WebSocket client",
+		message: "this path is a WebSocket: connect to it " + how,
 	}
 }
 
