@@ -3,9 +3,11 @@ package transport_test
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -182,18 +184,119 @@ func TestMonitoring(t *testing.T) {
 		}
 	})
 
-	t.Run("promtool", func(t *testing.T) {
-		if _, err := exec.LookPath("promtool"); err != nil {
-			t.Skip("there is no promtool")
+	t.Run("the tests of the alerts", func(t *testing.T) {
+		real := make(map[string]bool)
+		for _, s := range samples {
+			real[s.series()] = true
 		}
-		if out, err := exec.Command("promtool", "check", "rules", "monitoring/alerts.yaml").CombinedOutput(); err != nil {
-			t.Errorf("%v: %s", err, out)
+		tested := regexp.MustCompile(`series: '(\w+)\{job="rtdb",instance="[a-z-]+:9090",?(.*)\}'`)
+		found := tested.FindAllStringSubmatch(readMonitoring(t, "alerts_test.yaml"), -1)
+		if len(found) < 50 {
+			t.Errorf("only %d series", len(found))
+		}
+		for _, m := range found {
+			s := sample{m[1], labelPair.FindAllStringSubmatch(m[2], -1)}.series()
+			if !real[s] && !strings.HasPrefix(s, "up{") { // Prometheus makes up
+				t.Errorf("a server does not have the series %s", s)
+			}
 		}
 	})
 }
 
+// series returns the name of a sample with its labels, which it sorts.
+func (s sample) series() string {
+	var labels []string
+	for _, l := range s.labels {
+		labels = append(labels, l[0])
+	}
+	slices.Sort(labels)
+	return s.name + "{" + strings.Join(labels, ",") + "}"
+}
+
+// promtool runs Prometheus's tool in the folder monitoring.
+func promtool(t *testing.T, arguments ...string) {
+	t.Helper()
+	if _, err := exec.LookPath("promtool"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("promtool is missing")
+		}
+		t.Skip("promtool is missing")
+	}
+	command := exec.Command("promtool", arguments...)
+	command.Dir = "monitoring"
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Errorf("promtool %v: %v\n%s", arguments, err, out)
+	}
+}
+
+// Each alert fires when it should, and not otherwise.
+func TestAlerts(t *testing.T) {
+	promtool(t, "check", "rules", "alerts.yaml")
+	promtool(t, "test", "rules", "alerts_test.yaml")
+}
+
+// No alert fires for a server that has just been started, whatever metrics it has.
+func TestNoAlertFiresForANewServer(t *testing.T) {
+	w := newWire(t, transport.Options{MaxSessions: 1000})
+	_, text := w.call(t, "GET", "/metrics", "")
+	rules, err := filepath.Abs("monitoring/alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var test strings.Builder
+	fmt.Fprintf(&test, "rule_files: [%q]\nevaluation_interval: 15s\ntests:\n- interval: 15s\n  input_series:\n", rules)
+	add := func(s sample, value string) {
+		s.labels = append(s.labels, []string{`job="rtdb"`}, []string{`instance="new:9090"`})
+		fmt.Fprintf(&test, "  - {series: '%s', values: '_x40 %sx80'}\n", s.series(), value) // it comes after 10 minutes
+	}
+	add(sample{name: "up"}, "1")
+	for _, line := range slices.Collect(strings.Lines(text)) {
+		for _, s := range samplesOf(t, line) {
+			value := strings.TrimSpace(line[strings.LastIndexByte(line, ' '):])
+			if s.name == "process_start_time_seconds" {
+				value = "585" // in the time of the test
+			}
+			add(s, value)
+		}
+	}
+	test.WriteString("  promql_expr_test:\n")
+	for _, at := range []string{"10m15s", "12m", "15m", "20m", "30m"} {
+		fmt.Fprintf(&test, "  - {expr: 'ALERTS{instance=\"new:9090\"}', eval_time: %s, exp_samples: []}\n", at)
+	}
+	file := filepath.Join(t.TempDir(), "new_test.yaml")
+	if err := os.WriteFile(file, []byte(test.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	promtool(t, "test", "rules", file)
+}
+
+// The expressions of the dashboard are valid, once Grafana has filled in its variables.
+func TestExpressionsOfTheDashboard(t *testing.T) {
+	var dashboard struct{ Panels []panel }
+	if err := json.Unmarshal([]byte(readMonitoring(t, "dashboard.json")), &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	variables := strings.NewReplacer("$__rate_interval", "1m", "$__range", "1h", "$job", "rtdb", "$instance", ".+")
+	rules := "groups:\n- name: dashboard\n  rules:\n"
+	for _, p := range dashboard.Panels {
+		for i, target := range p.Targets {
+			expression, err := json.Marshal(variables.Replace(target.Expr))
+			if err != nil {
+				t.Fatal(err)
+			}
+			rules += fmt.Sprintf("  - {record: 'panel:%d_%d', expr: %s}\n", p.ID, i, expression)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "dashboard.yaml")
+	if err := os.WriteFile(file, []byte(rules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	promtool(t, "check", "rules", file)
+}
+
 // A panel is a part of a dashboard, or the title of a row of panels.
 type panel struct {
+	ID                       int
 	Type, Title, Description string
 	FieldConfig              struct{ Defaults struct{ Unit string } }
 	Datasource               struct{ Type, UID string }
