@@ -55,7 +55,7 @@ func TestPlusSignsInQueries(t *testing.T) {
 		for _, key := range want {
 			feed.want(`id: 0|data: {"key":"` + key + `","value":1}`)
 		}
-		feed.want(`id: 5|event: synced|data: {"synced":true,"revision":5}`)
+		feed.want(`id: 5|event: synced|data: {"synced":true,"revision":5,"epoch":"e"}`)
 	}
 }
 
