@@ -197,7 +197,9 @@ func TestAWillNeedsItsGrant(t *testing.T) {
 // list of topics.
 func TestGrantsOfManyKeysAndOfTopicPatterns(t *testing.T) {
 	w := newWire(t, transport.Options{Keys: testKeys(t)})
-	bearer := func(grants string) []string { return []string{"Authorization", "Bearer " + token(t, grants, time.Hour)} }
+	bearer := func(grants string) []string {
+		return []string{"Authorization", "Bearer " + token(t, grants, time.Hour)}
+	}
 	writer, reader := bearer(`{"write":["a/#"],"listen":["t/#"]}`), bearer(`{"read":["#"]}`)
 	w.wantTry(t, "200", "PUT", "/data/a/1", `{"value":1}`, writer...)
 	for query, want := range map[string]string{

@@ -108,6 +108,7 @@ type eventStream struct {
 	aborted atomic.Bool        // nothing more is written
 
 	// These fields belong to the session's actor, once the stream has begun.
+	epoch       string    // of revision
 	revision    uint64    // the client may resume from it
 	marked      uint64    // revision from the mark on
 	synced      bool      // the mark was sent
@@ -134,9 +135,13 @@ func (s *eventStream) serve(ctx, request context.Context, targets []keyspace.Tar
 	// A client that loses the connection before the mark must ask for the same
 	// again. So until then its revision is the one that it came with. 0 is older
 	// than everything.
+	s.epoch = s.core.keyspace.Epoch()
 	switch {
 	case s.start.Resume:
-		s.revision = s.start.Since
+		s.epoch, s.revision = s.start.Epoch, s.start.Since
+		if s.epoch != "" && s.epoch != s.core.keyspace.Epoch() {
+			s.epoch, s.revision = unknownEpoch, 0 // not the client's text
+		}
 	case !s.start.Snapshot:
 		s.revision = s.core.keyspace.Revision()
 	}
@@ -177,7 +182,7 @@ func (s *eventStream) startBeating() (stop func()) {
 // which a page does not see.
 func (s *eventStream) mark(m keyspace.Mark) []byte {
 	s.marked = m.Revision
-	text := appendEventID(nil, m.Revision)
+	text := appendEventID(nil, m.Epoch, m.Revision)
 	if s.start.Snapshot || s.start.Resume {
 		text = append(text, "event: synced\ndata: "...)
 		text = append(text, withMark(rawjson.Builder(nil).True("synced"), m).End()...)
@@ -186,8 +191,17 @@ func (s *eventStream) mark(m keyspace.Mark) []byte {
 	return append(text, '\n')
 }
 
-func appendEventID(text []byte, revision uint64) []byte {
+// unknownEpoch stands for each epoch that is not the server's: a client that comes with it
+// gets everything again.
+const unknownEpoch = "-"
+
+// appendEventID appends the id of an event, which parseEventID reads. To clients it is
+// opaque.
+func appendEventID(text []byte, epoch string, revision uint64) []byte {
 	text = append(text, "id: "...)
+	if epoch != "" {
+		text = append(append(text, epoch...), '.')
+	}
 	return append(strconv.AppendUint(text, revision, 10), '\n')
 }
 
@@ -207,13 +221,13 @@ func (s *eventStream) Send(messages []session.Message) error {
 		m := &messages[i]
 		if m.Reply {
 			text = append(text, m.Text...)
-			s.synced, s.revision = true, s.marked
+			s.synced, s.epoch, s.revision = true, s.core.keyspace.Epoch(), s.marked
 			continue
 		}
 		if s.synced {
 			s.revision = max(s.revision, m.Revision)
 		}
-		text = appendEventID(text, s.revision)
+		text = appendEventID(text, s.epoch, s.revision)
 		text = append(text, "data: "...)
 		text = append(text, m.Text...)
 		text = append(text, "\n\n"...)

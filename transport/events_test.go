@@ -28,12 +28,12 @@ func TestAnEventStreamFromItsSnapshotToShutdown(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	live.want("id: 2") // only an id to resume from
+	live.want("id: e.2") // only an id to resume from
 	all := w.feed(t, "pattern=a/%2B&key=b&snapshot=true&topic=t")
-	all.want(`id: 0|data: {"key":"a/1","value":1}`, `id: 0|data: {"key":"b","value":{"x":"line\nfeed"}}`,
-		`id: 2|event: synced|data: {"synced":true,"revision":2,"epoch":"e"}`)
+	all.want(`id: e.0|data: {"key":"a/1","value":1}`, `id: e.0|data: {"key":"b","value":{"x":"line\nfeed"}}`,
+		`id: e.2|event: synced|data: {"synced":true,"revision":2,"epoch":"e"}`)
 	since := w.feed(t, "pattern=%23&since=1")
-	since.want(`id: 1|data: {"key":"b","value":{"x":"line\nfeed"}}`, `id: 2|event: synced|data: {"synced":true,"revision":2,"epoch":"e"}`)
+	since.want(`id: 1|data: {"key":"b","value":{"x":"line\nfeed"}}`, `id: e.2|event: synced|data: {"synced":true,"revision":2,"epoch":"e"}`)
 
 	w.want(t, "DELETE", "/data/b", "", 204, "")
 	w.settle()
@@ -41,19 +41,16 @@ func TestAnEventStreamFromItsSnapshotToShutdown(t *testing.T) {
 	w.settle()
 	w.want(t, "POST", "/topics/t", `{"value":"hello"}`, 202, "")
 	for _, f := range []*feed{live, all} {
-		f.want(`id: 3|data: {"key":"b","value":null,"deleted":true}`, `id: 4|data: {"key":"a/2","value":"\u00e9"}`,
-			`id: 4|data: {"topic":"t","value":"hello"}`)
+		f.want(`id: e.3|data: {"key":"b","value":null,"deleted":true}`, `id: e.4|data: {"key":"a/2","value":"\u00e9"}`,
+			`id: e.4|data: {"topic":"t","value":"hello"}`)
 	}
-	since.want(`id: 3|data: {"key":"b","value":null,"deleted":true}`, `id: 4|data: {"key":"a/2","value":"\u00e9"}`)
+	since.want(`id: e.3|data: {"key":"b","value":null,"deleted":true}`, `id: e.4|data: {"key":"a/2","value":"\u00e9"}`)
 
 	// A browser reconnects to the same address with the last id that it got.
 	again := w.feed(t, "pattern=%23&since=1&snapshot=true", "Last-Event-ID", "3")
-	again.want(`id: 3|data: {"key":"a/2","value":"\u00e9"}`, `id: 4|event: synced|data: {"synced":true,"revision":4,"epoch":"e"}`)
+	again.want(`id: 3|data: {"key":"a/2","value":"\u00e9"}`, `id: e.4|event: synced|data: {"synced":true,"revision":4,"epoch":"e"}`)
 	reset := w.feed(t, "key=a/1", "Last-Event-ID", "99")
-	reset.want(`id: 99|data: {"key":"a/1","value":1}`, `id: 4|event: synced|data: {"synced":true,"revision":4,"epoch":"e","reset":true}`)
-	if answer := w.with(t, "GET", "/events?key=a/1", "", "Last-Event-ID", "x"); answer.StatusCode != 400 {
-		t.Errorf("a malformed Last-Event-ID: %d", answer.StatusCode)
-	}
+	reset.want(`id: 99|data: {"key":"a/1","value":1}`, `id: e.4|event: synced|data: {"synced":true,"revision":4,"epoch":"e","reset":true}`)
 	if n := w.Sessions(); n != 5 {
 		t.Errorf("%d sessions, want 5", n)
 	}
@@ -88,6 +85,33 @@ func TestAnEventStreamFromItsSnapshotToShutdown(t *testing.T) {
 			t.Errorf("logged %v", e)
 		}
 	}
+}
+
+// The id of an event, a revision and its epoch say from where a stream goes on. What
+// belongs to another history leads to a reset.
+func TestAnEventStreamResumesFromAnID(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	for key, value := range map[string]string{"a/1": "1", "b": "2"} {
+		w.want(t, "PUT", "/data/"+key, `{"value":`+value+`}`, 200, "")
+	}
+	w.want(t, "DELETE", "/data/b", "", 204, "")
+	w.want(t, "PUT", "/data/a/2", `{"value":"\u00e9"}`, 200, "")
+	w.settle()
+	const everything = `id: e.4|event: synced|data: {"synced":true,"revision":4,"epoch":"e","reset":true}`
+	// A browser would give up the stream if a strange id were an error.
+	for _, id := range []string{"x", "another.4", "e.-1", "e.", "-.0", strings.Repeat("x", 5000)} {
+		w.feed(t, "key=a/1", "Last-Event-ID", id).want(`id: -.0|data: {"key":"a/1","value":1}`, everything)
+		w.feed(t, "key=a/1&lastEventId="+id).want(`id: -.0|data: {"key":"a/1","value":1}`, everything)
+	}
+	w.feed(t, "key=a/1&since=4&epoch=another%0Adata:x").want(`id: -.0|data: {"key":"a/1","value":1}`, everything)
+	for _, query := range []string{"since=e.3", "since=3&epoch=e", "lastEventId=e.3&since=1"} {
+		w.feed(t, "pattern=a/%23&"+query).want(`id: e.3|data: {"key":"a/2","value":"\u00e9"}`,
+			`id: e.4|event: synced|data: {"synced":true,"revision":4,"epoch":"e"}`)
+	}
+	last := w.feed(t, "pattern=%23&topicPattern=%23&snapshot=true&last=1")
+	last.want(`id: e.0|data: {"key":"a/2","value":"\u00e9"}`, `id: e.4|event: synced|data: {"synced":true,"revision":4,"epoch":"e"}`)
+	w.want(t, "POST", "/topics/any", `{"value":1}`, 202, "")
+	last.want(`id: e.4|data: {"topic":"any","value":1}`)
 }
 
 // Invalid UTF-8 in a name is refused. A request whose body never comes is answered,

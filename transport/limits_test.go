@@ -26,12 +26,12 @@ import (
 func TestMaxSessions(t *testing.T) {
 	w := newWire(t, transport.Options{MaxSessions: 2})
 	b, stream := newBystander(w, w.dial(t)), w.feed(t, "key=k")
-	stream.want("id: 0")
+	stream.want("id: e.0")
 	w.wantTry(t, "503 limit_reached", "GET", "/ws", "", asWebSocket...)
 	w.wantTry(t, "503 limit_reached", "GET", "/events?key=k", "")
 	w.wantTry(t, "200", "POST", "/data/k", `{"value":1}`)
 	b.check()
-	stream.want(`id: 1|data: {"key":"k","value":1}`)
+	stream.want(`id: e.1|data: {"key":"k","value":1}`)
 	stream.end()
 	for path, opened := range map[string]string{"/ws": "101", "/events?key=k": "200"} { // each client leaves at once
 		eventually(t, "room again", func() bool {
@@ -64,7 +64,7 @@ func TestMaxSubscriptions(t *testing.T) {
 
 	w.wantTry(t, "429 limit_reached", "GET", "/events?key=a&pattern=b&topic=c&topic=d", "")
 	w.settle()
-	w.feed(t, "key=a&pattern=b&topic=c").want("id: 3")
+	w.feed(t, "key=a&pattern=b&topic=c").want("id: e.3")
 	b.check()
 }
 
@@ -283,7 +283,7 @@ func TestNothingNewBeginsIfMemoryIsShort(t *testing.T) {
 	var crowded atomic.Bool
 	w := newWireOn(t, keyspace.Options{Full: crowded.Load}, transport.Options{Crowded: crowded.Load})
 	b, stream := newBystander(w, w.dial(t)), w.feed(t, "key=k")
-	stream.want("id: 0")
+	stream.want("id: e.0")
 	b.check()
 	w.wantTry(t, "200", "POST", "/data/k", `{"value":1}`)
 	crowded.Store(true)
@@ -293,7 +293,7 @@ func TestNothingNewBeginsIfMemoryIsShort(t *testing.T) {
 	b.wantCode(`{"id":1,"action":"set","key":"new","value":1}`, "limit_reached")
 	w.wantTry(t, "200", "POST", "/data/k", `{"value":2}`)
 	w.wantTry(t, "200", "GET", "/data/k", "")
-	stream.want(`id: 2|data: {"key":"k","value":1}`, `id: 3|data: {"key":"k","value":2}`)
+	stream.want(`id: e.2|data: {"key":"k","value":1}`, `id: e.3|data: {"key":"k","value":2}`)
 	b.check()
 	crowded.Store(false)
 	w.wantTry(t, "200", "POST", "/data/new", `{"value":1}`)

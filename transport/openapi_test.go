@@ -306,7 +306,7 @@ func TestEventsAreAsDescribed(t *testing.T) {
 	}
 	defer answer.Body.Close()
 	stream := bufio.NewReader(answer.Body)
-	number := regexp.MustCompile(`^[0-9]+$`)
+	id := regexp.MustCompile(`^e\.[0-9]+$`)
 	next := func(want string) {
 		t.Helper()
 		_, err := readEvents(stream, func(e event) bool {
@@ -319,7 +319,7 @@ func TestEventsAreAsDescribed(t *testing.T) {
 			} else if err := d.Components.Schemas["Update"].Value.VisitJSON(data, openapi3.EnableJSONSchema2020()); err != nil {
 				t.Errorf("%+v: %v", e, err)
 			}
-			if e.data != want || e.kind != "" || !number.MatchString(e.id) {
+			if e.data != want || e.kind != "" || !id.MatchString(e.id) {
 				t.Errorf("event %+v, want %s, with a revision", e, want)
 			}
 			return true

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -102,13 +103,18 @@ func parseBool(query url.Values, name string) (bool, error) {
 
 // parseLimit reads the parameter limit, a number from 1 to most.
 func parseLimit(query url.Values, absent, most int) (int, error) {
-	text, err := single(query, "limit")
-	if err != nil || !query.Has("limit") {
+	return parseNumber(query, "limit", absent, most)
+}
+
+// parseNumber reads a parameter that is a number from 1 to most.
+func parseNumber(query url.Values, name string, absent, most int) (int, error) {
+	text, err := single(query, name)
+	if err != nil || !query.Has(name) {
 		return absent, err
 	}
 	n, ok := parseDigits(text)
 	if !ok || n < 1 || n > uint64(most) {
-		return 0, refuse(codeInvalidRequest, "limit is not a number from 1 to %d", most)
+		return 0, refuse(codeInvalidRequest, "%s is not a number from 1 to %d", name, most)
 	}
 	return int(n), nil
 }
@@ -127,7 +133,7 @@ func parseTargets(query url.Values) (targets []keyspace.Target, err error) {
 	for _, p := range []struct {
 		name   string
 		target func(string) keyspace.Target
-	}{{"key", keyspace.Key}, {"topic", keyspace.Topic}, {"pattern", keyspace.Pattern}} {
+	}{{"key", keyspace.Key}, {"topic", keyspace.Topic}, {"pattern", keyspace.Pattern}, {"topicPattern", keyspace.TopicPattern}} {
 		for _, value := range query[p.name] {
 			t := p.target(value)
 			if err := t.Check(); err != nil {
@@ -137,32 +143,60 @@ func parseTargets(query url.Values) (targets []keyspace.Target, err error) {
 		}
 	}
 	if len(targets) == 0 {
-		return nil, refuse(codeInvalidRequest, "an event stream needs a key, a pattern or a topic")
+		return nil, refuse(codeInvalidRequest, "an event stream needs a key, a pattern, a topic or a topicPattern")
 	}
 	return targets, nil
 }
 
 // parseStart reads how an event stream begins. A browser that reconnects sends
-// Last-Event-ID, which is newer than the parameter since.
+// Last-Event-ID; a program in its place that cannot set headers sends the parameter
+// lastEventId. Both are newer than the parameter since.
 func parseStart(query url.Values, h http.Header) (start session.Start, err error) {
 	if start.Snapshot, err = parseBool(query, "snapshot"); err != nil {
 		return start, err
 	}
-	since, err := single(query, "since")
+	if start.Last, err = parseNumber(query, "last", 0, maxItems); err != nil {
+		return start, err
+	}
+	if start.Last > 0 && (!start.Snapshot || !query.Has("pattern")) {
+		return start, refuse(codeInvalidRequest, "last limits the snapshot of a pattern: it needs a pattern and snapshot=true")
+	}
+	id, err := single(query, "lastEventId")
 	if err != nil {
 		return start, err
 	}
-	what, given := "since", query.Has("since")
-	if id := h.Get("Last-Event-ID"); id != "" {
-		since, what, given = id, "Last-Event-ID", true
-	}
-	if !given {
+	if id = cmp.Or(h.Get("Last-Event-ID"), id); id != "" {
+		start.Resume = true
+		var ok bool
+		if start.Epoch, start.Since, ok = parseEventID(id); !ok {
+			// A browser would give up the stream for good if this were an error.
+			start.Epoch = unknownEpoch
+		}
 		return start, nil
 	}
-	revision, ok := parseDigits(since)
-	if !ok {
-		return start, refuse(codeInvalidRequest, "%s is not a revision, an integer of 0 or more", what)
+	since, err := single(query, "since")
+	if err != nil || !query.Has("since") {
+		return start, err
 	}
-	start.Resume, start.Since = true, revision
+	epoch, err := single(query, "epoch")
+	if err != nil {
+		return start, err
+	}
+	var ok bool
+	if start.Epoch, start.Since, ok = parseEventID(since); !ok {
+		return start, refuse(codeInvalidRequest, "since is neither a revision, an integer of 0 or more, nor the id of an event")
+	}
+	start.Resume, start.Epoch = true, cmp.Or(epoch, start.Epoch)
 	return start, nil
+}
+
+// parseEventID reads the id of an event: a revision, and before it the epoch of the
+// revision, which may be missing.
+func parseEventID(id string) (epoch string, revision uint64, ok bool) {
+	i := strings.LastIndexByte(id, '.')
+	if i >= 0 {
+		epoch = id[:i]
+	}
+	revision, ok = parseDigits(id[i+1:])
+	return epoch, revision, ok
 }

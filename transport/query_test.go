@@ -53,9 +53,9 @@ func TestPlusSignsInQueries(t *testing.T) {
 	} {
 		feed := w.feed(t, "snapshot=true&"+query)
 		for _, key := range want {
-			feed.want(`id: 0|data: {"key":"` + key + `","value":1}`)
+			feed.want(`id: e.0|data: {"key":"` + key + `","value":1}`)
 		}
-		feed.want(`id: 5|event: synced|data: {"synced":true,"revision":5,"epoch":"e"}`)
+		feed.want(`id: e.5|event: synced|data: {"synced":true,"revision":5,"epoch":"e"}`)
 	}
 }
 

@@ -90,7 +90,7 @@ func (t *routes) addClientRoutes(g *gate, c *core, pool *actor.Pool) {
 	t.add(t.mux, openAPIRoute, newEndpoint(g, openAPIRoute, map[string]handler{http.MethodGet: rest.describe}))
 	t.add(t.mux, socketRoute, newEndpoint(g, socketRoute, map[string]handler{http.MethodGet: sockets.accept}))
 	stream := t.add(t.mux, eventsRoute, newEndpoint(g, eventsRoute, map[string]handler{http.MethodGet: events.serve}).
-		takes("key", "pattern", "topic", "snapshot", "since"))
+		takes("key", "pattern", "topic", "topicPattern", "snapshot", "last", "since", "epoch", "lastEventId"))
 	stream.strictOrigin = true
 	health := t.add(t.mux, healthRoute, newEndpoint(g, healthRoute, map[string]handler{http.MethodGet: rest.alive}))
 	health.audience, health.whileDraining = forAnyone, true

@@ -190,7 +190,7 @@ func TestEventStreamsEndAfterWebSockets(t *testing.T) {
 	p.ask(`{"action":"will","key":"k","value":"gone","id":1}`, `{"id":1,"ok":true}`)
 	p.SetCloseHandler(func(int, string) error { return nil }) // the server waits a second for its close frame
 	f := w.feed(t, "key=k")
-	f.want("id: 0")
+	f.want("id: e.0")
 	ended := make(chan error, 1)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -198,7 +198,7 @@ func TestEventStreamsEndAfterWebSockets(t *testing.T) {
 		ended <- w.Shutdown(ctx)
 	}()
 	p.wantClose(1012)
-	f.want(`id: 1|data: {"key":"k","value":"gone"}`)
+	f.want(`id: e.1|data: {"key":"k","value":"gone"}`)
 	if rest, err := io.ReadAll(f.r); err != nil || len(rest) != 0 {
 		t.Errorf("the stream ended with %q, %v", rest, err)
 	}
@@ -230,7 +230,7 @@ func TestASlowEventStreamDoesNotKeepTheListenerOpen(t *testing.T) {
 		return !strings.Contains(text, `"pending_bytes":0`)
 	})
 	good := w.feed(t, "key=none")
-	good.want("id: 200")
+	good.want("id: e.200")
 	ended := make(chan error, 1)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
