@@ -9,9 +9,13 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"rtdb/transport/auth"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -50,4 +54,21 @@ func keysOf(t *testing.T) map[string]crypto.Signer {
 		t.Fatal(err)
 	}
 	return map[string]crypto.Signer{"RS256": rsaKey, "ES256": ecKey, "EdDSA": edKey}
+}
+
+// refused wants keys to refuse a token with a reason that contains want, and nothing of the
+// token.
+func refused(t *testing.T, keys *auth.Keys, name, token, want string) {
+	t.Helper()
+	p, err := keys.Verify(token)
+	var reason *auth.TokenError
+	if !errors.As(err, &reason) || p != nil || !strings.Contains(reason.Reason, want) {
+		t.Errorf("%s: %v, %v; want a reason with %q", name, p, err, want)
+		return
+	}
+	for part := range strings.SplitSeq(token, ".") {
+		if len(part) > 3 && strings.Contains(reason.Reason, part) {
+			t.Errorf("%s: the reason %q has a part of the token", name, reason.Reason)
+		}
+	}
 }

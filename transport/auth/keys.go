@@ -1,54 +1,76 @@
 package auth
 
 import (
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rsa"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
-	"fmt"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Keys check tokens with one secret or one public key. Their methods may be called from
-// any goroutine.
+// Rules are what a token must have besides a signature and an expiry time. The zero value
+// asks for nothing.
+type Rules struct {
+	Audience string // the claim "aud" must have it, if it is not ""
+	Issuer   string // the claim "iss" must be it, if it is not ""
+
+	// Leeway is the difference of clocks that the claims "exp", "nbf" and "iat" allow for.
+	Leeway time.Duration
+}
+
+// Keys check tokens with the keys in force, which may change at any time. Their methods
+// may be called from any goroutine.
 type Keys struct {
-	method jwt.SigningMethod
-	key    any
+	leeway time.Duration
 	parser *jwt.Parser
+
+	// renew tries to get keys that are newer than those in force. It reports whether it
+	// did. It is nil if nothing can be asked. Follow sets it.
+	renew func() bool
+
+	inForce atomic.Pointer[ring]
+
+	mu      sync.Mutex // makes Use one step
+	sources map[string][]Key
+}
+
+// A ring has the keys in force, and never changes.
+type ring struct {
+	byID       map[string][]Key // keys with an ID
+	others     []Key            // keys that fit tokens with any ID
+	all        []Key
+	algorithms string // for a person
 }
 
 // A Principal is an authenticated client, or a client without a token: its grants, and
 // the time at which they end.
 type Principal struct {
 	Grants
-	Subject string    // the claim "sub"; may be empty
-	Expires time.Time // when the token expires; zero if there is no token
-	ID      [16]byte  // identifies the token; zero if there is no token
+	Subject string        // the claim "sub"; may be empty
+	Expires time.Time     // the claim "exp"; zero if there is no token
+	Leeway  time.Duration // how much longer the token counts
+	ID      [16]byte      // identifies the token; zero if there is no token
 }
 
+// Ends returns the time from which the token does not count any more: its expiry time and
+// the leeway. Without a token it is not meaningful.
+func (p *Principal) Ends() time.Time { return p.Expires.Add(p.Leeway) }
+
 // Expired reports whether the token has expired. Without a token it returns false.
-func (p *Principal) Expired() bool { return !p.Expires.IsZero() && !time.Now().Before(p.Expires) }
+func (p *Principal) Expired() bool { return !p.Expires.IsZero() && !time.Now().Before(p.Ends()) }
 
-const (
-	// MinSecretBytes is the minimum length of a secret for HS256: the length of its hash
-	// (RFC 7518, section 3.2).
-	MinSecretBytes = 32
-
-	// minRSABits is the minimum length of an RSA key (RFC 7518, section 3.3).
-	minRSABits = 2048
-)
-
-// ErrToken means that Verify refused a token. All errors of Verify match it with errors.Is.
+// ErrToken means that Verify refused a token. A *TokenError matches it with errors.Is.
 var ErrToken = errors.New("auth: token refused")
+
+// ErrNoKeys means that Verify cannot check any token, because no key is in force yet: the
+// identity provider has not answered.
+var ErrNoKeys = errors.New("auth: no keys yet")
 
 // A TokenError says why a token was refused.
 type TokenError struct {
@@ -58,79 +80,114 @@ type TokenError struct {
 func (e *TokenError) Error() string        { return ErrToken.Error() + ": " + e.Reason }
 func (e *TokenError) Is(target error) bool { return target == ErrToken }
 
+// NewKeys returns Keys that have no keys in force. Use adds some.
+func NewKeys(r Rules) *Keys {
+	options := []jwt.ParserOption{
+		jwt.WithValidMethods([]string{"HS256", "RS256", "ES256", "EdDSA"}), // the key then decides
+		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(r.Leeway), jwt.WithStrictDecoding(),
+	}
+	if r.Audience != "" {
+		options = append(options, jwt.WithAudience(r.Audience))
+	}
+	if r.Issuer != "" {
+		options = append(options, jwt.WithIssuer(r.Issuer))
+	}
+	k := &Keys{leeway: r.Leeway, parser: jwt.NewParser(options...), sources: map[string][]Key{}}
+	k.inForce.Store(&ring{})
+	return k
+}
+
 // SecretKeys returns Keys for a secret that the server shares with the token issuer
 // (HS256). The secret must have at least MinSecretBytes bytes.
 func SecretKeys(secret string) (*Keys, error) {
-	if len(secret) < MinSecretBytes {
-		return nil, fmt.Errorf("the secret has %d bytes: use at least %d", len(secret), MinSecretBytes)
+	key, err := secretKey(secret)
+	if err != nil {
+		return nil, err
 	}
-	return newKeys(jwt.SigningMethodHS256, []byte(secret)), nil
+	return keysOf(key), nil
 }
 
-// PublicKeys returns Keys for a public key or a certificate in PEM (RFC 7468). The type of
-// the key decides the algorithm: RS256 for RSA, ES256 for P-256, EdDSA for Ed25519.
+// PublicKeys returns Keys for public keys and certificates, as ParsePEM reads them.
 func PublicKeys(text []byte) (*Keys, error) {
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, errors.New("no PEM block found: expected a public key or a certificate")
-	}
-	key, err := publicKey(block)
+	keys, err := ParsePEM(text)
 	if err != nil {
 		return nil, err
 	}
-	method, err := signingMethod(key)
-	if err != nil {
-		return nil, err
-	}
-	return newKeys(method, key), nil
+	return keysOf(keys...), nil
 }
 
-func publicKey(block *pem.Block) (any, error) {
-	switch block.Type {
-	case "PUBLIC KEY":
-		return x509.ParsePKIXPublicKey(block.Bytes)
-	case "RSA PUBLIC KEY":
-		return x509.ParsePKCS1PublicKey(block.Bytes)
-	case "CERTIFICATE":
-		certificate, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, err
+func keysOf(keys ...Key) *Keys {
+	k := NewKeys(Rules{})
+	k.Use("", keys)
+	return k
+}
+
+// Use puts keys into force in place of the earlier ones of the same source, which is the
+// name of a file, for example. Tokens that were verified before keep their grants until
+// they expire.
+func (k *Keys) Use(source string, keys []Key) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.sources[source] = keys
+	r := &ring{byID: map[string][]Key{}}
+	var algorithms []string
+	for _, keys := range k.sources {
+		for _, key := range keys {
+			algorithms = append(algorithms, key.Algorithm())
+			r.all = append(r.all, key)
+			if key.id == "" {
+				r.others = append(r.others, key)
+			} else {
+				r.byID[key.id] = append(r.byID[key.id], key)
+			}
 		}
-		return certificate.PublicKey, nil
-	case "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY":
-		return nil, errors.New("this is a private key: configure its public key, and give the private key only to the token issuer")
 	}
-	return nil, fmt.Errorf("the PEM block is a %q: expected a public key or a certificate", block.Type)
+	slices.Sort(algorithms)
+	r.algorithms = strings.Join(slices.Compact(algorithms), " or ")
+	k.inForce.Store(r)
 }
 
-// signingMethod returns the algorithm for a public key.
-func signingMethod(key any) (jwt.SigningMethod, error) {
-	switch k := key.(type) {
-	case *rsa.PublicKey:
-		if n := k.N.BitLen(); n < minRSABits {
-			return nil, fmt.Errorf("the RSA key has %d bits: use at least %d", n, minRSABits)
+// Algorithms returns the algorithms that tokens may have, as their header "alg" names them.
+func (k *Keys) Algorithms() string { return k.inForce.Load().algorithms }
+
+var (
+	errUnknownID   = errors.New("auth: no key has the token's key ID")
+	errWrongMethod = errors.New("auth: no key has the token's algorithm")
+	errNoStringID  = errors.New("auth: the token's key ID is not a string")
+)
+
+// candidates returns the keys that may have signed the token. Its header "kid" chooses
+// among the keys with an ID, and its algorithm must be that of the key. Nothing else in
+// the header counts. known reports that a key has the token's key ID.
+func (r *ring) candidates(t *jwt.Token) (fitting jwt.VerificationKeySet, known bool, err error) {
+	if len(r.all) == 0 {
+		return fitting, false, ErrNoKeys
+	}
+	id, present := t.Header["kid"]
+	text, ok := id.(string)
+	named, others := r.all, []Key(nil)
+	switch {
+	case present && !ok:
+		return fitting, true, errNoStringID
+	case text != "":
+		named, others = r.byID[text], r.others
+		known = len(named) > 0
+	}
+	if len(named)+len(others) == 0 {
+		return fitting, false, errUnknownID
+	}
+	for _, keys := range [][]Key{named, others} {
+		for _, key := range keys {
+			if key.method == t.Method {
+				fitting.Keys = append(fitting.Keys, key.key)
+			}
 		}
-		return jwt.SigningMethodRS256, nil
-	case *ecdsa.PublicKey:
-		if k.Curve != elliptic.P256() {
-			return nil, fmt.Errorf("the key is on the curve %s: use P-256 (ES256)", k.Curve.Params().Name)
-		}
-		return jwt.SigningMethodES256, nil
-	case ed25519.PublicKey:
-		return jwt.SigningMethodEdDSA, nil
 	}
-	return nil, fmt.Errorf("keys of the type %T are not supported: use RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA)", key)
-}
-
-func newKeys(method jwt.SigningMethod, key any) *Keys {
-	return &Keys{
-		method: method, key: key,
-		parser: jwt.NewParser(jwt.WithValidMethods([]string{method.Alg()}), jwt.WithExpirationRequired(), jwt.WithStrictDecoding()),
+	if len(fitting.Keys) == 0 {
+		err = errWrongMethod
 	}
+	return fitting, known, err
 }
-
-// Algorithm returns the algorithm that tokens must have, as their header "alg" names it.
-func (k *Keys) Algorithm() string { return k.method.Alg() }
 
 // claims are the claims of a token that this package uses.
 type claims struct {
@@ -139,21 +196,53 @@ type claims struct {
 }
 
 // Verify checks the token's signature, expiry time and claims. It returns the client that
-// the token identifies, or a *TokenError.
+// the token identifies, or a *TokenError, or ErrNoKeys. If the token may be signed with a
+// key that is newer than those in force, Verify waits for it, for no more than RenewTimeout.
 func (k *Keys) Verify(token string) (*Principal, error) {
-	var c claims
-	parsed, err := k.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return k.key, nil })
-	if err != nil {
-		return nil, k.explain(err)
+	p, newer, err := k.verify(token)
+	if newer && k.renew != nil && k.renew() {
+		p, _, err = k.verify(token)
 	}
+	if err == nil || err == ErrNoKeys {
+		return p, err
+	}
+	return nil, k.explain(token, err)
+}
+
+// verify checks the token with the keys in force. It returns an error that explain knows.
+// newer reports that no key in force fits the token, but a newer one may.
+func (k *Keys) verify(token string) (p *Principal, newer bool, err error) {
+	var c claims
+	known := true
+	parsed, err := k.parser.ParseWithClaims(token, &c, func(t *jwt.Token) (keys any, err error) {
+		keys, known, err = k.inForce.Load().candidates(t)
+		return keys, err
+	})
+	switch {
+	case errors.Is(err, ErrNoKeys):
+		return nil, true, ErrNoKeys
+	case errors.Is(err, jwt.ErrTokenUnverifiable), errors.Is(err, jwt.ErrTokenSignatureInvalid):
+		return nil, !known, err
+	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
+		return nil, false, &TokenError{missing(&c)}
+	case err != nil:
+		return nil, false, err
+	}
+	p, err = k.principal(token, parsed, &c)
+	return p, false, err
+}
+
+// principal returns the client that a token identifies whose signature and times are
+// right.
+func (k *Keys) principal(token string, parsed *jwt.Token, c *claims) (p *Principal, err error) {
 	if _, ok := parsed.Header["crit"]; ok { // RFC 7515, section 4.1.11
 		return nil, &TokenError{`it has a "crit" header, and this server supports no critical extension`}
 	}
 	signed := token[:strings.LastIndexByte(token, '.')]
 	if !namesAreExact(signed) {
-		return nil, &TokenError{`it has a claim "exp", "nbf" or "rtdb" that is not in lower case`}
+		return nil, &TokenError{`it has a claim of ` + knownClaims + ` that is not in lower case`}
 	}
-	p := &Principal{Subject: c.Subject, Expires: c.ExpiresAt.Time}
+	p = &Principal{Subject: c.Subject, Expires: c.ExpiresAt.Time, Leeway: k.leeway}
 	if len(c.Grants) > 0 {
 		if p.Grants, err = ParseGrants(c.Grants); err != nil {
 			return nil, &TokenError{`its claim "rtdb" is malformed: expected grants, such as {"read":["devices/#"]}`}
@@ -166,46 +255,31 @@ func (k *Keys) Verify(token string) (*Principal, error) {
 	return p, nil
 }
 
-// namesAreExact reports whether the token spells the names of the claims "exp", "nbf" and
-// "rtdb" in lower case. encoding/json would read "EXP" as "exp" too, and a token issuer
-// may let its users choose the names of other claims.
-func namesAreExact(signed string) bool {
-	_, payload, _ := strings.Cut(signed, ".")
-	text, err := base64.RawURLEncoding.DecodeString(payload)
+// payload returns the claims of a token by their names as the token spells them.
+func payload(token string) (named map[string]json.RawMessage, ok bool) {
+	_, text, _ := strings.Cut(token, ".")
+	text, _, _ = strings.Cut(text, ".")
+	decoded, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil {
-		return false
+		return nil, false
 	}
-	var named map[string]json.RawMessage
-	if json.Unmarshal(text, &named) != nil {
-		return false
-	}
+	err = json.Unmarshal(decoded, &named)
+	return named, err == nil
+}
+
+const knownClaims = `"exp", "nbf", "iat", "aud", "iss", "sub" and "rtdb"`
+
+// namesAreExact reports whether the token spells the names of the claims that the server
+// uses in lower case. encoding/json would read "EXP" as "exp" too, and a token issuer may
+// let its users choose the names of other claims.
+func namesAreExact(signed string) bool {
+	named, ok := payload(signed)
 	for name := range named {
-		for _, known := range []string{"exp", "nbf", "rtdb"} {
+		for _, known := range []string{"exp", "nbf", "iat", "aud", "iss", "sub", "rtdb"} {
 			if name != known && strings.EqualFold(name, known) {
 				return false
 			}
 		}
 	}
-	return true
-}
-
-// explain turns an error of the jwt package into a *TokenError that contains nothing of the
-// token.
-func (k *Keys) explain(err error) error {
-	for _, known := range []struct {
-		err    error
-		reason string
-	}{
-		{jwt.ErrTokenMalformed, "it is not a JSON Web Token"},
-		{jwt.ErrTokenUnverifiable, "its signature cannot be checked"},
-		{jwt.ErrTokenSignatureInvalid, "its signature does not match the server's key, or its algorithm is not " + k.Algorithm()},
-		{jwt.ErrTokenRequiredClaimMissing, `it has no "exp": an expiry time is required`},
-		{jwt.ErrTokenExpired, "it has expired"},
-		{jwt.ErrTokenNotValidYet, `it is not valid yet: its "nbf" is in the future`},
-	} {
-		if errors.Is(err, known.err) {
-			return &TokenError{known.reason}
-		}
-	}
-	return &TokenError{"its claims are malformed"}
+	return ok
 }

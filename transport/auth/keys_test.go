@@ -50,8 +50,8 @@ func TestEachKindOfKey(t *testing.T) {
 		for name, keys := range checkers {
 			who, err := keys.Verify(token)
 			switch {
-			case keys.Algorithm() != name:
-				t.Errorf("the algorithm of %s is %s", name, keys.Algorithm())
+			case keys.Algorithms() != name:
+				t.Errorf("the algorithms of %s are %s", name, keys.Algorithms())
 			case by != name && !errors.Is(err, auth.ErrToken):
 				t.Errorf("%s accepts a token of %s: %v", name, by, err)
 			case by == name && (err != nil || who.Subject != "me" || !who.MayRead("a/b") || who.MayRead("b") ||
@@ -99,7 +99,7 @@ func TestTokensThatAreRefused(t *testing.T) {
 		"no exp":             {hs(jwt.MapClaims{}), `no "exp"`},
 		"expired":            {hs(jwt.MapClaims{"exp": now - 1}), "expired"},
 		"not yet valid":      {hs(jwt.MapClaims{"exp": now + 60, "nbf": now + 30}), "not valid yet"},
-		"exp a string":       {hs(jwt.MapClaims{"exp": "tomorrow"}), "not a JSON Web Token"},
+		"exp a string":       {hs(jwt.MapClaims{"exp": "tomorrow"}), `"exp" has the wrong type`},
 		"exp enormous":       {hs(jwt.MapClaims{"exp": 1e300}), "expired"},
 		"invalid pattern":    {hs(jwt.MapClaims{"exp": now + 60, "rtdb": map[string]any{"read": []string{"a/#/b"}}}), "malformed"},
 		"unknown grant":      {hs(jwt.MapClaims{"exp": now + 60, "rtdb": map[string]any{"raed": []string{"#"}}}), "malformed"},
@@ -143,31 +143,37 @@ func TestATokenHasOneID(t *testing.T) {
 	}
 }
 
-// A token expires exactly at its expiry time, without leeway.
+// A token expires exactly when its expiry time and the leeway have passed. Without rules
+// there is no leeway.
 func TestATokenExpiresOnTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		signer, err := auth.SecretSigner(secret)
-		if err != nil {
-			t.Fatal(err)
-		}
-		keys, err := auth.SecretKeys(secret)
-		if err != nil {
-			t.Fatal(err)
-		}
-		token, err := signer.Sign("", auth.Grants{}, time.Minute)
-		if err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Minute - time.Millisecond)
-		who, err := keys.Verify(token)
-		if err != nil || who.Expired() {
-			t.Fatalf("before it expires: %v", err)
-		}
-		time.Sleep(time.Millisecond)
-		if _, err := keys.Verify(token); !errors.Is(err, auth.ErrToken) || !who.Expired() {
-			t.Errorf("when it expires: %v, expired %v", err, who.Expired())
-		}
-	})
+	for _, leeway := range []time.Duration{0, 10 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			signer, err := auth.SecretSigner(secret)
+			if err != nil {
+				t.Fatal(err)
+			}
+			set, err := auth.ParseSecrets([]byte(secret))
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys := auth.NewKeys(auth.Rules{Leeway: leeway})
+			keys.Use("", set)
+			token, err := signer.Sign("", auth.Grants{}, time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			expires := time.Now().Add(time.Minute)
+			time.Sleep(time.Minute + leeway - time.Millisecond)
+			who, err := keys.Verify(token)
+			if err != nil || who.Expired() || !who.Expires.Equal(expires) || !who.Ends().Equal(expires.Add(leeway)) {
+				t.Fatalf("before it expires: %+v, %v", who, err)
+			}
+			time.Sleep(time.Millisecond)
+			if _, err := keys.Verify(token); !errors.Is(err, auth.ErrToken) || !who.Expired() {
+				t.Errorf("when it expires: %v, expired %v", err, who.Expired())
+			}
+		})
+	}
 }
 
 func TestKeysThatAreRefused(t *testing.T) {

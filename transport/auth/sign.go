@@ -12,19 +12,33 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// A Signer makes tokens. Its methods may be called from any goroutine.
+// A Signer makes tokens. Its methods may be called from any goroutine, if its fields stay
+// unchanged.
 type Signer struct {
+	KeyID    string // each token's header "kid"; "" leaves it out
+	Audience string // each token's claim "aud"; "" leaves it out
+	Issuer   string // each token's claim "iss"; "" leaves it out
+
 	method jwt.SigningMethod
 	key    any
 }
 
 // SecretSigner returns a Signer whose tokens SecretKeys accepts with the same secret.
 func SecretSigner(secret string) (*Signer, error) {
-	keys, err := SecretKeys(secret)
+	key, err := secretKey(secret)
 	if err != nil {
 		return nil, err
 	}
-	return &Signer{keys.method, keys.key}, nil
+	return &Signer{method: key.method, key: key.key}, nil
+}
+
+// SecretsSigner returns a Signer for the first secret of a file, as ParseSecrets reads it.
+func SecretsSigner(text []byte) (*Signer, error) {
+	keys, err := ParseSecrets(text)
+	if err != nil {
+		return nil, err
+	}
+	return &Signer{method: keys[0].method, key: keys[0].key}, nil
 }
 
 // PrivateSigner returns a Signer for a private key in PEM. PublicKeys accepts its tokens
@@ -46,7 +60,7 @@ func PrivateSigner(text []byte) (*Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Signer{method, private}, nil
+	return &Signer{method: method, key: private}, nil
 }
 
 func privateKey(block *pem.Block) (any, error) {
@@ -72,14 +86,23 @@ func (s *Signer) Sign(subject string, g Grants, ttl time.Duration) (string, erro
 		return "", err
 	}
 	now := time.Now()
-	return jwt.NewWithClaims(s.method, claims{
+	c := claims{
 		RegisteredClaims: jwt.RegisteredClaims{
+			Issuer:    s.Issuer,
 			Subject:   subject,
 			IssuedAt:  jwt.NewNumericDate(now),
 			ExpiresAt: jwt.NewNumericDate(now.Add(ttl)),
 		},
 		Grants: grants,
-	}).SignedString(s.key)
+	}
+	if s.Audience != "" {
+		c.Audience = jwt.ClaimStrings{s.Audience}
+	}
+	token := jwt.NewWithClaims(s.method, c)
+	if s.KeyID != "" {
+		token.Header["kid"] = s.KeyID
+	}
+	return token.SignedString(s.key)
 }
 
 // An Inspection is the content of a token. It was not checked, so it may be false.
