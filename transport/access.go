@@ -11,22 +11,24 @@ import (
 type access struct {
 	keys      *auth.Keys      // nil: every client may do everything
 	anonymous *auth.Principal // of requests without a token; nil: they may do nothing
+	cookie    string          // the name of the cookie that may carry a token, or ""
 }
 
-func newAccess(keys *auth.Keys, anonymous *auth.Grants) access {
-	a := access{keys: keys}
+func newAccess(o Options) access {
+	a := access{keys: o.Keys, cookie: o.TokenCookie}
 	switch {
-	case keys == nil:
+	case o.Keys == nil:
 		a.anonymous = &auth.Principal{Grants: auth.Everything()}
-	case anonymous != nil && !anonymous.None():
-		a.anonymous = &auth.Principal{Grants: *anonymous}
+	case o.Anonymous != nil && !o.Anonymous.None():
+		a.anonymous = &auth.Principal{Grants: *o.Anonymous}
 	}
 	return a
 }
 
 var (
-	errNoToken   = refuse(codeUnauthorized, `this needs a token: Authorization: Bearer …, or in a WebSocket {"action":"auth","token":…}`)
-	errForbidden = refuse(codeForbidden, "the token does not grant this: it needs a grant that covers the key, topic or pattern")
+	errNoToken      = refuse(codeUnauthorized, `this needs a token: Authorization: Bearer …, or in a WebSocket {"action":"auth","token":…}`)
+	errCookieForGet = refuse(codeUnauthorized, "this needs a token in the header Authorization: Bearer …; a cookie's token counts only for GET, /ws and /events, and not for pages of other sites")
+	errForbidden    = refuse(codeForbidden, "the token does not grant this: it needs a grant that covers the key, topic or pattern")
 )
 
 // identify returns the principal of a request. A token that is not valid is an error
@@ -36,15 +38,56 @@ func (a *access) identify(r *http.Request) (*auth.Principal, error) {
 		return a.anonymous, nil
 	}
 	token, ok, err := bearer(r)
+	ignored := false // the request has a cookie that may not carry its token
+	if !ok && err == nil && a.cookie != "" {
+		if token, ok, err = cookieToken(r, a.cookie); ok && !mayUseCookie(r) {
+			ok, ignored = false, true
+		}
+	}
 	switch {
 	case err != nil:
 		return nil, err
 	case ok:
 		return a.verify(token)
-	case a.anonymous == nil:
-		return nil, errNoToken
+	case a.anonymous != nil:
+		return a.anonymous, nil
+	case ignored && r.URL.Path != socketRoute: // a WebSocket may authenticate later
+		return nil, errCookieForGet
 	}
-	return a.anonymous, nil
+	return nil, errNoToken
+}
+
+// cookieToken returns the token in the request's cookie, if it has one. An empty cookie is
+// the same as none.
+func cookieToken(r *http.Request, name string) (token string, ok bool, err error) {
+	cookies := r.CookiesNamed(name)
+	if len(cookies) > 1 {
+		// Another site of the same domain may have set one of them.
+		return "", false, refuse(codeUnauthorized, "the request has more than one cookie %s", name)
+	}
+	if len(cookies) == 0 || cookies[0].Value == "" {
+		return "", false, nil
+	}
+	return cookies[0].Value, true, nil
+}
+
+// mayUseCookie reports whether a cookie may carry the token of a request whose origin was
+// checked. A browser sends a cookie with every request, also for pages that the user does
+// not trust. So the request must not change anything, and must not come from a page of
+// another site: an image or a link, which has no Origin header, or a page with the origin
+// null, which every site can make.
+func mayUseCookie(r *http.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	switch r.Header.Get("Origin") {
+	case "":
+		site := r.Header.Get("Sec-Fetch-Site")
+		return site != "cross-site" && site != "same-site"
+	case "null":
+		return false
+	}
+	return true
 }
 
 func (a *access) verify(token string) (*auth.Principal, error) {

@@ -8,6 +8,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"rtdb/session"
+	"rtdb/transport/auth"
 )
 
 // A clientKind is the way in which a client is connected.
@@ -37,6 +38,10 @@ type link interface {
 	hangUp(cause error) // ends the session after the waiting messages; may wait for a request
 	abort(cause error)  // cuts the connection; does not block
 	sent() uint64       // bytes
+
+	// principal returns the client as its token identifies it at this moment. nil: it has
+	// not authenticated, or every client may do everything.
+	principal() *auth.Principal
 }
 
 // A clientName is the name by which a client calls itself in a hello, and the subject of
@@ -66,6 +71,9 @@ func (c *client) event(e *zerolog.Event) *zerolog.Event {
 	e = e.Stringer("session", c.id).Str("remote", c.remote).Str("route", c.kind.route())
 	if name := c.name.Load(); name != nil {
 		e = e.Str("client", name.client)
+	}
+	if subject := subjectOf(c.link.principal()); subject != "" {
+		e = e.Str("subject", subject)
 	}
 	return e
 }

@@ -1,8 +1,11 @@
 package transport
 
 import (
+	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"rtdb/transport/auth"
 )
@@ -12,8 +15,12 @@ const (
 	// needed.
 	authTimeout = 10 * time.Second
 
-	// expiryWarning is how long before its token expires a client is warned.
+	// expiryWarning is how long before its token expires a client is warned. The leeway
+	// does not put the warning off.
 	expiryWarning = 30 * time.Second
+
+	// maxSubjectBytes is how much of a token's subject the log and the operator see.
+	maxSubjectBytes = 128
 
 	// clockInterval is how often the clock is looked at, at least. Timers do not
 	// notice when the clock is set, or when the machine was asleep.
@@ -67,7 +74,7 @@ func (c *credentials) setTimerLocked() {
 	case c.current.Expires.IsZero():
 		c.timer.Stop()
 	case c.warned:
-		c.timer.Reset(min(clockInterval, time.Until(c.current.Expires)))
+		c.timer.Reset(min(clockInterval, time.Until(c.current.Ends())))
 	default:
 		c.timer.Reset(min(clockInterval, max(0, time.Until(c.current.Expires)-expiryWarning)))
 	}
@@ -86,8 +93,8 @@ func (c *credentials) next() {
 	var left time.Duration
 	warn, expired := false, false
 	if p != nil && !p.Expires.IsZero() { // else the token was replaced at this moment
-		left = time.Until(p.Expires)
-		expired = left <= 0
+		left = time.Until(p.Expires) // less than 0 in the leeway
+		expired = p.Expired()
 		warn = !expired && !c.warned && left <= expiryWarning
 		c.warned = c.warned || warn
 		if !expired {
@@ -103,6 +110,32 @@ func (c *credentials) next() {
 	case expired:
 		c.end(errTokenExpired)
 	}
+}
+
+// principal implements link.
+func (c *webSocket) principal() *auth.Principal {
+	if c.credentials == nil {
+		return nil
+	}
+	return c.credentials.principal()
+}
+
+// principal implements link.
+func (s *eventStream) principal() *auth.Principal { return s.w.principal }
+
+// subjectOf returns the subject of a token for the log and the operator, no longer than
+// maxSubjectBytes and without characters that could break a line. It returns "" if there
+// is no token, or no subject in it.
+func subjectOf(p *auth.Principal) string {
+	if p == nil {
+		return ""
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, strings.ToValidUTF8(p.Subject[:min(len(p.Subject), maxSubjectBytes)], ""))
 }
 
 // stop ends the watch. It waits for a call of warn or end that has begun.

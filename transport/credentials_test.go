@@ -13,6 +13,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"rtdb/transport"
+	"rtdb/transport/auth"
 )
 
 func TestAClientThatSendsNoTokenIsClosed(t *testing.T) {
@@ -70,6 +71,46 @@ func TestAClientIsWarnedBeforeItsTokenExpires(t *testing.T) {
 		if _, err := p.keyspace.Get("a"); err == nil {
 			t.Error("the will of an expired token was written")
 		}
+	})
+}
+
+// Within the leeway after its expiry time a token still counts. The client is warned before
+// the expiry time all the same, and ended when the leeway has passed.
+func TestALeewayPutsOffTheEndOfASession(t *testing.T) {
+	set, err := auth.ParseSecrets([]byte(testSecret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := auth.NewKeys(auth.Rules{Leeway: 10 * time.Second})
+	keys.Use("", set)
+	inBubbleWith(t, transport.Options{Keys: keys}, func(t *testing.T, p *piped) {
+		c := p.dial(t)
+		start := time.Now()
+		ask := func(message, want string, at time.Duration) {
+			t.Helper()
+			if message != "" {
+				if err := c.WriteMessage(websocket.TextMessage, []byte(message)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, text, err := c.ReadMessage()
+			if since := time.Since(start); err != nil || string(text) != want || since != at {
+				t.Fatalf("got %s after %v, %v; want %s after %v", text, since, err, want, at)
+			}
+		}
+		old := token(t, `{"write":["#"]}`, time.Minute)
+		ask(fmt.Sprintf(`{"id":1,"action":"auth","token":%q}`, old), `{"id":1,"ok":true}`, 0)
+		ask("", `{"action":"auth","expires_in":30}`, 30*time.Second)
+		time.Sleep(22 * time.Second)
+		ask(`{"id":1,"action":"ping"}`, `{"id":1,"ok":true,"action":"pong"}`, 52*time.Second) // and it answers the server's ping
+		time.Sleep(13 * time.Second)
+		ask(`{"id":2,"action":"set","key":"a","value":1}`, `{"id":2,"ok":true,"version":1}`, 65*time.Second)
+		ask(fmt.Sprintf(`{"id":3,"action":"auth","token":%q}`, old), `{"id":3,"ok":true}`, 65*time.Second)
+		ask("", `{"action":"auth","expires_in":0}`, 65*time.Second)
+		if code, after := closing(c); code != 4010 || after != 5*time.Second {
+			t.Errorf("closed with %d after %v, want 4010 after 5 s", code, after)
+		}
+		_ = c.Close()
 	})
 }
 

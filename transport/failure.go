@@ -104,6 +104,10 @@ func failureOf(err error) *failure {
 		return refuse(codeUnauthorized, "the token is not accepted: %s", token.Reason)
 	case errors.As(err, &format):
 		return refuse(codeUnsupportedMedia, "%s", format.Reason)
+	case errors.Is(err, auth.ErrNoKeys):
+		f := refuse(codeUnavailable, "the server cannot check tokens yet, because the identity provider has not answered: try again")
+		f.retry = auth.RenewTimeout
+		return f
 	case errors.Is(err, guard.ErrOrigin):
 		return refuse(codeForbidden, "the request comes from a page of another origin")
 	case errors.Is(err, guard.ErrHost):

@@ -22,6 +22,12 @@ func testKeys(t testing.TB) *auth.Keys {
 // token returns a token with grants, which are the claim rtdb in JSON.
 func token(t testing.TB, grants string, ttl time.Duration) string {
 	t.Helper()
+	return tokenOf(t, "", grants, ttl)
+}
+
+// tokenOf is token with a subject.
+func tokenOf(t testing.TB, subject, grants string, ttl time.Duration) string {
+	t.Helper()
 	signer, err := auth.SecretSigner(testSecret)
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +36,7 @@ func token(t testing.TB, grants string, ttl time.Duration) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := signer.Sign("", g, ttl)
+	text, err := signer.Sign(subject, g, ttl)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,6 +80,9 @@ func (s *sessionStatus) encode() []byte {
 	if name := c.name.Load(); name != nil {
 		b = b.String("client", name.client)
 	}
+	if subject := subjectOf(c.link.principal()); subject != "" {
+		b = b.String("subject", subject)
+	}
 	return b.
 		Uint("age_ms", whole(time.Since(c.opened))).Uint("subscriptions", uint64(s.Subscriptions)).
 		Uint("delivered", s.Delivered).Uint("conflated", s.Conflated).Uint("dropped", s.Dropped).

@@ -3,12 +3,17 @@ package transport_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"time"
+	"unicode/utf8"
 
 	"rtdb/transport"
+	"rtdb/transport/auth"
 )
 
 // A testLevel is a level of no log.
@@ -145,6 +150,72 @@ func TestNoPageCallsTheAdminListener(t *testing.T) {
 		_ = answer.Body.Close()
 		if answer.StatusCode != c.status || answer.Header.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("%s: %d %v, want %d", name, answer.StatusCode, answer.Header, c.status)
+		}
+	}
+}
+
+// The log and the list of sessions name the subject of a session's token. A subject cannot
+// break a line, and is cut to 128 bytes.
+func TestTheSubjectOfASession(t *testing.T) {
+	w := newWire(t, transport.Options{Keys: testKeys(t), Anonymous: &auth.Grants{Read: []string{"#"}}})
+	operator := token(t, `{"admin":true}`, time.Hour)
+	const long = "ü" // two bytes, so that the cut is inside one
+	for subject, shown := range map[string]string{
+		"":                              "",
+		"me":                            "me",
+		`a"b\c`:                         `a"b\c`,
+		"a\nb\r\x00\u2028\u0085\u202e":  "a\ufffdb\ufffd\ufffd\ufffd\ufffd\ufffd",
+		"a\xffb":                        "a\ufffdb",
+		"x" + strings.Repeat(long, 200): "x" + strings.Repeat(long, 63),
+	} {
+		before := len(w.log.lines(t, "session closed"))
+		text := tokenOf(t, subject, `{"read":["#"]}`, time.Hour)
+		first := w.dialAs(t, text)
+		first.wantCode(`{"id":1,"action":"subscribe","key":"a"}`, "")
+		later := w.dialAs(t, "")
+		later.wantCode(`{"id":1,"action":"subscribe","key":"a"}`, "")
+		later.wantCode(fmt.Sprintf(`{"id":2,"action":"auth","token":%q}`, text), "")
+		r, err := http.NewRequest("GET", "http://"+w.addr+"/sessions", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+operator)
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list struct{ Sessions []map[string]any }
+		err = json.NewDecoder(answer.Body).Decode(&list)
+		_ = answer.Body.Close()
+		if err != nil || len(list.Sessions) != 2 {
+			t.Fatalf("%v, %v", list, err)
+		}
+		want := func(what string, event map[string]any, shown string) {
+			t.Helper()
+			got, present := event["subject"]
+			if present != (shown != "") || present && got != shown {
+				t.Errorf("%q in %s: %q, want %q", subject, what, got, shown)
+			}
+		}
+		for _, s := range list.Sessions {
+			want("/sessions", s, shown)
+		}
+		w.with(t, "GET", "/data", "", "Authorization", "Bearer "+text)
+		for _, c := range []*peer{first, later} {
+			_ = c.NetConn().Close()
+		}
+		opened := w.log.await(t, "session opened", before+2)
+		want("session opened", opened[before], shown)
+		want("session opened without a token", opened[before+1], "")
+		for _, e := range w.log.await(t, "session closed", before+2)[before:] {
+			want("session closed", e, shown)
+		}
+		requests := w.log.lines(t, "http request")
+		want("http request", requests[len(requests)-1], shown)
+	}
+	for line := range strings.Lines(w.log.text()) {
+		if strings.ContainsAny(line, "\u2028\u0085\u202e") || !utf8.ValidString(line) {
+			t.Errorf("a line that can break: %q", line)
 		}
 	}
 }

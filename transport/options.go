@@ -54,6 +54,11 @@ type Options struct {
 	Keys      *auth.Keys   // check tokens; nil: every client may do everything
 	Anonymous *auth.Grants // of clients without a token; nil: they may do nothing
 
+	// TokenCookie is the name of a cookie that may carry the token of a GET, a WebSocket or
+	// an event stream. Pages of allowed origins may then call with cookies. "": no cookie
+	// may.
+	TokenCookie string
+
 	AllowedOrigins []string       // of pages, besides the server's own, as guard.ParseOrigin returns them
 	TrustedProxies []netip.Prefix // proxies whose X-Forwarded-For counts
 

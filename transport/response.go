@@ -80,7 +80,7 @@ func (w *response) empty(status int) {
 // challenge sets the header that asks for a token (RFC 6750, section 3).
 func (w *response) challenge(err error) {
 	value := `Bearer realm="rtdb"`
-	if err != errNoToken {
+	if err != errNoToken && err != errCookieForGet {
 		value += `, error="invalid_token"`
 	}
 	w.Header().Set("WWW-Authenticate", value)
@@ -95,8 +95,7 @@ func (w *response) fail(r *http.Request, err error) {
 	f := explain(err)
 	w.code, w.err = f.code, err
 	body := withFailure(nil, f).End()
-	switch f.code {
-	case codeLimitReached, codeRateLimited:
+	if f.code == codeLimitReached || f.code == codeRateLimited || f.retry > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(f.retry.Seconds())))))
 	case codeUnsupportedMedia:
 		if format := new(guard.FormatError); errors.As(err, &format) {
@@ -163,6 +162,9 @@ func (w *response) log(log zerolog.Logger, r *http.Request, took time.Duration) 
 	e := log.WithLevel(level).
 		Str("remote", w.remote).Str("method", shortened(r.Method)).Str("route", w.route).
 		Int("status", w.status).Float64("duration_ms", milliseconds(took))
+	if subject := subjectOf(w.principal); subject != "" {
+		e = e.Str("subject", subject)
+	}
 	if keyspace.CheckName(w.name) == nil {
 		if w.route == topicRoute {
 			e = e.Str("topic", w.name)

@@ -46,6 +46,9 @@ func newRoutes(c *core, pool *actor.Pool) *routes {
 		origins: guard.NewOrigins(c.options.AllowedOrigins),
 		rates:   guard.NewRates(c.options.MaxRequestRate), ratePerSec: c.options.MaxRequestRate,
 	}
+	if c.options.TokenCookie != "" {
+		g.origins.AllowCredentials()
+	}
 	t := &routes{mux: http.NewServeMux(), metrics: c.metrics, nothing: &endpoint{gate: g, route: noRoute}}
 	t.addClientRoutes(g, c, pool)
 	t.admin = t.mux

@@ -35,7 +35,7 @@ func NewServer(ks *keyspace.Keyspace, o Options) *Server {
 	s.core = &core{
 		options:  o,
 		keyspace: ks,
-		access:   newAccess(o.Keys, o.Anonymous),
+		access:   newAccess(o),
 		clients:  newRegistry(o.MaxSessions, o.Crowded),
 	}
 	s.core.lifetime, s.cutOff = context.WithCancel(context.Background())

@@ -55,7 +55,7 @@ func ParseSecrets(text []byte) (keys []Key, err error) {
 		if len(line) == 0 {
 			continue
 		}
-		key, err := secretKey(string(line))
+		key, err := ParseSecret(string(line))
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w; a secret is one line of text", number, err)
 		}
@@ -64,7 +64,9 @@ func ParseSecrets(text []byte) (keys []Key, err error) {
 	return keys, checkNumber(len(keys), "no secret found: expected a line of at least 32 bytes")
 }
 
-func secretKey(secret string) (Key, error) {
+// ParseSecret returns the Key for a secret that the server shares with the token issuer
+// (HS256). The secret must have at least MinSecretBytes bytes.
+func ParseSecret(secret string) (Key, error) {
 	if len(secret) < MinSecretBytes {
 		return Key{}, fmt.Errorf("the secret has %d bytes: use at least %d", len(secret), MinSecretBytes)
 	}

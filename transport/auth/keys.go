@@ -100,7 +100,7 @@ func NewKeys(r Rules) *Keys {
 // SecretKeys returns Keys for a secret that the server shares with the token issuer
 // (HS256). The secret must have at least MinSecretBytes bytes.
 func SecretKeys(secret string) (*Keys, error) {
-	key, err := secretKey(secret)
+	key, err := ParseSecret(secret)
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ type Signer struct {
 
 // SecretSigner returns a Signer whose tokens SecretKeys accepts with the same secret.
 func SecretSigner(secret string) (*Signer, error) {
-	key, err := secretKey(secret)
+	key, err := ParseSecret(secret)
 	if err != nil {
 		return nil, err
 	}

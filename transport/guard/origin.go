@@ -17,8 +17,9 @@ var ErrOrigin = errors.New("guard: page of another origin")
 // Origin header passes: it does not come from a browser's page, or from a page that
 // cannot read the response.
 type Origins struct {
-	allowed []string
-	writes  http.CrossOriginProtection
+	allowed     []string
+	writes      http.CrossOriginProtection
+	credentials bool // pages of allowed origins may call with cookies
 }
 
 // ParseOrigin returns an origin as browsers write it, scheme://host[:port].
@@ -48,6 +49,11 @@ func NewOrigins(allowed []string) *Origins {
 	return o
 }
 
+// AllowCredentials lets pages of allowed origins call with cookies and read the responses
+// (WHATWG Fetch, section 3.3.5). It does not let pages with the origin null, which every
+// site can make. It must be called before Check.
+func (o *Origins) AllowCredentials() { o.credentials = true }
+
 // The headers that a page may read besides those that are always readable, and the
 // headers that it may send.
 const (
@@ -75,6 +81,9 @@ func (o *Origins) Check(w http.ResponseWriter, r *http.Request, strict bool) err
 		h := w.Header()
 		h.Set("Access-Control-Allow-Origin", origin)
 		h.Set("Access-Control-Expose-Headers", exposedHeaders)
+		if o.credentials && origin != "null" {
+			h.Set("Access-Control-Allow-Credentials", "true")
+		}
 	default:
 		return ErrOrigin
 	}
