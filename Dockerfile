@@ -18,6 +18,8 @@ LABEL org.opencontainers.image.title="rtdb" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}"
 COPY --from=build /out/rtdb /rtdb
+# To check the certificate of an identity provider (--jwks-url).
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 # An arbitrary user: the server needs no rights, no home directory and no files.
 USER 65532:65532
 ENV HOST=0.0.0.0

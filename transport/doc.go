@@ -52,7 +52,8 @@
 //
 // If tokens are needed, a WebSocket may open without one. With anonymous grants its
 // client may do what these permit, for any time. Without them it may do nothing, and has
-// 10 s to send a token. Credentials end when their token expires.
+// 10 s to send a token. Credentials end when their token has expired and the leeway has
+// passed.
 //
 // # Limits
 //

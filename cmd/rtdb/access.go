@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 
@@ -12,27 +14,36 @@ import (
 	"rtdb/transport/guard"
 )
 
-// accessFlags set the key, the grants of anonymous clients, the allowed origins and the
+// accessFlags set the keys, the grants of anonymous clients, the allowed origins and the
 // trusted proxies.
 type accessFlags struct {
 	keyFlags
 	AnonymousGrants string `env:"ANONYMOUS_GRANTS" placeholder:"JSON" help:"Grants of clients without a token, such as {\"read\":[\"public/#\"]}."`
 	AllowedOrigins  string `env:"ALLOWED_ORIGINS" placeholder:"ORIGIN,..." help:"Other origins that may call, such as https://example.com."`
+	TokenCookie     string `env:"TOKEN_COOKIE" placeholder:"NAME" help:"Cookie that may carry the token of a GET, a WebSocket or an event stream."`
 	TrustedProxies  string `env:"TRUSTED_PROXIES" placeholder:"CIDR,..." help:"Proxies whose X-Forwarded-For is trusted, such as 10.0.0.0/8."`
 }
 
-// An access holds the parsed accessFlags and the key that they name.
+// An access holds the parsed accessFlags and the keys that they name.
 type access struct {
-	keys      *auth.Keys   // nil if every client may do everything
+	keySources
 	anonymous *auth.Grants // nil if a client without a token may do nothing
 	origins   []string
 	proxies   []netip.Prefix
 }
 
-// read checks the flags and reads the key.
+// read checks the flags and reads the keys.
 func (f *accessFlags) read() (a access, err error) {
-	if a.keys, err = f.keys(); err != nil {
+	if a.keySources, err = f.sources(); err != nil {
 		return a, err
+	}
+	if f.TokenCookie != "" {
+		switch err := (&http.Cookie{Name: f.TokenCookie, Value: "x"}).Valid(); {
+		case err != nil:
+			return a, fmt.Errorf("--token-cookie ($TOKEN_COOKIE): expected the name of a cookie but got %q", f.TokenCookie)
+		case a.keys == nil:
+			return a, errors.New("--token-cookie ($TOKEN_COOKIE): it needs a key: set --jwt-secret, --jwt-public-key-file or --jwks-url")
+		}
 	}
 	if f.AnonymousGrants != "" {
 		grants, err := auth.ParseGrants([]byte(f.AnonymousGrants))
@@ -40,7 +51,7 @@ func (f *accessFlags) read() (a access, err error) {
 		case err != nil:
 			return a, fmt.Errorf("--anonymous-grants ($ANONYMOUS_GRANTS): %w", err)
 		case a.keys == nil:
-			return a, fmt.Errorf("--anonymous-grants ($ANONYMOUS_GRANTS): it needs --jwt-secret or --jwt-public-key-file, because without a key every client may do everything")
+			return a, fmt.Errorf("--anonymous-grants ($ANONYMOUS_GRANTS): it needs a key (--jwt-secret, --jwt-public-key-file or --jwks-url), because without a key every client may do everything")
 		}
 		a.anonymous = &grants
 	}

@@ -4,9 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
-	"os"
-	"sync"
-	"time"
+	"sync/atomic"
 
 	"github.com/rs/zerolog"
 )
@@ -25,56 +23,28 @@ func (f *certificateFlags) check() error {
 }
 
 // secure returns listeners that use TLS, or the same ones if no certificate is
-// configured.
-func (f *certificateFlags) secure(listeners []net.Listener, log zerolog.Logger) ([]net.Listener, error) {
+// configured. files then watches the certificate.
+func (f *certificateFlags) secure(listeners []net.Listener, files *watcher) ([]net.Listener, error) {
 	if f.TLSCertFile == "" {
 		return listeners, nil
 	}
-	certificate, err := loadCertificate(f.TLSCertFile, f.TLSKeyFile, log)
-	if err != nil {
-		return nil, fmt.Errorf("--tls-cert-file ($TLS_CERT_FILE): %w", err)
+	c := &certificate{}
+	set := &fileSet{paths: []string{f.TLSCertFile, f.TLSKeyFile}, use: c.use, report: c.report}
+	if err := set.open(); err != nil {
+		return nil, fmt.Errorf("--tls-cert-file ($TLS_CERT_FILE), --tls-key-file ($TLS_KEY_FILE): %w", err)
 	}
+	files.add(set)
 	var secure []net.Listener
 	for _, l := range listeners {
-		secure = append(secure, tls.NewListener(l, certificate.config()))
+		secure = append(secure, tls.NewListener(l, c.config()))
 	}
 	return secure, nil
 }
 
-// A certificate is the server's certificate and private key. It reads its files
-// again when they change, so that a renewed certificate needs no restart.
+// A certificate is the server's certificate with its private key. It may be replaced at
+// any time.
 type certificate struct {
-	certFile, keyFile string
-	log               zerolog.Logger
-
-	mu        sync.Mutex
-	current   *tls.Certificate
-	read      [2]fileState // of both files at the last attempt to read them
-	checkedAt time.Time
-}
-
-// A fileState shows whether a file has changed, without reading it.
-type fileState struct {
-	modified time.Time
-	size     int64
-}
-
-// checkInterval is the shortest time between two looks at the files.
-const checkInterval = time.Second
-
-// loadCertificate reads a certificate with its chain, and its private key, both in
-// PEM. Each later change of the files is logged.
-func loadCertificate(certFile, keyFile string, log zerolog.Logger) (*certificate, error) {
-	c := &certificate{certFile: certFile, keyFile: keyFile, log: log}
-	states, err := c.fileStates()
-	if err != nil {
-		return nil, err
-	}
-	if err := c.loadLocked(states); err != nil {
-		return nil, err
-	}
-	c.checkedAt = time.Now()
-	return c, nil
+	current atomic.Pointer[tls.Certificate]
 }
 
 // config returns the configuration of a listener: TLS 1.2 and later, HTTP/2 and
@@ -83,51 +53,25 @@ func (c *certificate) config() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     []string{"h2", "http/1.1"},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.newest(), nil },
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current.Load(), nil },
 	}
 }
 
-// newest returns the newest certificate that could be read. If the files have
-// changed and cannot be read, it logs that and returns the old certificate.
-func (c *certificate) newest() *tls.Certificate {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if time.Since(c.checkedAt) < checkInterval {
-		return c.current
-	}
-	c.checkedAt = time.Now()
-	states, err := c.fileStates()
-	if err == nil && states == c.read {
-		return c.current
-	}
-	if err == nil {
-		err = c.loadLocked(states)
-	}
+// use replaces the certificate. texts are the certificate with its chain, and the private
+// key, both in PEM.
+func (c *certificate) use(texts [][]byte) error {
+	pair, err := tls.X509KeyPair(texts[0], texts[1])
 	if err != nil {
-		c.log.Warn().Err(err).Msg("certificate not changed")
-		return c.current
+		return err
 	}
-	c.log.Info().Time("expires", c.current.Leaf.NotAfter).Msg("certificate changed")
-	return c.current
-}
-
-func (c *certificate) loadLocked(states [2]fileState) error {
-	c.read = states // even if it fails: one log line for each change is enough
-	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
-	if err != nil {
-		return fmt.Errorf("certificate %s with key %s: %w", c.certFile, c.keyFile, err)
-	}
-	c.current = &pair
+	c.current.Store(&pair)
 	return nil
 }
 
-func (c *certificate) fileStates() (states [2]fileState, err error) {
-	for i, name := range []string{c.certFile, c.keyFile} {
-		info, err := os.Stat(name)
-		if err != nil {
-			return states, err
-		}
-		states[i] = fileState{info.ModTime(), info.Size()}
+func (c *certificate) report(log zerolog.Logger, err error) {
+	if err != nil {
+		log.Warn().Err(err).Msg("certificate not changed")
+		return
 	}
-	return states, nil
+	log.Info().Time("expires", c.current.Load().Leaf.NotAfter).Msg("certificate changed")
 }

@@ -31,7 +31,7 @@ type serveCommand struct {
 	access access // the parsed accessFlags
 }
 
-// AfterApply checks the flags and reads the key.
+// AfterApply checks the flags and reads the keys.
 func (c *serveCommand) AfterApply() error {
 	if err := c.addressFlags.check(); err != nil {
 		return err
@@ -77,7 +77,9 @@ func (c *serveCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	secure, err := c.secure(listeners, log)
+	files := newWatcher(log)
+	defer files.close()
+	secure, err := c.secure(listeners, files)
 	if err != nil {
 		return err
 	}
@@ -99,6 +101,8 @@ func (c *serveCommand) Run(s *streams) error {
 	server := transport.NewServer(ks, c.options(log, memory))
 	c.logStarted(log, listeners, admin, memory)
 	c.access.warnIfOpen(log, listeners, admin)
+	c.access.follow(log, files)
+	defer c.access.close()
 
 	failed := make(chan error, len(secure)+len(admin))
 	var serving sync.WaitGroup
@@ -137,7 +141,8 @@ func (c *serveCommand) Run(s *streams) error {
 func (c *serveCommand) options(log zerolog.Logger, memory *memoryGuard) transport.Options {
 	return transport.Options{
 		Logger: log, Level: logLevel{}, Admin: c.AdminAddr != "",
-		Keys: c.access.keys, Anonymous: c.access.anonymous, AllowedOrigins: c.access.origins, TrustedProxies: c.access.proxies,
+		Keys: c.access.keys, Anonymous: c.access.anonymous, TokenCookie: c.TokenCookie,
+		AllowedOrigins: c.access.origins, TrustedProxies: c.access.proxies,
 		MaxValueBytes: c.MaxValueBytes, FlushInterval: c.FlushInterval,
 		MaxSessions: c.sessions(), MaxSubscriptions: c.MaxSubscriptions, MaxRequestRate: c.MaxRequestRate,
 		MaxPendingBytes: c.MaxPendingBytes, Crowded: memory.isShort,

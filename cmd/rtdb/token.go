@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 // A tokenCommand makes access tokens and inspects them.
 type tokenCommand struct {
 	Make    makeToken    `cmd:"" default:"withargs" help:"Make a token and print it (the default)."`
-	Inspect inspectToken `cmd:"" help:"Print a token's claims. Exit status 0 if the key accepts it, or if no key is configured."`
+	Inspect inspectToken `cmd:"" help:"Print a token's claims. Exit status 0 if a key accepts it, or if no key is configured."`
 }
 
 // A makeToken is the command that makes a token.
@@ -25,7 +26,11 @@ type makeToken struct {
 	Publish []string      `group:"grants" sep:"none" placeholder:"PATTERN" help:"Topics to publish to."`
 	Admin   bool          `group:"grants" help:"Metrics, sessions, log level and profiles."`
 	TTL     time.Duration `group:"token" name:"ttl" default:"1h" help:"Time until the token expires."`
-	Subject string        `group:"token" placeholder:"NAME" help:"Name of the token's user, for your own use."`
+	Subject string        `group:"token" placeholder:"NAME" help:"Name of the token's user. The log and the list of sessions show it."`
+
+	Audience string `group:"token" env:"JWT_AUDIENCE" placeholder:"NAME" help:"Claim aud, if the server asks for an audience."`
+	Issuer   string `group:"token" env:"JWT_ISSUER" placeholder:"NAME" help:"Claim iss, if the server asks for an issuer."`
+	KeyID    string `group:"token" name:"key-id" placeholder:"ID" help:"Header kid: the ID of the key in the server's JWK Set."`
 
 	signingFlags `group:"signing"`
 
@@ -44,9 +49,10 @@ func (c *makeToken) Run(s *streams) error {
 	case c.TTL < time.Second:
 		return fmt.Errorf("--ttl: expected no less than 1s but got %v", c.TTL)
 	case c.tokens == nil:
-		return errors.New("a token needs --jwt-secret ($JWT_SECRET) or --jwt-private-key-file ($JWT_PRIVATE_KEY_FILE)")
+		return errors.New("a token needs --jwt-secret ($JWT_SECRET), --jwt-secret-file ($JWT_SECRET_FILE) or --jwt-private-key-file ($JWT_PRIVATE_KEY_FILE)")
 	}
 	grants := auth.Grants{Read: c.Read, Write: c.Write, Listen: c.Listen, Publish: c.Publish, Admin: c.Admin}
+	c.tokens.Audience, c.tokens.Issuer, c.tokens.KeyID = c.Audience, c.Issuer, c.KeyID
 	token, err := c.tokens.Sign(c.Subject, grants, c.TTL)
 	if err != nil {
 		return err
@@ -60,19 +66,19 @@ type inspectToken struct {
 	keyFlags
 	Token string `arg:"" optional:"" default:"-" help:"Token to inspect. - reads it from standard input."`
 
-	verifier *auth.Keys // nil if no key is configured
+	verifier keySources
 }
 
-// AfterApply reads the key.
+// AfterApply reads the keys.
 func (c *inspectToken) AfterApply() (err error) {
-	c.verifier, err = c.keys()
+	c.verifier, err = c.sources()
 	return err
 }
 
 // maxTokenBytes is the most that Run reads from standard input.
 const maxTokenBytes = 1 << 20
 
-// Run prints the token's claims. It returns an error if the configured key does not
+// Run prints the token's claims. It returns an error if the configured keys do not
 // accept the token.
 func (c *inspectToken) Run(s *streams) error {
 	token := c.Token
@@ -94,9 +100,12 @@ func (c *inspectToken) Run(s *streams) error {
 	if err := out.Encode(inspection); err != nil {
 		return err
 	}
-	if c.verifier == nil {
+	if c.verifier.keys == nil {
 		return nil
 	}
-	_, err = c.verifier.Verify(token)
+	if err := c.verifier.fetch(context.Background()); err != nil {
+		return err
+	}
+	_, err = c.verifier.keys.Verify(token)
 	return err
 }
