@@ -97,10 +97,9 @@ func (w *response) fail(r *http.Request, err error) {
 	body := withFailure(nil, f).End()
 	if f.code == codeLimitReached || f.code == codeRateLimited || f.retry > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(f.retry.Seconds())))))
-	case codeUnsupportedMedia:
-		if format := new(guard.FormatError); errors.As(err, &format) {
-			w.Header().Set(format.Header, format.Value)
-		}
+	}
+	if format := new(guard.FormatError); errors.As(err, &format) {
+		w.Header().Set(format.Header, format.Value)
 	}
 	refusedBody := f.code == codeTooLarge || f.code == codeUnsupportedMedia
 	if !refusedBody || r.ProtoMajor != 1 {
