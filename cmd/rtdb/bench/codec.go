@@ -42,8 +42,9 @@ func newCodec(p plan, size int) codec {
 // maxUpdateBytes returns the size of the longest update on the wire, with its
 // WebSocket frame.
 func (c codec) maxUpdateBytes(keys int) int {
-	const versionDigits, brace, frameHeader = 16, 1, 4
-	return len(c.head) + len(strconv.Itoa(keys)) + len(c.middle) + numberDigits + len(c.tail) + versionDigits + brace + frameHeader
+	const versionDigits, atDigits, brace, frameHeader = 16, 13, 1, 4
+	return len(c.head) + len(strconv.Itoa(keys)) + len(c.middle) + numberDigits + len(c.tail) + versionDigits +
+		len(updateAt) + atDigits + brace + frameHeader
 }
 
 // appendValue appends a value to b.
@@ -97,9 +98,17 @@ func (c codec) parseUpdate(message []byte) (u update, ok bool) {
 		return u, false
 	}
 	u.key, u.due = int(key), int64(due)
-	u.version, rest, ok = parseDecimal(rest)
+	if u.version, rest, ok = parseDecimal(rest); !ok {
+		return u, false
+	}
+	if at, found := bytes.CutPrefix(rest, updateAt); found { // older servers do not send it
+		_, rest, ok = parseDecimal(at)
+	}
 	return u, ok && len(rest) == 1 && rest[0] == '}'
 }
+
+// updateAt is the text before the time of the write.
+var updateAt = []byte(`,"at":`)
 
 const hexDigits = "0123456789abcdef"
 

@@ -124,7 +124,10 @@ func (f *fakeServer) fanOut(u fakeUpdate) {
 	for ws, keys := range f.subscribers {
 		for _, u := range updates {
 			if keys[u.key] {
-				text := fmt.Sprintf(`{"key":%q,"value":%s,"version":%d}`, u.key, u.value, u.version)
+				text := fmt.Sprintf(`{"key":%q,"value":%s,"version":%d,"at":1795419000000}`, u.key, u.value, u.version)
+				if u.version%2 == 0 { // as an older server
+					text = fmt.Sprintf(`{"key":%q,"value":%s,"version":%d}`, u.key, u.value, u.version)
+				}
 				_ = ws.Write(context.Background(), websocket.MessageText, []byte(text)) // it may be gone
 			}
 		}
