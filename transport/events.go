@@ -247,13 +247,14 @@ func (s *eventStream) write(text []byte) error {
 			}
 			from = s.endingSince
 		}
-		if err := s.control.SetWriteDeadline(from.Add(socket.StallTimeout)); err != nil {
+		deadline := from.Add(socket.StallTimeout)
+		if err := s.control.SetWriteDeadline(deadline); err != nil {
 			return err
 		}
 		if s.aborted.Load() {
 			return errRestart
 		}
-		if err := s.writePiece(piece); err != nil {
+		if err := s.writePiece(piece, deadline); err != nil {
 			return err
 		}
 		s.bytes.Add(uint64(len(piece)))
@@ -262,15 +263,20 @@ func (s *eventStream) write(text []byte) error {
 	return nil
 }
 
-func (s *eventStream) writePiece(piece []byte) error {
+// writePiece writes one piece. The errors of HTTP/2 do not tell why it ended the stream: either
+// the deadline has passed, or the client has gone.
+func (s *eventStream) writePiece(piece []byte, deadline time.Time) error {
 	s.writeMu.Lock()
 	defer s.writeMu.Unlock()
 	_, err := s.w.Write(piece)
 	if err == nil {
 		err = s.control.Flush()
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded), err != nil && !time.Now().Before(deadline):
 		err = socket.ErrStalled
+	case err != nil && !socket.IsLost(err):
+		err = fmt.Errorf("%w: %w", errGone, err)
 	}
 	s.writeErr = err
 	return err

@@ -5,6 +5,8 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -140,6 +142,56 @@ func TestOddRequestsForEvents(t *testing.T) {
 	if err := w.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown: %v", err)
 	}
+}
+
+// A client that ends its stream over HTTP/2 is not an internal error, for which an alert
+// fires, although net/http's write fails with an error of its own.
+func TestAClientEndsItsEventStreamOverHTTP2(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	server := httptest.NewUnstartedServer(w.Server)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	client := server.Client()
+	stop := make(chan struct{})
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		for value := `{"value":"` + strings.Repeat("x", 60_000) + `"}`; ; {
+			select {
+			case <-stop:
+				return
+			default:
+				w.want(t, "PUT", "/data/k", value, 200, "")
+			}
+		}
+	})
+	const streams = 40
+	for range streams {
+		ctx, cancel := context.WithCancel(t.Context())
+		r, err := http.NewRequestWithContext(ctx, "GET", server.URL+"/events?key=k", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line, lines := "", bufio.NewReader(answer.Body); !strings.HasPrefix(line, "data: "); {
+			if line, err = lines.ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cancel()
+		_ = answer.Body.Close()
+	}
+	for _, e := range w.log.await(t, "session closed", streams) {
+		if e["reason"] != "connection lost" {
+			t.Errorf("a stream ended with %v", e)
+		}
+	}
+	close(stop)
+	writing.Wait()
+	client.CloseIdleConnections()
 }
 
 // A stream sends a comment every 15 s. It ends if the client takes no bytes.
