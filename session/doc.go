@@ -64,5 +64,6 @@
 // End waits until the actor has done the work of the phase. Then it ends the
 // subscriptions, and last it carries out the wills. The client comes first because
 // it must not wait for the actors of its keys. The wills come last because the
-// session must not receive them.
+// session must not receive them. A will is a whole change: its condition is decided when
+// it is carried out.
 package session

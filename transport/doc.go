@@ -42,7 +42,9 @@
 //
 // The registry (registry.go) knows the clients that are connected: a webSocket or an
 // eventStream, which embed a client (client.go). It limits their number, lists and
-// counts them, and drains them.
+// counts them, and drains them. It also knows which WebSocket has which name: a hello
+// ends the older session of the same client and the same token subject, and is answered
+// when that session has left. A dead link delays the answer by 2 s and a will's time.
 //
 // Sessions of WebSockets share a pool of GOMAXPROCS goroutines ([actor.Pool]), which
 // write without blocking, in rounds of Options.FlushInterval. An event stream is a

@@ -24,7 +24,7 @@ type makeToken struct {
 	Write   []string      `group:"grants" sep:"none" placeholder:"PATTERN" help:"Keys to write and to delete."`
 	Listen  []string      `group:"grants" sep:"none" placeholder:"PATTERN" help:"Topics to subscribe to."`
 	Publish []string      `group:"grants" sep:"none" placeholder:"PATTERN" help:"Topics to publish to."`
-	Admin   bool          `group:"grants" help:"Metrics, sessions, log level and profiles."`
+	Admin   bool          `group:"grants" help:"Metrics, sessions, topics, log level and profiles."`
 	TTL     time.Duration `group:"token" name:"ttl" default:"1h" help:"Time until the token expires."`
 	Subject string        `group:"token" placeholder:"NAME" help:"Name of the token's user. The log and the list of sessions show it."`
 

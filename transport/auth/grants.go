@@ -18,7 +18,7 @@ type Grants struct {
 	Write   []string `json:"write,omitempty"`   // patterns of keys
 	Publish []string `json:"publish,omitempty"` // patterns of topics
 	Listen  []string `json:"listen,omitempty"`  // patterns of topics
-	Admin   bool     `json:"admin,omitempty"`   // metrics, sessions, the log level and profiles
+	Admin   bool     `json:"admin,omitempty"`   // the operator's calls: metrics, sessions, topics, the log level and profiles
 }
 
 // Everything returns grants that permit everything. A client has them if the server has no
