@@ -36,7 +36,7 @@ func (b *outbox) growLocked() {
 			b.spare = new([smallSlice]Message)
 		}
 		b.items, b.spare = b.spare[:0], nil
-	case b.head > n/2:
+	case int(b.head) > n/2:
 		left := copy(b.items, b.items[b.head:])
 		clear(b.items[left:])
 		b.items = b.items[:left]
@@ -65,7 +65,7 @@ func (b *outbox) freeLocked(items []Message) {
 // cutLocked moves messages from the head to a slice of their own.
 func (b *outbox) cutLocked() (messages []Message, updates uint64) {
 	messages = newBlock()
-	for size := 0; b.head < len(b.items) && size < batchBytes; b.head++ {
+	for size := 0; int(b.head) < len(b.items) && size < batchBytes; b.head++ {
 		m := &b.items[b.head]
 		n := int64(len(m.Text))
 		number := b.base + uint64(b.head)

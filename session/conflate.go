@@ -1,7 +1,5 @@
 package session
 
-import "rtdb/keyspace"
-
 // conflateLocked puts an update in the place of an older update of its key that
 // waits. It reports false if the message does not conflate, or no update of the key
 // waits. It is called when the client is behind.
@@ -51,23 +49,4 @@ func (b *outbox) replaceLocked(old, newer *Message) {
 	b.countLocked(old, int64(len(newer.Text)-len(old.Text)))
 	old.Text, old.update = newer.Text, newer.update
 	b.conflated++
-}
-
-// maxCounted is the number of updates up to which pendingKeysLocked looks at each. If
-// more wait, almost all are of different keys, and counting them would hold the lock
-// while the actors of keys wait for it.
-const maxCounted = 4096
-
-// pendingKeysLocked counts the keys and topics of which an update waits.
-func (b *outbox) pendingKeysLocked() int {
-	if b.updates == 0 || b.updates > maxCounted {
-		return b.updates
-	}
-	targets := make(map[keyspace.Target]struct{})
-	for i := b.head; i < len(b.items); i++ {
-		if u := b.items[i].update; u != nil {
-			targets[u.Target] = struct{}{}
-		}
-	}
-	return len(targets)
 }

@@ -61,7 +61,7 @@ func (s *Session) queueText(m *Message) {
 // message was added.
 func (s *Session) wakeFor(wake, behind bool) {
 	if behind {
-		s.lag.start()
+		s.lag.watch(behindAge)
 	}
 	if wake {
 		s.wakeActor()
@@ -138,7 +138,7 @@ func (s *Session) handle([]signal) {
 	s.detached = false
 	if s.unsent {
 		s.unsent = false
-		s.finish(nil, s.unsentUpdates, true, s.conn.Send(nil))
+		s.send(nil, s.box.updatesInFlight())
 	}
 	last := false
 	for more := true; more && s.life.now() != ended; {
@@ -149,17 +149,17 @@ func (s *Session) handle([]signal) {
 			break
 		}
 		if mayBlock {
-			s.finish(b.messages, b.updates, true, s.conn.Send(b.messages))
+			s.send(b.messages, b.updates)
 			more = true // messages may have come meanwhile
 			continue
 		}
 		done, err := s.conn.TrySend(b.messages)
-		s.finish(b.messages, b.updates, done, err)
 		if !done && err == nil {
-			s.unsent, s.unsentUpdates = true, b.updates
+			s.unsent = true
 			s.detach()
 			return
 		}
+		s.finish(b.updates, err)
 	}
 	if s.life.now() != ended && !last {
 		return
@@ -178,16 +178,21 @@ func (s *Session) detach() {
 	s.out.Detach()
 }
 
-// finish gives messages back to the outbox, and counts their updates as delivered or
-// dropped. done is false if the Conn has kept some.
-func (s *Session) finish(messages []Message, updates uint64, done bool, err error) {
-	switch {
-	case err != nil:
+// send sends the rest that the Conn has kept, and then the messages. updates counts the
+// updates among both. The call of the Conn may block, so the lag watch runs.
+func (s *Session) send(messages []Message, updates uint64) {
+	s.lag.beginSend()
+	err := s.conn.Send(messages)
+	s.lag.endSend()
+	s.finish(updates, err)
+}
+
+// finish ends the flight of a batch, and counts its updates as delivered or, if err is
+// not nil, as dropped.
+func (s *Session) finish(updates uint64, err error) {
+	if err != nil {
 		s.Abort(err)
-		s.box.finish(messages, 0, updates)
-	case done:
-		s.box.finish(messages, updates, 0)
-	default:
-		s.box.finish(messages, 0, 0)
+		updates = 0
 	}
+	s.box.finish(updates)
 }

@@ -30,8 +30,13 @@
 // fallen behind. From then on, until the outbox is empty, an update replaces the older
 // update of its key that waits (conflation, in conflate.go). So the waiting
 // updates are bounded by the number of keys, and the client ends at the current state. An
-// update never moves across a reply that waits before it. If a client stays behind,
-// Options.OnLag is called.
+// update never moves across a reply that waits before it.
+//
+// A client lags if it has fallen behind, or if the oldest update that waits for it is
+// older than 1 s. So a client that takes nothing lags although little waits, but its
+// updates are not conflated. An update waits until the Conn has sent it. Options.OnLag
+// reports the lag, and [Session.Inspect] returns it. A session in a pool has a timer for
+// this only if its client did not take everything at once (lag.go).
 //
 // Messages of topics cannot be conflated. While more than MaxPendingBytes of them
 // wait, further ones are dropped; before the next message of the topic the client

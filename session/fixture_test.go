@@ -28,6 +28,7 @@ type fakeConn struct {
 
 	mu     sync.Mutex
 	got    []string
+	kept   []string // TrySend could not send them
 	sends  int
 	causes []error
 }
@@ -45,13 +46,26 @@ func (c *fakeConn) Send(messages []session.Message) error {
 		return c.fail
 	}
 	c.sends++
+	c.got = append(c.got, c.kept...)
+	c.kept = nil
 	for _, m := range messages {
 		c.got = append(c.got, string(m.Text))
 	}
 	return nil
 }
 
-func (c *fakeConn) TrySend([]session.Message) (bool, error) { panic("not in a pool") }
+// TrySend sends everything or, if there is a gate, nothing.
+func (c *fakeConn) TrySend(messages []session.Message) (done bool, err error) {
+	if c.gate == nil {
+		return true, c.Send(messages)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range messages {
+		c.kept = append(c.kept, string(m.Text))
+	}
+	return false, nil
+}
 
 func (c *fakeConn) Close(cause error) {
 	c.mu.Lock()

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// A client has fallen behind when more than this waits for it. From then on,
-// until the outbox is empty, updates of the same key are conflated.
+// A client has fallen behind when more than this waits in its outbox. From then on,
+// until the outbox is empty, updates of the same key are conflated. A client that has
+// fallen behind also lags; lag.go has the rest of that rule.
 const (
 	behindUpdates = 256
 	behindBytes   = 64 << 10
@@ -18,7 +19,7 @@ const batchBytes = 32 << 10
 
 // An outbox holds the messages that wait for the client, oldest first. Its
 // methods lock it; no code outside this file does. Methods whose names end in
-// Locked are in conflate.go and batch.go, too.
+// Locked are in conflate.go, batch.go and lag.go, too.
 //
 // Bytes that the client requested, replies and snapshots, are counted apart from
 // bytes that are pushed to it: the client's reader waits while too much of the
@@ -39,14 +40,15 @@ type outbox struct {
 	// the client keeps up.
 	places map[string]uint64
 
-	updates   int                  // items that are updates
+	updates int32 // items that are updates
+	head    int32 // items[:head] were taken
+
 	requested int64                // bytes of items that the client asked for
 	pushed    int64                // bytes of the other items
 	topics    int64                // bytes of pushed that belong to topics; they do not conflate
 	fenced    int64                // bytes of pushed before fence; they do not conflate either
 	spare     *[smallSlice]Message // kept for items
-	head      int                  // items[:head] were taken
-	inFlight  uint64               // updates that the Conn has and has not sent
+	inFlight  []Message            // taken, and not sent yet: the Conn has them
 
 	delivered uint64 // updates that were sent
 	conflated uint64 // updates that a newer one replaced
@@ -238,7 +240,7 @@ func (b *outbox) signalSpaceLocked() {
 
 // take returns the first messages, batchBytes of them at least if that much waits.
 // more reports whether others wait; if none do, the next message wakes the actor.
-// The caller gives the messages back by finish.
+// The messages are in flight until finish.
 func (b *outbox) take() (t batch, more bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -249,27 +251,28 @@ func (b *outbox) take() (t batch, more bool) {
 	}
 	if b.requested+b.pushed <= batchBytes && b.head == 0 {
 		t.messages, t.updates = b.items, uint64(b.updates)
-		b.inFlight += t.updates
+		b.inFlight = t.messages
 		b.resetLocked()
 		return t, false
 	}
 	t.messages, t.updates = b.cutLocked()
-	b.inFlight += t.updates
-	if more = b.head < len(b.items); !more {
+	b.inFlight = t.messages
+	if more = int(b.head) < len(b.items); !more {
 		b.freeLocked(b.items)
 		b.resetLocked()
 	}
 	return t, more
 }
 
-// finish gives back messages that take returned, and counts the updates that were
-// delivered and those that were not.
-func (b *outbox) finish(messages []Message, delivered, unsent uint64) {
-	clear(messages)
+// finish ends the flight of the messages that take returned, and counts the updates among
+// them that were delivered.
+func (b *outbox) finish(delivered uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	messages := b.inFlight
+	b.inFlight = nil
 	b.delivered += delivered
-	b.inFlight -= delivered + unsent
+	clear(messages)
 	b.freeLocked(messages)
 }
 
@@ -287,41 +290,44 @@ func (b *outbox) statsLocked(waiting uint64) Stats {
 	}
 }
 
+// updatesInFlight returns the number of updates that the Conn has and has not sent.
+func (b *outbox) updatesInFlight() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.updatesInFlightLocked()
+}
+
 // status returns the counts of a session that may be open, and its lag.
 func (b *outbox) status() Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	lag := b.lagLocked()
 	return Status{
-		Stats:   b.statsLocked(uint64(b.updates) + b.inFlight),
-		Lag:     Lag{PendingBytes: b.requested + b.pushed, Behind: b.ageLocked()},
-		Lagging: b.places != nil || b.behindLocked(),
+		Stats:   b.statsLocked(uint64(b.updates) + b.updatesInFlightLocked()),
+		Lag:     lag,
+		Lagging: b.places != nil || b.behindLocked() || lag.Oldest > lagAge,
 	}
 }
 
-// lag returns how far behind the client is. It counts the pending keys only if the
-// oldest update has waited for atLeast. behind is false if the client is not behind, or
-// only messages that are not updates wait.
-func (b *outbox) lag(atLeast time.Duration) (lag Lag, behind bool) {
+// lag returns how far behind the client is, and whether that is due for a report. Only
+// then it counts the pending keys. age is the age of the oldest update for which a report
+// would be due, or 0 if no update waits.
+func (b *outbox) lag() (lag Lag, due bool, age time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.updates == 0 || !b.behindLocked() {
-		return Lag{}, false
+	lag = b.lagLocked()
+	switch {
+	case b.behindLocked() && b.updates > 0:
+		age = behindAge
+	case uint64(b.updates)+b.updatesInFlightLocked() > 0:
+		age = lagAge
+	default:
+		return lag, false, 0
 	}
-	lag = Lag{PendingBytes: b.requested + b.pushed, Behind: b.ageLocked()}
-	if lag.Behind >= atLeast {
+	if due = lag.Oldest > lagAge || age == behindAge && lag.Oldest >= behindAge; due {
 		lag.PendingKeys = b.pendingKeysLocked()
 	}
-	return lag, true
-}
-
-// ageLocked returns how long ago the oldest update that waits was written.
-func (b *outbox) ageLocked() time.Duration {
-	for i := b.head; i < len(b.items); i++ {
-		if age, ok := b.items[i].Age(); ok {
-			return age
-		}
-	}
-	return 0
+	return lag, due, age
 }
 
 // pendingKeys returns the number of keys and topics of which an update waits.

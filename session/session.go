@@ -85,7 +85,7 @@ type Options struct {
 	// Revisions gives messages a revision to resume from.
 	Revisions bool
 
-	// OnLag reports that the client has fallen behind, at most once each
+	// OnLag reports that the client lags (see [Status]), at most once each
 	// LagInterval. nil: lag is not reported.
 	OnLag func(Lag)
 
@@ -115,10 +115,9 @@ type Session struct {
 	box outbox
 
 	// These fields belong to the actor.
-	connClosed    bool   // Close was called on conn
-	detached      bool   // the next call of handle may block
-	unsent        bool   // conn has kept messages that TrySend could not write
-	unsentUpdates uint64 // how many of them are updates
+	connClosed bool // Close was called on conn
+	detached   bool // the next call of handle may block
+	unsent     bool // conn has kept messages that TrySend could not write
 
 	out actor.Actor[signal]
 
@@ -143,7 +142,7 @@ func New(ks *keyspace.Keyspace, conn Conn, o Options) *Session {
 		encoder: o.Encoder, conn: conn, keyspace: ks,
 		withRevisions: o.Revisions, pooled: o.Pool != nil, options: o,
 	}
-	s.lag.box, s.lag.life, s.lag.report = &s.box, &s.life, o.OnLag
+	s.lag.session = s
 	s.out.Init(s.handle, actor.Options[signal]{
 		Capacity: 4,
 		Pool:     o.Pool,

@@ -15,12 +15,16 @@ type Status struct {
 	Stats             // without the updates that wait
 	Lag               // how far behind the client is; PendingKeys is not counted
 	Subscriptions int // targets that the session is subscribed to
-	Lagging       bool
+
+	// Lagging reports that the client has fallen behind, so that updates of the same
+	// key are conflated, or that the oldest update that waits is older than 1 s.
+	Lagging bool
 }
 
-// A Lag says how far behind a client is.
+// A Lag says how far behind a client is. A message waits until the system has taken it.
+// Messages that the Conn has, and has not sent, are counted until it has sent all of them.
 type Lag struct {
 	PendingKeys  int           // keys and topics of which an update waits; an estimate if very many do
 	PendingBytes int64         // bytes that wait, replies included
-	Behind       time.Duration // since the oldest update that waits was written
+	Oldest       time.Duration // since the oldest update that waits was written; 0 if none waits
 }

@@ -45,7 +45,7 @@ func (c *core) open(x *client, kind clientKind, remote string, conn interface {
 	}
 	o.OnLag = func(l session.Lag) {
 		x.event(c.options.Logger.Warn()).Int("pending_keys", l.PendingKeys).Int64("pending_bytes", l.PendingBytes).
-			Float64("lag_ms", milliseconds(l.Behind)).Msg("session lagging")
+			Float64("lag_ms", milliseconds(l.Oldest)).Msg("session lagging")
 	}
 	o.OnPanic = func(value any, stack []byte) {
 		x.event(c.options.Logger.Error()).Str("error", fmt.Sprint(value)).Bytes("stack", stack).Msg("actor panicked")

@@ -140,7 +140,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	descSessions      = describe("rtdb_sessions", "Open sessions, by kind: websocket or events.", "kind")
-	descLagging       = describe("rtdb_lagging_sessions", "Sessions whose client has fallen behind.")
+	descLagging       = describe("rtdb_lagging_sessions", "Sessions whose client lags: more than 256 updates or 64 KiB wait, or an update is older than 1 s.")
 	descLag           = describe("rtdb_lag_seconds", "Age of the oldest update that waits for a client.")
 	descPending       = describe("rtdb_pending_bytes", "Bytes that wait for clients.")
 	descSubscriptions = describe("rtdb_subscriptions", "Subscriptions of all sessions: keys, topics and patterns.")
@@ -180,7 +180,7 @@ func (t *tally) Collect(to chan<- prometheus.Metric) {
 		open[c.kind]++
 		subscriptions += status.Subscriptions
 		pending += status.PendingBytes
-		oldest = max(oldest, status.Behind)
+		oldest = max(oldest, status.Oldest)
 		if status.Lagging {
 			lagging++
 		}

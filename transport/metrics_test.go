@@ -9,24 +9,30 @@ import (
 	"rtdb/transport"
 )
 
+// metric returns the value of a metric, or the sum of the values of all its labels.
+func (w *wire) metric(t testing.TB, name string) (sum float64) {
+	t.Helper()
+	_, text := w.call(t, "GET", "/metrics", "")
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		at := strings.LastIndexByte(line, ' ')
+		if metric := line[:at]; metric == name || strings.HasPrefix(metric, name+"{") {
+			v, err := strconv.ParseFloat(line[at+1:], 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum += v
+		}
+	}
+	return sum
+}
+
 // The counts of a session stay in the sums when it has ended.
 func TestMetricsAddUp(t *testing.T) {
 	w := newWire(t, transport.Options{})
-	value := func(name string) (sum float64) {
+	value := func(name string) float64 {
 		t.Helper()
-		_, text := w.call(t, "GET", "/metrics", "")
-		for line := range strings.Lines(text) {
-			line = strings.TrimSpace(line)
-			at := strings.LastIndexByte(line, ' ')
-			if metric := line[:at]; metric == name || strings.HasPrefix(metric, name+"{") {
-				v, err := strconv.ParseFloat(line[at+1:], 64)
-				if err != nil {
-					t.Fatal(err)
-				}
-				sum += v
-			}
-		}
-		return sum
+		return w.metric(t, name)
 	}
 	c := w.dial(t)
 	c.ask(`{"id":1,"action":"subscribe","key":"a"}`, `{"id":1,"ok":true,"revision":0,"epoch":"e"}`)

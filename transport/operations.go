@@ -34,7 +34,7 @@ type sessionStatus struct {
 
 // sessionOrders are how the list of sessions can be sorted.
 var sessionOrders = map[string]func(a, b sessionStatus) int{
-	"lag":   func(a, b sessionStatus) int { return cmp.Compare(b.Behind, a.Behind) },
+	"lag":   func(a, b sessionStatus) int { return cmp.Compare(b.Oldest, a.Oldest) },
 	"bytes": func(a, b sessionStatus) int { return cmp.Compare(b.PendingBytes, a.PendingBytes) },
 	"age":   func(a, b sessionStatus) int { return a.client.opened.Compare(b.client.opened) },
 }
@@ -87,7 +87,7 @@ func (s *sessionStatus) encode() []byte {
 		Uint("age_ms", whole(time.Since(c.opened))).Uint("subscriptions", uint64(s.Subscriptions)).
 		Uint("delivered", s.Delivered).Uint("conflated", s.Conflated).Uint("dropped", s.Dropped).
 		Uint("pending_keys", uint64(c.session.PendingKeys())).Uint("pending_bytes", uint64(s.PendingBytes)).
-		Uint("lag_ms", whole(s.Behind)).End()
+		Uint("lag_ms", whole(s.Oldest)).End()
 }
 
 // listTopics lists the topics that have subscribers.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -283,11 +284,95 @@ func TestALaggingClientIsLogged(t *testing.T) {
 			}
 		}
 		e := p.log.lines(t, "session lagging")
-		if len(e) != 1 || e[0]["level"] != "warn" || e[0]["pending_keys"] != 1.0 || e[0]["pending_bytes"] != 300.0*23 ||
+		if len(e) != 1 || e[0]["level"] != "warn" || e[0]["pending_keys"] != 1.0 || e[0]["pending_bytes"] != 301.0*23 ||
 			e[0]["lag_ms"] != 250.0 || e[0]["session"] == nil {
 			t.Errorf("logged %v", e)
 		}
 		_ = c.Close()
 		synctest.Wait()
 	})
+}
+
+// A client that stops reading is logged after a second, although little waits for it and
+// nothing is written after the update that is stuck. The operator sees it, too. A client
+// that keeps up is not logged.
+func TestAClientThatStopsReadingIsLoggedAfterASecond(t *testing.T) {
+	t.Parallel()
+	stalledEvents := func(t *testing.T, w *wire) net.Conn {
+		c, err := net.Dial("tcp", w.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		if _, err := c.Write([]byte("GET /events?key=k HTTP/1.1\r\nHost: " + w.addr + "\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	stalledSocket := func(t *testing.T, w *wire) net.Conn {
+		p := w.dial(t)
+		p.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0}`)
+		return p.NetConn()
+	}
+	for route, stalled := range map[string]func(*testing.T, *wire) net.Conn{"/ws": stalledSocket, "/events": stalledEvents} {
+		t.Run(route, func(t *testing.T) {
+			t.Parallel()
+			w := newWire(t, transport.Options{FlushInterval: transport.DefaultFlushInterval})
+			c := stalled(t, w)
+			_ = c.(*net.TCPConn).SetReadBuffer(16 << 10)
+			list := func() (lagging listedSession) {
+				t.Helper()
+				_, text := w.call(t, "GET", "/sessions?sort=lag", "")
+				var body struct{ Sessions []listedSession }
+				if err := json.Unmarshal([]byte(text), &body); err != nil {
+					t.Fatalf("%s: %v", text, err)
+				}
+				for _, s := range body.Sessions {
+					if s.Remote == c.LocalAddr().String() {
+						lagging = s
+					}
+				}
+				return lagging
+			}
+			eventually(t, "subscribed", func() bool { return list().Subscriptions == 1 })
+			socket, stream := w.dial(t), w.feed(t, "key=k") // they keep up
+			socket.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0}`)
+			stream.want("id: 0")
+
+			value := quote(strings.Repeat("x", 8000))
+			more := time.NewTicker(10 * time.Millisecond)
+			defer more.Stop()
+			for late := time.After(patience); len(w.log.lines(t, "session lagging")) == 0; {
+				select {
+				case <-more.C: // until an update is stuck
+				case <-late:
+					t.Fatal("a client that reads nothing is not logged")
+				}
+				switch s := list(); {
+				case s.PendingBytes == nil:
+					t.Fatal("the session ended, and was not logged before")
+				case *s.PendingBytes > 0:
+					continue
+				}
+				if _, err := w.keyspace.Set(t.Context(), "k", []byte(value)); err != nil {
+					t.Fatal(err)
+				}
+				socket.want(`{"key":"k","value":` + value + `}`)
+				_ = stream.block()
+			}
+			s := list()
+			e := w.log.lines(t, "session lagging")
+			bytes, lag := e[0]["pending_bytes"].(float64), e[0]["lag_ms"].(float64)
+			if len(e) != 1 || e[0]["session"] != s.ID || e[0]["pending_keys"] != 1.0 ||
+				bytes < 8000 || bytes > 3*8100 || lag < 1000 || lag > 2000 {
+				t.Errorf("logged %v, want %s with one key, an update and 1 to 2 s", e, s.ID)
+			}
+			if *s.LagMS < lag || *s.PendingKeys != 1 || *s.PendingBytes != bytes {
+				t.Errorf("listed with %v ms, %v keys, %v bytes; logged %v", *s.LagMS, *s.PendingKeys, *s.PendingBytes, e)
+			}
+			if n, age := w.metric(t, "rtdb_lagging_sessions"), w.metric(t, "rtdb_lag_seconds"); n != 1 || age*1000 < lag {
+				t.Errorf("counted %v lagging sessions and %v s, logged %v", n, age, e)
+			}
+		})
+	}
 }
