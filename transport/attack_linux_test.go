@@ -33,21 +33,28 @@ import (
 	"rtdb/transport/auth"
 )
 
-// A page may call if its origin is the server's own or, letter for letter, an allowed
-// one. Only a page of an allowed origin gets the headers of CORS.
+// A page may call if its origin is the server's own or an allowed one. Only a page of an
+// allowed origin gets the headers of CORS.
 func TestOnlyPagesOfAllowedOriginsMayCall(t *testing.T) {
-	w := newWire(t, transport.Options{AllowedOrigins: []string{"https://app.example", "http://app.example:3000"}})
+	w := newWire(t, transport.Options{AllowedOrigins: []string{
+		"https://app.example", "http://app.example:3000", "https://*.example.com", "null", "file://", "capacitor://localhost", "app://.",
+	}})
+	ours := map[string]bool{"": true, "http://" + w.addr: true, "https://" + w.addr: true}
 	for origin, may := range map[string]bool{
 		"": true, "http://" + w.addr: true, "https://" + w.addr: true, // behind a proxy that ends TLS
 		"https://app.example": true, "http://app.example:3000": true,
-		"http://app.example": false, "https://app.example:3000": false, "https://app.example:443": false,
-		"HTTPS://APP.EXAMPLE": false, "https://app.example/": false, "https://app.example.": false,
+		"http://app.example": false, "https://app.example:3000": false, "https://app.example:443": true,
+		"HTTPS://APP.EXAMPLE": true, "https://app.example/": false, "https://app.example.": true,
+		"https://a.b.example.com": true, "https://a.example.com:443": true, "https://example.com": false, "http://a.example.com": false,
+		"https://evilexample.com": false, "https://x.example.com.evil.org": false, "https://a.example.com:8443": false,
+		"https://evil.org/.example.com": false, "https://evil.org@a.example.com": false, "https://*.example.com": false,
+		"null": true, "file://": true, "capacitor://localhost": true, "app://.": true, "ionic://localhost": false, "app://x": false,
 		"https://sub.app.example": false, "https://app.example.evil.example": false, "https://evilapp.example": false,
 		"https://app.example@evil.example": false, "https://app.example https://evil.example": false,
 		"http://127.0.0.1": false, "http://127.0.0.1:1": false, "http://localhost": false, "http://x@" + w.addr + ".evil.example": false,
-		"null": false, "file://": false, "chrome-extension://abcdefgh": false, "*": false,
+		"chrome-extension://abcdefgh": false, "*": false, "file:///": false, "NULL": false,
 	} {
-		allowed := may && strings.Contains(origin, "app.example")
+		allowed := may && !ours[origin]
 		for _, c := range [][3]string{{"GET", "/data/k", ""}, {"POST", "/data/k", `{"value":1}`}, {"POST", "/data", `{"items":[]}`},
 			{"GET", "/events?key=k", ""}, {"GET", "/healthz", ""}, {"DELETE", "/data/none", ""}, {"OPTIONS", "/data/k", ""}} {
 			headers := []string{"Origin", origin, "Access-Control-Request-Method", "PUT"}
@@ -68,12 +75,56 @@ func TestOnlyPagesOfAllowedOriginsMayCall(t *testing.T) {
 				t.Errorf("%s %s from %q may be asked with %v", c[0], c[1], origin, h)
 			}
 		}
-		c, _, err := websocket.DefaultDialer.Dial("ws://"+w.addr+"/ws", http.Header{"Origin": {origin}})
+		header := http.Header{"Origin": {origin}}
+		if origin == "" {
+			header = nil
+		}
+		c, _, err := websocket.DefaultDialer.Dial("ws://"+w.addr+"/ws", header)
 		if err == nil {
 			_ = c.Close()
 		}
 		if (err == nil) != may {
 			t.Errorf("a WebSocket from %q: %v", origin, err)
+		}
+	}
+	w.wantTry(t, "403 forbidden", "GET", "/data/k", "", "Origin", "")
+	w.wantTry(t, "403 forbidden", "GET", "/data/k", "", "Origin", "https://app.example", "Origin", "https://app.example")
+}
+
+// A refused page, and a refused Host header, are named in the answer and in the log, with
+// what to do. Nothing that a client sends there breaks a line or the answer.
+func TestARefusalSaysWhatToAllow(t *testing.T) {
+	w := newWire(t, transport.Options{Admin: true, AllowedOrigins: []string{"https://app.example"}})
+	admin := *w
+	admin.addr = w.adminListener(t)
+	for i, c := range []struct {
+		w                *wire
+		host, origin     string // "-" is no header
+		message          string
+		logged, loggedAs string
+	}{
+		{w, "localhost", "http://localhost:5173",
+			"the page's origin http://localhost:5173 is not allowed: start the server with --allowed-origins http://localhost:5173 ($ALLOWED_ORIGINS)",
+			"origin", "http://localhost:5173"},
+		{w, "localhost", "null", "the page's origin null is not allowed: start the server with --allowed-origins null ($ALLOWED_ORIGINS)", "origin", "null"},
+		{w, "localhost", "https://a\"b\xc2\x9b\xff.example", "no valid Origin header", "", ""},
+		{w, "localhost", "https://" + strings.Repeat("a", 10_000), "no valid Origin header", "", ""},
+		{&admin, "localhost", "https://app.example", "https://app.example is not allowed: here only pages of the server's own origin", "origin", "https://app.example"},
+		{w, "db.example.com:8443", "-", `the Host header \"db.example.com:8443\" names another machine`, "host", `"db.example.com:8443"`},
+		{w, strings.Repeat("a.", 5000), "-", "configure a key", "host", `"` + strings.Repeat("a.", 32) + `"…`},
+		{&admin, "evil.example", "-", `the host name \"evil.example\": call it by its IP address`, "host", `"evil.example"`},
+	} {
+		request := "GET /sessions HTTP/1.1\r\nHost: " + c.host + "\r\nConnection: close\r\n"
+		if c.origin != "-" {
+			request += "Origin: " + c.origin + "\r\n"
+		}
+		got := c.w.raw(t, request+"\r\n")
+		if body, ok := strings.CutPrefix(got, "403 "); !ok || errorCode(t, body) != "forbidden" || !strings.Contains(body, c.message) || len(body) > 500 {
+			t.Errorf("from %.60q at %.60q: %.600s, want %s", c.origin, c.host, got, c.message)
+		}
+		e := w.log.await(t, "http request", i+1)[i]
+		if text, _ := e["error"].(string); e["code"] != "forbidden" || text == "" || c.logged != "" && e[c.logged] != c.loggedAs || len(e) > 10 {
+			t.Errorf("from %.60q at %.60q: logged %v", c.origin, c.host, e)
 		}
 	}
 }

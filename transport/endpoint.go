@@ -104,17 +104,11 @@ type gate struct {
 
 // ownOrigin lets in only pages of the operator's own listener, which asks for no
 // token.
-var ownOrigin = guard.NewOrigins(nil)
+var ownOrigin = guard.OwnOrigin()
 
-// admit checks that the server is not draining, the Host header, the origin, the token,
-// and the rate. It sets w.principal. done
-// reports that it has answered the request.
+// admit checks the Host header, the origin, that the server is not draining, the token,
+// and the rate. It sets w.principal. done reports that it has answered the request.
 func (g *gate) admit(e *endpoint, w *response, r *http.Request) (done bool, err error) {
-	if g.clients.isDraining() && !e.whileDraining {
-		w.Header().Set("Connection", "close")
-		w.Header().Set("Retry-After", "1")
-		return false, errDraining
-	}
 	origins := g.origins
 	switch {
 	case e.audience == forOperator:
@@ -129,8 +123,14 @@ func (g *gate) admit(e *endpoint, w *response, r *http.Request) (done bool, err 
 	if err := origins.Check(w, r, e.strictOrigin); err != nil {
 		return false, err
 	}
+	// A page that asks before it calls is told that it may call even while the server is
+	// draining. Otherwise it could not read why its call is refused.
+	preflight := e.allow != "" && guard.Preflight(w, r, e.allow)
+	if g.clients.isDraining() && !e.whileDraining && !preflight {
+		w.Header().Set("Connection", "close")
+		return false, errDraining
+	}
 	if r.Method == http.MethodOptions && e.allow != "" {
-		guard.Preflight(w, r, e.allow)
 		w.Header().Set("Allow", e.allow)
 		if e.methods[http.MethodPatch] != nil {
 			w.Header().Set("Accept-Patch", guard.MergePatch) // RFC 5789, section 3.1

@@ -59,7 +59,7 @@ type failure struct {
 	message string
 	status  int // of HTTP; 0 means the status of the code
 
-	retry   time.Duration // when to try again; only for limits
+	retry   time.Duration // when to try again; 0 if the server does not know
 	current *uint64       // the key's version, if it does not match
 }
 
@@ -71,7 +71,9 @@ func refuse(code, format string, args ...any) *failure {
 }
 
 // errDraining answers every request once the server is shutting down.
-var errDraining = refuse(codeUnavailable, "the server is shutting down: try again, or another server")
+var errDraining = &failure{
+	code: codeUnavailable, message: "the server is shutting down: try again, or another server", retry: time.Second,
+}
 
 func tooManyRequests(perSecond float64) *failure {
 	return refuse(codeRateLimited, "too many requests: %v a second are allowed", perSecond)
@@ -95,6 +97,8 @@ func failureOf(err error) *failure {
 	var token *auth.TokenError
 	var mismatch *keyspace.VersionError
 	var format *guard.FormatError
+	var page *guard.OriginError
+	var host *guard.HostError
 	switch {
 	case errors.As(err, &f):
 		return f
@@ -108,12 +112,10 @@ func failureOf(err error) *failure {
 		f := refuse(codeUnavailable, "the server cannot check tokens yet, because the identity provider has not answered: try again")
 		f.retry = auth.RenewTimeout
 		return f
-	case errors.Is(err, guard.ErrOrigin):
-		return refuse(codeForbidden, "the request comes from a page of another origin")
-	case errors.Is(err, guard.ErrHost):
-		return refuse(codeForbidden, "the Host header names another machine: call this one localhost, or configure a key")
-	case errors.Is(err, guard.ErrAdminHost):
-		return refuse(codeForbidden, "the admin address does not accept this host name: call it by its IP address")
+	case errors.As(err, &page):
+		return originFailure(page)
+	case errors.As(err, &host):
+		return hostFailure(host)
 	case errors.Is(err, keyspace.ErrTooManyKeys):
 		return refuse(codeLimitReached, "the server has its maximum number of keys: delete some, or write to existing ones")
 	case errors.Is(err, keyspace.ErrFull):
@@ -132,6 +134,28 @@ func failureOf(err error) *failure {
 		return refuse(codeUnavailable, "the request was canceled or took too long; a write may have been made")
 	}
 	return refuse(codeInternal, "the server failed; a write may have been made")
+}
+
+// originFailure names the origin of a page that may not call, and the flag that would let
+// it in.
+func originFailure(e *guard.OriginError) *failure {
+	switch {
+	case e.Allow != "":
+		return refuse(codeForbidden, "the page's origin %s is not allowed: start the server with --allowed-origins %s ($ALLOWED_ORIGINS)",
+			e.Origin, e.Allow)
+	case e.Origin != "":
+		return refuse(codeForbidden, "the page's origin %s is not allowed: here only pages of the server's own origin may call", e.Origin)
+	}
+	return refuse(codeForbidden, "the request comes from a page of another site and has no valid Origin header, as a page's fetch has")
+}
+
+// hostFailure names the Host header that is refused, and what to do.
+func hostFailure(e *guard.HostError) *failure {
+	if errors.Is(e, guard.ErrAdminHost) {
+		return refuse(codeForbidden, "the admin address does not accept the host name %s: call it by its IP address or as localhost", e.Host)
+	}
+	return refuse(codeForbidden, "the Host header %s names another machine, and a server on a loopback address without a key "+
+		"answers only to localhost: call it localhost, let the proxy send Host: localhost, or configure a key (--jwt-secret)", e.Host)
 }
 
 func mismatchFailure(current uint64) *failure {

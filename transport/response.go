@@ -95,7 +95,7 @@ func (w *response) fail(r *http.Request, err error) {
 	f := explain(err)
 	w.code, w.err = f.code, err
 	body := withFailure(nil, f).End()
-	if f.code == codeLimitReached || f.code == codeRateLimited || f.retry > 0 {
+	if f.retry > 0 || f.code == codeLimitReached || f.code == codeRateLimited {
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(f.retry.Seconds())))))
 	}
 	if format := new(guard.FormatError); errors.As(err, &format) {
@@ -174,7 +174,17 @@ func (w *response) log(log zerolog.Logger, r *http.Request, took time.Duration) 
 	if w.code != "" {
 		e = e.Str("code", w.code)
 	}
-	if w.code == codeInternal || w.code == codeUnavailable {
+	var page *guard.OriginError
+	var host *guard.HostError
+	switch {
+	case errors.As(w.err, &page):
+		if page.Origin != "" {
+			e = e.Str("origin", page.Origin)
+		}
+		e = e.Str("error", explain(w.err).message)
+	case errors.As(w.err, &host):
+		e = e.Str("host", host.Host).Str("error", explain(w.err).message)
+	case w.code == codeInternal, w.code == codeUnavailable:
 		e = e.Err(w.err)
 	}
 	e.Msg("http request")

@@ -78,8 +78,6 @@ func handshakeError(w *response, r *http.Request, err error) error {
 		return err
 	case refused.Status == http.StatusUpgradeRequired:
 		return upgradeRequired(w, r)
-	case refused.Status == http.StatusForbidden:
-		return guard.ErrOrigin
 	}
 	return &failure{
 		code: codeInvalidRequest, status: refused.Status,

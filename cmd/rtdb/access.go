@@ -19,7 +19,7 @@ import (
 type accessFlags struct {
 	keyFlags
 	AnonymousGrants string `env:"ANONYMOUS_GRANTS" placeholder:"JSON" help:"Grants of clients without a token, such as {\"read\":[\"public/#\"]}."`
-	AllowedOrigins  string `env:"ALLOWED_ORIGINS" placeholder:"ORIGIN,..." help:"Other origins that may call, such as https://example.com."`
+	AllowedOrigins  string `env:"ALLOWED_ORIGINS" placeholder:"ORIGIN,..." help:"Other origins whose pages may call, such as https://*.example.com."`
 	TokenCookie     string `env:"TOKEN_COOKIE" placeholder:"NAME" help:"Cookie that may carry the token of a GET, a WebSocket or an event stream."`
 	TrustedProxies  string `env:"TRUSTED_PROXIES" placeholder:"CIDR,..." help:"Proxies whose X-Forwarded-For is trusted, such as 10.0.0.0/8."`
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 )
 
+// Checks return these errors in a *HostError.
 var (
 	// ErrHost refuses a Host header that names another machine.
 	ErrHost = errors.New("guard: Host header names another machine")
@@ -16,6 +17,17 @@ var (
 	// ErrAdminHost refuses a Host header that a page could have.
 	ErrAdminHost = errors.New("guard: Host header is a page's name")
 )
+
+// A HostError is ErrHost or ErrAdminHost with the Host header.
+type HostError struct {
+	Host string // quoted, so that it is safe to print, and at most 64 bytes of it
+	err  error
+}
+
+func (e *HostError) Error() string { return e.err.Error() + ": " + e.Host }
+
+// Unwrap returns ErrHost or ErrAdminHost.
+func (e *HostError) Unwrap() error { return e.err }
 
 // loopbackKey marks requests that came by a listener on a loopback address.
 type loopbackKey struct{}
@@ -38,7 +50,7 @@ func CheckHost(r *http.Request) error {
 	if r.Context().Value(loopbackKey{}) == nil || r.Host == "" || isLoopbackName(r.Host) {
 		return nil
 	}
-	return ErrHost
+	return &HostError{printable(r.Host), ErrHost}
 }
 
 // CheckAdminHost is CheckHost for the operator's listener, which may be on any
@@ -53,7 +65,7 @@ func CheckAdminHost(r *http.Request) error {
 	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil || !strings.Contains(host, ".") || isLoopbackName(r.Host) {
 		return nil
 	}
-	return ErrAdminHost
+	return &HostError{printable(r.Host), ErrAdminHost}
 }
 
 func isLoopbackName(hostport string) bool {

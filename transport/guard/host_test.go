@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"rtdb/transport/guard"
@@ -64,6 +65,25 @@ func TestCheckAdminHost(t *testing.T) {
 	} {
 		if err := guard.CheckAdminHost(requestTo(addr, host)); (err == nil) != ok || err != nil && !errors.Is(err, guard.ErrAdminHost) {
 			t.Errorf("Host %q: %v, want accepted %v", host, err, ok)
+		}
+	}
+}
+
+// A refusal names the host in a form that is safe to print.
+func TestARefusalNamesTheHost(t *testing.T) {
+	addr := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}
+	for host, want := range map[string]string{
+		"db.example.com:8443":        `"db.example.com:8443"`,
+		"a.b\"\n\x9b":                `"a.b\"\n\x9b"`,
+		strings.Repeat("a.", 40_000): `"` + strings.Repeat("a.", 32) + `"…`,
+	} {
+		for name, err := range map[string]error{
+			"CheckHost": guard.CheckHost(requestTo(addr, host)), "CheckAdminHost": guard.CheckAdminHost(requestTo(addr, host)),
+		} {
+			var refused *guard.HostError
+			if !errors.As(err, &refused) || refused.Host != want {
+				t.Errorf("%s of %.60q: %v, want %s", name, host, err, want)
+			}
 		}
 	}
 }

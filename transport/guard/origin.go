@@ -2,49 +2,56 @@ package guard
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
-	"net/url"
-	"slices"
 	"strings"
 )
 
-// ErrOrigin refuses a request of a page of another origin.
+// ErrOrigin refuses a request of a page that may not call. Check returns it in an
+// *OriginError.
 var ErrOrigin = errors.New("guard: page of another origin")
+
+// An OriginError is ErrOrigin with the origin of the page.
+type OriginError struct {
+	// Origin is in ASCII, and at most 512 bytes long. It is "" if the browser sent no
+	// Origin header, or the header is not an origin: then it may hold anything, even a
+	// token, and is not to be repeated.
+	Origin string
+
+	// Allow is the origin to pass to NewOrigins, if that would let the page in, or "".
+	Allow string
+}
+
+func (e *OriginError) Error() string { return ErrOrigin.Error() + ": " + e.Origin }
+
+// Unwrap returns ErrOrigin.
+func (e *OriginError) Unwrap() error { return ErrOrigin }
 
 // Origins decide which pages may call: those of the server's own origin, and those
 // of the allowed ones (RFC 6454; WHATWG Fetch, section 3.3). A request without an
 // Origin header passes: it does not come from a browser's page, or from a page that
 // cannot read the response.
 type Origins struct {
-	allowed     []string
+	allowed     map[origin]bool
+	domains     []origin // every host below these is allowed, too
+	fixed       bool     // no other origin can be allowed
+	credentials bool     // pages of allowed origins may call with cookies
 	writes      http.CrossOriginProtection
-	credentials bool // pages of allowed origins may call with cookies
-}
-
-// ParseOrigin returns an origin as browsers write it, scheme://host[:port].
-func ParseOrigin(text string) (string, error) {
-	u, err := url.Parse(text)
-	switch {
-	case err != nil, u.Host == "", u.Scheme != "http" && u.Scheme != "https",
-		u.User != nil, u.Path != "", u.RawQuery != "", u.Fragment != "", u.ForceQuery:
-		return "", fmt.Errorf("expected an origin like https://example.com but got %q", text)
-	}
-	host := strings.ToLower(u.Host)
-	if port := u.Port(); u.Scheme == "http" && port == "80" || u.Scheme == "https" && port == "443" {
-		host = strings.TrimSuffix(host, ":"+port)
-	}
-	return u.Scheme + "://" + host, nil
 }
 
 // NewOrigins allows origins besides the server's own. They must be as ParseOrigin
 // returns them; otherwise NewOrigins panics.
 func NewOrigins(allowed []string) *Origins {
-	o := &Origins{allowed: allowed}
-	for _, origin := range allowed {
-		if err := o.writes.AddTrustedOrigin(origin); err != nil {
-			panic("guard: allowed origin: " + err.Error())
+	o := &Origins{allowed: make(map[origin]bool)}
+	for _, text := range allowed {
+		if parsed, err := ParseOrigin(text); err != nil || parsed != text {
+			panic("guard: allowed origin " + text + " is not as ParseOrigin returns it")
 		}
+		if domain, ok := splitDomain(text); ok {
+			o.domains = append(o.domains, domain)
+			continue
+		}
+		exact, _ := splitOrigin(text)
+		o.allowed[exact] = true
 	}
 	return o
 }
@@ -54,61 +61,64 @@ func NewOrigins(allowed []string) *Origins {
 // site can make. It must be called before Check.
 func (o *Origins) AllowCredentials() { o.credentials = true }
 
-// The headers that a page may read besides those that are always readable, and the
-// headers that it may send.
-const (
-	exposedHeaders = "ETag, Retry-After, WWW-Authenticate"
-	allowedHeaders = "Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID"
-)
+// OwnOrigin allows only pages of the server's own origin, whatever the operator sets.
+func OwnOrigin() *Origins { return &Origins{fixed: true} }
 
-// Check returns ErrOrigin if the request comes from a page that may not call. For a
+// Check returns an *OriginError if the request comes from a page that may not call. For a
 // page of an allowed origin it sets the headers of CORS.
 //
 // strict is for requests that cost much or last: it also refuses those without an
 // Origin header that a browser makes for a page of another site, such as an image.
 func (o *Origins) Check(w http.ResponseWriter, r *http.Request, strict bool) error {
-	origin := r.Header.Get("Origin")
-	if len(o.allowed) > 0 {
+	if len(o.allowed)+len(o.domains) > 0 {
 		w.Header().Add("Vary", "Origin") // always, for caches
 	}
-	switch {
-	case origin == "":
-		if site := r.Header.Get("Sec-Fetch-Site"); strict && (site == "cross-site" || site == "same-site") {
-			return ErrOrigin
+	sent := r.Header.Values("Origin")
+	if len(sent) == 0 {
+		site := r.Header.Get("Sec-Fetch-Site")
+		if strict && (site == "cross-site" || site == "same-site") || o.isForeignWrite(r) {
+			return &OriginError{}
 		}
-	case isSameOrigin(origin, r):
-	case slices.Contains(o.allowed, origin):
+		return nil
+	}
+	page, ok := splitOrigin(sent[0])
+	switch ok = ok && len(sent) == 1; {
+	case ok && o.allows(page):
 		h := w.Header()
-		h.Set("Access-Control-Allow-Origin", origin)
+		h.Set("Access-Control-Allow-Origin", sent[0])
 		h.Set("Access-Control-Expose-Headers", exposedHeaders)
-		if o.credentials && origin != "null" {
+		if o.credentials && sent[0] != "null" {
 			h.Set("Access-Control-Allow-Credentials", "true")
 		}
-	default:
-		return ErrOrigin
+		return nil
+	case ok && page.serves(r) && !o.isForeignWrite(r):
+		return nil
+	case !ok:
+		return &OriginError{}
 	}
-	if o.writes.Check(r) != nil {
-		return ErrOrigin
+	refused := &OriginError{Origin: page.String()}
+	if !o.fixed {
+		refused.Allow = refused.Origin
 	}
-	return nil
+	return refused
 }
 
-// isSameOrigin compares only hosts if TLS ends before this server, because the
-// scheme is not known then.
-func isSameOrigin(origin string, r *http.Request) bool {
-	scheme, host, ok := strings.Cut(origin, "://")
-	return ok && (scheme == "https" || scheme == "http" && r.TLS == nil) && host != "" && strings.EqualFold(host, r.Host)
+func (o *Origins) allows(page origin) bool {
+	if o.allowed[page] {
+		return true
+	}
+	for _, domain := range o.domains {
+		below, ok := strings.CutSuffix(page.host, "."+domain.host)
+		if ok && page.scheme == domain.scheme && page.port == domain.port && areLabels(below) {
+			return true
+		}
+	}
+	return false
 }
 
-// Preflight answers a CORS preflight (WHATWG Fetch, section 3.3.5): it sets the methods
-// and headers that the page may send. It comes after Check. methods is the value
-// of the header Allow.
-func Preflight(w http.ResponseWriter, r *http.Request, methods string) {
-	h := w.Header()
-	if h.Get("Access-Control-Allow-Origin") == "" || r.Header.Get("Access-Control-Request-Method") == "" {
-		return
-	}
-	h.Set("Access-Control-Allow-Methods", methods)
-	h.Set("Access-Control-Allow-Headers", allowedHeaders)
-	h.Set("Access-Control-Max-Age", "600")
+// isForeignWrite reports whether a browser says, in Sec-Fetch-Site, that a write comes
+// from a page of another origin. If it does not say, CrossOriginProtection would
+// compare the Origin header with the Host header, which origin.serves does better.
+func (o *Origins) isForeignWrite(r *http.Request) bool {
+	return r.Header.Get("Sec-Fetch-Site") != "" && o.writes.Check(r) != nil
 }
