@@ -65,7 +65,9 @@ func checkType(header string, patch bool) error {
 	switch {
 	case isUnreadable(kind):
 		refused.Reason = fmt.Sprintf("a body of the type %.64q cannot be read: send JSON as %s, or without a Content-Type", kind, refused.Value)
-	case !isReadable(charset, isJSON(kind)):
+	case strings.HasPrefix(charset, "utf-16"), strings.HasPrefix(charset, "utf-32"):
+		// Other charsets are ignored: of JSON they mean nothing (RFC 8259, section 11), and
+		// some libraries add one, such as ISO-8859-1, to all that they send.
 		refused.Reason = fmt.Sprintf("a body in the charset %.64q cannot be read: send JSON in UTF-8", charset)
 	default:
 		return nil
@@ -102,21 +104,6 @@ var formats = []string{
 	"json-patch", "ndjson", "jsonl", "jsonlines", "json-lines", "json-seq", // the last five are several values
 	"cbor", "cbor-seq", "msgpack", "messagepack", "protobuf", "google.protobuf", "bson", "ubjson", "smile", "jackson-smile",
 	"avro", "thrift", "gzip", "zip", "zstd", "tar", "pdf", "java-serialized-object",
-}
-
-func isJSON(kind string) bool {
-	return kind == "application/json" || kind == "text/json" || strings.HasSuffix(kind, "+json")
-}
-
-// isReadable reports whether a body in a charset is UTF-8. JSON is never in another
-// (RFC 8259, section 8.1). Of other types only charsets that are never ASCII count, because
-// some libraries add one, such as ISO-8859-1, to all text.
-func isReadable(charset string, json bool) bool {
-	switch charset {
-	case "", "utf-8", "utf8", "us-ascii", "ascii":
-		return true
-	}
-	return !json && !strings.HasPrefix(charset, "utf-16") && !strings.HasPrefix(charset, "utf-32")
 }
 
 // Encoding returns in words how a body is encoded, if its first bytes say so, or "" if they
