@@ -116,3 +116,17 @@ func withFailure(b rawjson.Builder, f *failure) rawjson.Builder {
 	}
 	return b.Raw("error", e.End())
 }
+
+// unknownEpoch stands for each epoch that is not the server's: a client that comes with it
+// gets everything again.
+const unknownEpoch = "-"
+
+// appendEventID appends the id of an event, which parseEventID reads. To clients it is
+// opaque.
+func appendEventID(text []byte, epoch string, revision uint64) []byte {
+	text = append(text, "id: "...)
+	if epoch != "" {
+		text = append(append(text, epoch...), '.')
+	}
+	return append(strconv.AppendUint(text, revision, 10), '\n')
+}

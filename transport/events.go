@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +30,8 @@ const (
 	// continues when about a third of the buffer is free. With the usual buffer of
 	// megabytes a slow client would look stalled.
 	eventBuffer = 64 << 10
+
+	eventType = "text/event-stream"
 )
 
 // eventStreams is the endpoint of server-sent events (WHATWG HTML, section 9.2).
@@ -64,9 +65,15 @@ func (x *eventStreams) serve(w *response, r *http.Request) error {
 		return err
 	}
 	defer x.clients.release(eventClient)
+	lastID := knownEventID(w.query, r.Header)
 	ctx, cancel := context.WithCancel(x.lifetime)
 	defer cancel()
-	s := &eventStream{core: x.core, w: w, control: http.NewResponseController(w), closed: make(chan struct{}), cancel: cancel, start: start}
+	s := &eventStream{
+		core: x.core, w: w, control: http.NewResponseController(w), closed: make(chan struct{}), cancel: cancel, start: start, lastID: lastID,
+		// If net/http's reader of a request without a body is stopped, every later request
+		// of the connection counts as canceled.
+		owed: r.Body != http.NoBody,
+	}
 	_ = s.control.EnableFullDuplex() // a request body that is still owed is not waited for; only HTTP/1 needs it and has it
 	if c, ok := socket.NetConn(r).(interface{ SetWriteBuffer(int) error }); ok {
 		_ = c.SetWriteBuffer(eventBuffer) // an optimization
@@ -87,7 +94,7 @@ func (x *eventStreams) serve(w *response, r *http.Request) error {
 // data at once; other proxies go by the type.
 func eventHeader(w *response) {
 	h := w.Header()
-	h.Set("Content-Type", "text/event-stream")
+	h.Set("Content-Type", eventType)
 	h.Set("Cache-Control", cacheControl)
 	h.Set("X-Accel-Buffering", "no")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -101,8 +108,10 @@ type eventStream struct {
 	w       *response
 	control *http.ResponseController
 	start   session.Start
+	lastID  string             // of the last event that the client received, or ""
 	cancel  context.CancelFunc // ends the subscribing
 	closed  chan struct{}      // closed by Close
+	owed    bool               // the request has a body, which may never come
 	bytes   atomic.Uint64      // sent
 	beat    atomic.Bool        // a comment is due
 	aborted atomic.Bool        // nothing more is written
@@ -113,6 +122,7 @@ type eventStream struct {
 	marked      uint64    // revision from the mark on
 	synced      bool      // the mark was sent
 	endingSince time.Time // the first write after the session began to end; the rest has StallTimeout from then on
+	torn        bool      // an event was written in part
 
 	writeMu  sync.Mutex // held while a piece is written
 	writeErr error      // why a piece could not be written
@@ -125,10 +135,7 @@ func (s *eventStream) serve(ctx, request context.Context, targets []keyspace.Tar
 	defer stop()
 
 	eventHeader(s.w)
-	// How long a browser waits before it reconnects. It is random, so that not all
-	// reconnect at once.
-	retry := fmt.Sprintf("retry: %d\n\n", 1000+rand.IntN(2000))
-	if err := s.write([]byte(retry)); err != nil {
+	if err := s.write(append(streamStart(time.Second, s.lastID), '\n')); err != nil {
 		s.session.Abort(err)
 	}
 	stopBeating := s.startBeating()
@@ -151,7 +158,20 @@ func (s *eventStream) serve(ctx, request context.Context, targets []keyspace.Tar
 	}
 	<-s.closed
 	stopBeating()
+	s.writeEnd()
 	s.core.leave(&s.client, 1, nil)
+}
+
+// streamStart returns the first lines of a stream. A browser that loses it waits for retry
+// before it reconnects, and up to 2 s more, so that not all come back at once. lastID is
+// the id that the client came with. It is repeated because a client may forget it when a
+// stream begins without an id (WHATWG HTML, section 9.2.6).
+func streamStart(retry time.Duration, lastID string) []byte {
+	text := fmt.Appendf(nil, "retry: %d\n", (retry + rand.N(2*time.Second)).Milliseconds())
+	if lastID != "" {
+		text = fmt.Appendf(text, "id: %s\n", lastID)
+	}
+	return text
 }
 
 // startBeating sends a comment every heartbeatInterval.
@@ -191,20 +211,6 @@ func (s *eventStream) mark(m keyspace.Mark) []byte {
 	return append(text, '\n')
 }
 
-// unknownEpoch stands for each epoch that is not the server's: a client that comes with it
-// gets everything again.
-const unknownEpoch = "-"
-
-// appendEventID appends the id of an event, which parseEventID reads. To clients it is
-// opaque.
-func appendEventID(text []byte, epoch string, revision uint64) []byte {
-	text = append(text, "id: "...)
-	if epoch != "" {
-		text = append(append(text, epoch...), '.')
-	}
-	return append(strconv.AppendUint(text, revision, 10), '\n')
-}
-
 // TrySend implements [session.Conn]. It is not called.
 func (s *eventStream) TrySend([]session.Message) (done bool, err error) {
 	return true, errors.ErrUnsupported
@@ -238,6 +244,7 @@ func (s *eventStream) Send(messages []session.Message) error {
 // write writes text in pieces, as long as the client takes them. Once the session is
 // ending, taking them gives the client no more time.
 func (s *eventStream) write(text []byte) error {
+	s.torn = true
 	for len(text) > 0 {
 		piece := text[:min(len(text), eventPiece)]
 		from := time.Now()
@@ -260,7 +267,23 @@ func (s *eventStream) write(text []byte) error {
 		s.bytes.Add(uint64(len(piece)))
 		text = text[len(piece):]
 	}
+	s.torn = false
 	return nil
+}
+
+// writeEnd tells the client why the server ends the stream. It has the time that Close
+// has set. It writes nothing if the client has gone or is cut off, or the last event is
+// torn, because a client would take the end for a part of that event.
+func (s *eventStream) writeEnd() {
+	end := endingOf(s.session.Cause())
+	if end.silent || s.torn || s.aborted.Load() {
+		return
+	}
+	why := rawjson.Builder(nil).String("reason", end.reason).Uint("code", uint64(end.code)).End()
+	n, err := fmt.Fprintf(s.w, "event: end\ndata: %s\n\n", why)
+	if err == nil && s.control.Flush() == nil {
+		s.bytes.Add(uint64(n))
+	}
 }
 
 // writePiece writes one piece. The errors of HTTP/2 do not tell why it ended the stream: either
@@ -293,11 +316,13 @@ func (s *eventStream) goneError() error {
 	return errGone
 }
 
-// Close implements [session.Conn]. net/http then ends the response, within
-// socket.CloseTimeout.
+// Close implements [session.Conn]. Then serve writes why the stream ends, and net/http ends
+// the response, within socket.CloseTimeout.
 func (s *eventStream) Close(error) {
 	_ = s.control.SetWriteDeadline(time.Now().Add(socket.CloseTimeout))
-	_ = s.control.SetReadDeadline(time.Now()) // of a body that never came
+	if s.owed {
+		_ = s.control.SetReadDeadline(time.Now())
+	}
 	s.cancel()
 	close(s.closed)
 }

@@ -3,16 +3,21 @@ package transport_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"rtdb/keyspace"
 	"rtdb/transport"
 )
 
@@ -57,9 +62,21 @@ func TestAnEventStreamFromItsSnapshotToShutdown(t *testing.T) {
 		t.Errorf("%d sessions, want 5", n)
 	}
 
+	// A library in place of EventSource sends the id in the query. The header is newer.
+	for _, c := range []struct{ query, header string }{
+		{"lastEventId=3", ""}, {"since=1&lastEventId=3", ""}, {"lastEventId=1", "3"}, {"lastEventId=x", "3"}, {"since=3&lastEventId=", ""},
+	} {
+		f := w.feed(t, "pattern=%23&"+c.query, "Last-Event-ID", c.header)
+		f.want(`id: 3|data: {"key":"a/2","value":"\u00e9"}`, `id: e.4|event: synced|data: {"synced":true,"revision":4,"epoch":"e"}`)
+		f.end()
+	}
+	w.feed(t, "key=a/1&lastEventId=").want("id: e.4")
+	w.want(t, "GET", "/events?key=a/1&lastEventId=1&lastEventId=2", "", 400, "lastEventId")
+	w.log.await(t, "session closed", 5)
+
 	// The server notices that a client has disconnected.
 	live.end()
-	closed := w.log.await(t, "session closed", 1)[0]
+	closed := w.log.await(t, "session closed", 6)[5]
 	if closed["route"] != "/events" || closed["reason"] != "connection lost" || closed["delivered"] != 3.0 || closed["dropped"] != 0.0 {
 		t.Errorf("logged %v", closed)
 	}
@@ -71,9 +88,7 @@ func TestAnEventStreamFromItsSnapshotToShutdown(t *testing.T) {
 		defer cancel()
 		ended <- w.Shutdown(ctx)
 	}()
-	if rest, err := io.ReadAll(all.r); err != nil || len(rest) != 0 {
-		t.Errorf("the stream ended with %q, %v", rest, err)
-	}
+	all.wantEnd(1012, "server is shutting down: reconnect")
 	for _, f := range []*feed{since, again, reset} {
 		if _, err := io.ReadAll(f.r); err != nil {
 			t.Error(err)
@@ -82,7 +97,7 @@ func TestAnEventStreamFromItsSnapshotToShutdown(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	for _, e := range w.log.lines(t, "session closed")[1:] {
+	for _, e := range w.log.lines(t, "session closed")[6:] {
 		if e["code"] != 1012.0 {
 			t.Errorf("logged %v", e)
 		}
@@ -234,5 +249,250 @@ func TestAnEventStreamSendsCommentsAndEndsIfItStalls(t *testing.T) {
 		}
 		_ = ours.Close()
 		synctest.Wait()
+	})
+}
+
+// An EventSource gives up for good if the status is not 200. If it is refused for a
+// while, it is told so by an event, and comes back. Other clients get the status.
+func TestAnEventSourceThatIsRefusedForAWhileComesBack(t *testing.T) {
+	crowded := atomic.Bool{}
+	full := newWire(t, transport.Options{MaxSessions: 1, AllowedOrigins: []string{"https://app.example"}})
+	full.feed(t, "key=k").want("id: e.0")
+	short := newWire(t, transport.Options{Crowded: crowded.Load})
+	crowded.Store(true)
+	limited := newWire(t, transport.Options{MaxRequestRate: 1e-3})
+	limited.want(t, "GET", "/data/k", "", 404, "")
+	leaving := newWire(t, transport.Options{AllowedOrigins: []string{"https://app.example"}})
+	gate, arrived := make(chan struct{}), make(chan struct{})
+	leaving.store.hold(func(keyspace.Record) { close(arrived); <-gate })
+	leaving.dial(t).send(`{"action":"set","key":"k","value":1}`)
+	<-arrived
+	release := sync.OnceFunc(func() { close(gate) })
+	t.Cleanup(release)
+	ended := leaving.startShutdown(t, patience)
+
+	for name, c := range map[string]struct {
+		w            *wire
+		status, code string
+		least, most  time.Duration // to wait
+	}{
+		"too many sessions": {full, "503", "limit_reached", time.Second, 12 * time.Second},
+		"no memory":         {short, "503", "limit_reached", time.Second, 12 * time.Second},
+		"too many requests": {limited, "429", "rate_limited", 900 * time.Second, 1002 * time.Second},
+		"shutting down":     {leaving, "503", "unavailable", time.Second, 3 * time.Second},
+	} {
+		const query = "/events?key=k&snapshot=true"
+		head := regexp.MustCompile(`^retry: (\d+)\n(id: 7\n)?event: error\ndata: (\{"error":.*\})\n\n$`)
+		for i, headers := range [][]string{
+			{"Accept", "text/event-stream"},
+			{"Accept", "text/event-stream", "Last-Event-ID", "7"},
+			{"Accept", "application/json, TEXT/Event-Stream;q=0.9", "Accept", "*/*"},
+			{"Accept", "text/html", "Accept", "text/event-stream"},
+		} {
+			answer, text := c.w.get(t, query, headers...)
+			m := head.FindStringSubmatch(text)
+			if answer.StatusCode != 200 || m == nil || errorCode(t, m[3]) != c.code || (m[2] != "") != (i == 1) {
+				t.Fatalf("%s, %q: %d %q", name, headers, answer.StatusCode, text)
+			}
+			if wait := time.Duration(must(strconv.Atoi(m[1]))) * time.Millisecond; wait < c.least || wait > c.most {
+				t.Errorf("%s: retry after %v, want %v to %v", name, wait, c.least, c.most)
+			}
+			h := answer.Header
+			if h.Get("Content-Type") != "text/event-stream" || h.Get("Cache-Control") != "no-store, no-transform" || h.Get("X-Accel-Buffering") != "no" || h.Get("Retry-After") != "" {
+				t.Errorf("%s: %v", name, h)
+			}
+		}
+		if c.code != "limit_reached" { // otherwise the id is looked at before the limit
+			_, text := c.w.get(t, query+"&lastEventId=7%0A", "Accept", "text/event-stream")
+			if m := head.FindStringSubmatch(text); m == nil || m[2] != "" {
+				t.Errorf("%s, with a malformed id: %q", name, text)
+			}
+		}
+		_, text := c.w.get(t, query+"&lastEventId=7", "Accept", "text/event-stream")
+		if m := head.FindStringSubmatch(text); m == nil || m[2] == "" {
+			t.Errorf("%s, with lastEventId: %q", name, text)
+		}
+		for _, headers := range [][]string{nil, {"Accept", "*/*"}, {"Accept", "text/*"}, {"Accept", "text/event-stream;q=0"}, {"Accept", "text/event-streams"}} {
+			answer, text := c.w.get(t, query, headers...)
+			if fmt.Sprint(answer.StatusCode) != c.status || errorCode(t, text) != c.code || answer.Header.Get("Retry-After") == "" {
+				t.Errorf("%s, %q: %d %s %v", name, headers, answer.StatusCode, text, answer.Header)
+			}
+		}
+		for _, call := range [][2]string{{"HEAD", query}, {"GET", "/data/k"}, {"GET", "/ws"}} {
+			got := c.w.with(t, call[0], call[1], "", "Accept", "text/event-stream").StatusCode
+			if takesNoPlace := call[0] == "HEAD" && c.code == "limit_reached"; (got == 200) != takesNoPlace {
+				t.Errorf("%s: %s %s is answered %d", name, call[0], call[1], got)
+			}
+		}
+		refused := 0
+		for _, e := range c.w.log.lines(t, "http request") {
+			if e["route"] == "/events" && e["status"] == 200.0 && e["code"] == c.code && strings.HasPrefix(e["error"].(string), c.code) {
+				refused++
+			}
+		}
+		if refused < 5 || refused > 6 {
+			t.Errorf("%s: %d refused streams in the log, want 5 or 6:\n%s", name, refused, c.w.log.text())
+		}
+	}
+
+	// Metrics have the status that it would have been.
+	_, text := full.call(t, "GET", "/metrics", "")
+	if !strings.Contains(text, `rtdb_http_requests_total{code="503",route="/events"} 10`) {
+		t.Errorf("metrics: %s", text)
+	}
+	// A page of another origin can read it, even while the server is shutting down.
+	for name, w := range map[string]*wire{"full": full, "leaving": leaving} {
+		answer, _ := w.get(t, "/events?key=k", "Accept", "text/event-stream", "Origin", "https://app.example")
+		other, _ := w.get(t, "/events?key=k", "Accept", "text/event-stream", "Origin", "https://evil.example")
+		if answer.StatusCode != 200 || answer.Header.Get("Access-Control-Allow-Origin") != "https://app.example" || other.StatusCode != 403 {
+			t.Errorf("%s: %d %v, and %d to another page", name, answer.StatusCode, answer.Header, other.StatusCode)
+		}
+		asks := w.with(t, "OPTIONS", "/data/k", "", "Origin", "https://app.example", "Access-Control-Request-Method", "PUT")
+		writes := w.with(t, "PUT", "/data/k", `{"value":1}`, "Origin", "https://app.example", "If-Match", "x")
+		if asks.StatusCode != 204 || asks.Header.Get("Access-Control-Allow-Methods") == "" || writes.Header.Get("Access-Control-Allow-Origin") == "" {
+			t.Errorf("%s: a page asks: %d %v, and writes: %v", name, asks.StatusCode, asks.Header, writes.Header)
+		}
+	}
+	release()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// Refusals that another try does not change keep their status, so that an EventSource
+// gives up.
+func TestAnEventSourceThatIsRefusedForGoodGivesUp(t *testing.T) {
+	w := newWire(t, transport.Options{Keys: testKeys(t), MaxSubscriptions: 1})
+	bearer := "Bearer " + token(t, `{"read":["a"]}`, time.Hour)
+	for _, c := range []struct {
+		path, authorization, origin string
+		status                      int
+	}{
+		{"/events?key=a", "", "", 401}, {"/events?key=a", "Bearer x", "", 401}, {"/events?key=b", bearer, "", 403},
+		{"/events?key=a", bearer, "https://evil.example", 403}, {"/events", bearer, "", 400}, {"/events?key=a//b", bearer, "", 400},
+		{"/events?key=a&x=1", bearer, "", 400}, {"/events/x", bearer, "", 404}, {"/events?key=a&pattern=a", bearer, "", 429},
+	} {
+		headers := []string{"Accept", "text/event-stream"}
+		for name, value := range map[string]string{"Authorization": c.authorization, "Origin": c.origin} {
+			if value != "" {
+				headers = append(headers, name, value)
+			}
+		}
+		if answer := w.with(t, "GET", c.path, "", headers...); answer.StatusCode != c.status {
+			t.Errorf("%s with %q from %q: %d, want %d", c.path, c.authorization, c.origin, answer.StatusCode, c.status)
+		}
+	}
+}
+
+// The last event says why the server ends a stream. It comes after everything that waits,
+// and has no id.
+func TestAnEventStreamSaysWhyItEnds(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	f := w.feed(t, "topic=t")
+	f.want("id: e.0")
+	id := w.log.await(t, "session opened", 1)[0]["session"].(string)
+	const n = 2000
+	value := quote(strings.Repeat("x", 400))
+	for range n { // the client reads none of them yet
+		w.want(t, "POST", "/topics/t", `{"value":`+value+`}`, 202, "")
+	}
+	w.dial(t).ask(`{"action":"subscribe","topic":"t","id":1}`, `{"id":1,"ok":true,"revision":0,"epoch":"e"}`) // now they wait
+	w.want(t, "DELETE", "/sessions/"+id, "", 204, "")
+	for range n {
+		f.want(`id: e.0|data: {"topic":"t","value":` + value + `}`)
+	}
+	f.wantEnd(4009, "kicked")
+
+	gone := w.feed(t, "key=k")
+	gone.want("id: e.0")
+	gone.end()
+	for _, e := range w.log.await(t, "session closed", 2) {
+		if e["error"] != nil {
+			t.Errorf("logged %v", e)
+		}
+	}
+}
+
+// A client that keeps its connection can use it again after its stream has ended.
+func TestAConnectionIsUsedAgainAfterAStream(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	c := must(net.Dial("tcp", w.addr))
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	r := bufio.NewReader(c)
+	ask := func(path string) *http.Response {
+		t.Helper()
+		_, err := io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		answer, read := http.ReadResponse(r, nil)
+		if err != nil || read != nil {
+			t.Fatal(err, read)
+		}
+		return answer
+	}
+	for i := range 100 {
+		stream := ask("/events?key=k&snapshot=true")
+		f := &feed{t: t, r: bufio.NewReader(stream.Body)}
+		f.block()
+		f.want(`id: e.0|event: synced|data: {"synced":true,"revision":0,"epoch":"e"}`)
+		w.want(t, "DELETE", "/sessions/"+w.log.await(t, "session opened", i+1)[i]["session"].(string), "", 204, "")
+		f.wantEnd(4009, "kicked")
+		answer := ask("/data/k")
+		if text := must(io.ReadAll(answer.Body)); answer.StatusCode != 404 {
+			t.Errorf("a read is answered %d %s", answer.StatusCode, text)
+		}
+	}
+}
+
+// A client that takes nothing has its last event torn, so nothing is written behind it.
+// It holds up a kick no longer than before.
+func TestNothingIsWrittenBehindATornEvent(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *piped) {
+		if _, err := p.keyspace.Set(t.Context(), "k", []byte(quote(strings.Repeat("x", 10_000)))); err != nil {
+			t.Fatal(err)
+		}
+		ours, theirs := net.Pipe()
+		p.listener.accept <- theirs
+		if _, err := io.WriteString(ours, "GET /events?key=k&snapshot=true HTTP/1.0\r\nHost: localhost\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		buffer := make([]byte, 6000)
+		if _, err := io.ReadFull(ours, buffer); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(transport.StallTimeout + time.Second)
+		synctest.Wait()
+		if e := p.log.lines(t, "session closed"); len(e) != 1 || e[0]["code"] != 4008.0 {
+			t.Errorf("logged %v", e)
+		}
+		if rest, err := io.ReadAll(ours); err != nil || strings.Contains(string(rest), "event: end") {
+			t.Errorf("the rest is %.100q, %v", rest, err)
+		}
+	})
+}
+
+// A client that takes nothing holds up the end of its stream for a second.
+func TestTheLastEventDoesNotHoldUpAShutdown(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *piped) {
+		ours, theirs := net.Pipe()
+		p.listener.accept <- theirs
+		if _, err := io.WriteString(ours, "GET /events?key=k HTTP/1.0\r\nHost: localhost\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		r := bufio.NewReader(ours)
+		for line := ""; !strings.HasPrefix(line, "id: "); {
+			var err error
+			if line, err = r.ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		start := time.Now()
+		if err := p.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took > 2*transport.CloseTimeout {
+			t.Errorf("the shutdown took %v", took)
+		}
+		_ = ours.Close()
 	})
 }

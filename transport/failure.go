@@ -75,6 +75,12 @@ var errDraining = &failure{
 	code: codeUnavailable, message: "the server is shutting down: try again, or another server", retry: time.Second,
 }
 
+// isTemporary reports whether the same request may succeed later, without a change of the
+// key or the settings.
+func (f *failure) isTemporary() bool {
+	return f.status == http.StatusServiceUnavailable || f.code == codeRateLimited
+}
+
 func tooManyRequests(perSecond float64) *failure {
 	return refuse(codeRateLimited, "too many requests: %v a second are allowed", perSecond)
 }
@@ -215,6 +221,7 @@ var endings = []struct {
 	{errNoPong, ending{websocket.StatusPolicyViolation, "no pong in time", false}},
 	{socket.ErrMessageTimeout, ending{websocket.StatusPolicyViolation, "message took too long", false}},
 	{errTooFast, ending{websocket.StatusPolicyViolation, "too many requests", false}},
+	{session.ErrTooMany, ending{websocket.StatusPolicyViolation, "too many subscriptions, or no memory left", false}},
 	{errNotAuthenticated, ending{websocket.StatusPolicyViolation, "no token in time", false}},
 	{errTokenExpired, ending{statusTokenExpired, "token expired", false}},
 	{errReplaced, ending{statusReplaced, "replaced by a newer session of the client", false}},

@@ -3,6 +3,8 @@ package transport_test
 import (
 	"bufio"
 	"context"
+	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -59,6 +61,15 @@ func (f *feed) block() string {
 			return strings.Join(lines, "|")
 		}
 		lines = append(lines, strings.TrimSuffix(line, "\n"))
+	}
+}
+
+// wantEnd expects the event that says why the server ends the stream, and the end.
+func (f *feed) wantEnd(code int, reason string) {
+	f.t.Helper()
+	f.want(fmt.Sprintf(`event: end|data: {"reason":%q,"code":%d}`, reason, code))
+	if rest, err := io.ReadAll(f.r); err != nil || len(rest) != 0 {
+		f.t.Errorf("after the last event came %q, %v", rest, err)
 	}
 }
 

@@ -88,6 +88,25 @@ func (w *wire) with(t testing.TB, method, path, body string, headers ...string) 
 	return answer
 }
 
+// get makes a GET with headers, which are names and values in turn, and returns the
+// response and its body, which must end.
+func (w *wire) get(t testing.TB, path string, headers ...string) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+w.addr+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Add(headers[i], headers[i+1])
+	}
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatalf("GET %s: %v", path, err)
+	}
+	defer answer.Body.Close()
+	return answer, string(must(io.ReadAll(answer.Body)))
+}
+
 // try makes a request with headers and returns "status code" and the response, whose body
 // is closed. It expects Retry-After exactly with the codes limit_reached and rate_limited.
 func (w *wire) try(t testing.TB, method, path, body string, headers ...string) (string, *http.Response) {

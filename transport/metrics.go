@@ -47,7 +47,8 @@ func newMetrics(ks *keyspace.Keyspace, clients *registry) *metrics {
 		registry: prometheus.NewRegistry(),
 		writes:   make(map[string]prometheus.Counter),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "rtdb_http_requests_total", Help: "HTTP requests answered, WebSocket handshakes included.",
+			Name: "rtdb_http_requests_total",
+			Help: "HTTP requests answered, WebSocket handshakes included. An event stream that is refused for a while counts with the status of its error.",
 		}, []string{"route", "code"}),
 		ends: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rtdb_session_ends_total", Help: "Sessions that have ended, by reason.",

@@ -124,6 +124,9 @@ func exchanges(etag string) []exchange {
 		{operation: "streamEvents", path: "/events?key=here/1&key=nowhere&pattern=here/%2B&topic=t&snapshot=true", status: 200},
 		{operation: "streamEvents", path: "/events?key=here/1&since=0", status: 200},
 		{operation: "streamEvents", path: "/events?key=here/1", header: header{"Last-Event-ID": "1"}, status: 200},
+		{operation: "streamEvents", path: "/events?key=here/1&lastEventId=1", status: 200},
+		{operation: "streamEvents", path: "/events?key=here/1&snapshot=true&lastEventId=", status: 200},
+		{operation: "streamEvents", path: "/events?key=a&lastEventId=x", status: 200},
 		{operation: "streamEvents", path: "/events?key=a//b&snapshot=true", status: 400, code: "invalid_name", refused: true},
 		{operation: "streamEvents", path: "/events?key=a&snapshot=perhaps", status: 400, code: "invalid_request", refused: true},
 		{operation: "streamEvents", path: "/events?key=a&since=x", status: 400, code: "invalid_request", refused: true},
@@ -306,7 +309,7 @@ func TestEventsAreAsDescribed(t *testing.T) {
 	}
 	defer answer.Body.Close()
 	stream := bufio.NewReader(answer.Body)
-	id := regexp.MustCompile(`^e\.[0-9]+$`)
+	eventID := regexp.MustCompile(`^e\.[0-9]+$`)
 	next := func(want string) {
 		t.Helper()
 		_, err := readEvents(stream, func(e event) bool {
@@ -319,7 +322,7 @@ func TestEventsAreAsDescribed(t *testing.T) {
 			} else if err := d.Components.Schemas["Update"].Value.VisitJSON(data, openapi3.EnableJSONSchema2020()); err != nil {
 				t.Errorf("%+v: %v", e, err)
 			}
-			if e.data != want || e.kind != "" || !id.MatchString(e.id) {
+			if e.data != want || e.kind != "" || !eventID.MatchString(e.id) {
 				t.Errorf("event %+v, want %s, with a revision", e, want)
 			}
 			return true
@@ -337,6 +340,23 @@ func TestEventsAreAsDescribed(t *testing.T) {
 	next(`{"key":"k","value":null,"deleted":true}`)
 	w.want(t, "POST", "/topics/t", `{"value":[]}`, 202, "")
 	next(`{"topic":"t","value":[]}`)
+	id := w.log.await(t, "session opened", 1)[0]["session"].(string)
+	w.want(t, "DELETE", "/sessions/"+id, "", 204, "")
+	_, err = readEvents(stream, func(e event) bool {
+		if e.kind != "end" {
+			return false
+		}
+		var data any
+		if err := json.Unmarshal([]byte(e.data), &data); err != nil {
+			t.Errorf("%+v: %v", e, err)
+		} else if err := d.Components.Schemas["End"].Value.VisitJSON(data, openapi3.EnableJSONSchema2020()); err != nil {
+			t.Errorf("%+v: %v", e, err)
+		}
+		return true
+	})
+	if err != nil {
+		t.Errorf("the stream ends without saying why: %v", err)
+	}
 }
 
 // The methods in the response to OPTIONS are those in the document.

@@ -148,6 +148,14 @@ func parseTargets(query url.Values) (targets []keyspace.Target, err error) {
 	return targets, nil
 }
 
+// lastEventID returns the id of the last event that a client received, "" if it sends
+// none. A browser that reconnects sends it as a header, and a library in place of a
+// browser's EventSource as a parameter.
+func lastEventID(query url.Values, h http.Header) (string, error) {
+	id, err := single(query, "lastEventId")
+	return cmp.Or(h.Get("Last-Event-ID"), id), err
+}
+
 // parseStart reads how an event stream begins. A browser that reconnects sends
 // Last-Event-ID; a program in its place that cannot set headers sends the parameter
 // lastEventId. Both are newer than the parameter since.
@@ -161,11 +169,11 @@ func parseStart(query url.Values, h http.Header) (start session.Start, err error
 	if start.Last > 0 && (!start.Snapshot || !query.Has("pattern")) {
 		return start, refuse(codeInvalidRequest, "last limits the snapshot of a pattern: it needs a pattern and snapshot=true")
 	}
-	id, err := single(query, "lastEventId")
+	id, err := lastEventID(query, h)
 	if err != nil {
 		return start, err
 	}
-	if id = cmp.Or(h.Get("Last-Event-ID"), id); id != "" {
+	if id != "" {
 		start.Resume = true
 		var ok bool
 		if start.Epoch, start.Since, ok = parseEventID(id); !ok {
@@ -190,6 +198,23 @@ func parseStart(query url.Values, h http.Header) (start session.Start, err error
 	return start, nil
 }
 
+// knownEventID returns the id of the last event that a client received, "" if it sends none
+// that a server could have sent.
+func knownEventID(query url.Values, h http.Header) string {
+	id, err := lastEventID(query, h)
+	if _, _, ok := parseEventID(id); err != nil || !ok {
+		return ""
+	}
+	return id
+}
+
+// An epoch that could be a server's is up to maxEpochBytes long and has only
+// epochCharacters. So an id can be repeated in a stream.
+const (
+	maxEpochBytes   = 64
+	epochCharacters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"
+)
+
 // parseEventID reads the id of an event: a revision, and before it the epoch of the
 // revision, which may be missing.
 func parseEventID(id string) (epoch string, revision uint64, ok bool) {
@@ -198,5 +223,5 @@ func parseEventID(id string) (epoch string, revision uint64, ok bool) {
 		epoch = id[:i]
 	}
 	revision, ok = parseDigits(id[i+1:])
-	return epoch, revision, ok
+	return epoch, revision, ok && len(epoch) <= maxEpochBytes && strings.Trim(epoch, epochCharacters) == ""
 }

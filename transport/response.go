@@ -1,9 +1,12 @@
 package transport
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"math"
+	"mime"
 	"net/http"
 	"net/url"
 	"os"
@@ -31,6 +34,7 @@ type response struct {
 	status    int
 	code      string // of the error that was sent
 	err       error
+	refusal   int // the status that an event stream with status 200 stands for, or 0
 }
 
 func (w *response) WriteHeader(status int) {
@@ -95,6 +99,10 @@ func (w *response) fail(r *http.Request, err error) {
 	f := explain(err)
 	w.code, w.err = f.code, err
 	body := withFailure(nil, f).End()
+	if f.isTemporary() && w.route == eventsRoute && isEventSource(r) {
+		w.failStream(r, f, body)
+		return
+	}
 	if f.retry > 0 || f.code == codeLimitReached || f.code == codeRateLimited {
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(f.retry.Seconds())))))
 	}
@@ -118,6 +126,32 @@ func (w *response) fail(r *http.Request, err error) {
 	if control.SetReadDeadline(time.Now().Add(socket.LingerTimeout)) == nil {
 		_, _ = io.Copy(io.Discard, r.Body)
 	}
+}
+
+// isEventSource reports whether the client follows events as a browser does: it asks for
+// a stream and, if the status is not 200, never asks again.
+func isEventSource(r *http.Request) bool {
+	if r.Method != http.MethodGet {
+		return false
+	}
+	for _, line := range r.Header.Values("Accept") {
+		for accepted := range strings.SplitSeq(line, ",") {
+			kind, parameters, err := mime.ParseMediaType(accepted)
+			if q, _ := strconv.ParseFloat(cmp.Or(parameters["q"], "1"), 64); err == nil && kind == eventType && q > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// failStream refuses a stream for now, as a stream that has the error as its only event
+// and then ends.
+func (w *response) failStream(r *http.Request, f *failure, body []byte) {
+	w.refusal = f.status
+	eventHeader(w)
+	text := streamStart(max(f.retry, time.Second), knownEventID(r.URL.Query(), r.Header))
+	_, _ = w.Write(fmt.Appendf(text, "event: error\ndata: %s\n\n", body)) // it fails if the client has gone
 }
 
 // readBody reads the body of a request and returns the result of parse. It refuses a body
@@ -184,7 +218,7 @@ func (w *response) log(log zerolog.Logger, r *http.Request, took time.Duration) 
 		e = e.Str("error", explain(w.err).message)
 	case errors.As(w.err, &host):
 		e = e.Str("host", host.Host).Str("error", explain(w.err).message)
-	case w.code == codeInternal, w.code == codeUnavailable:
+	case w.refusal != 0, w.code == codeInternal, w.code == codeUnavailable:
 		e = e.Err(w.err)
 	}
 	e.Msg("http request")

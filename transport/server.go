@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	stdlog "log"
@@ -89,7 +90,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.unused.Used(r)
 	res := &response{ResponseWriter: w, route: noRoute, remote: guard.RemoteAddr(r, s.core.options.TrustedProxies)}
 	s.routes.serve(res, r)
-	s.core.metrics.answered(res.route, res.status)
+	s.core.metrics.answered(res.route, cmp.Or(res.refusal, res.status))
 	res.log(s.core.options.Logger, r, time.Since(start))
 }
 
@@ -107,10 +108,10 @@ func (s *Server) Sessions() int { return s.core.clients.len() }
 // Shutdown ends the server gracefully. New requests are refused while the listeners stay
 // open, so that a client is told to go elsewhere instead of waiting for a connection that
 // nobody accepts. WebSockets are closed after their waiting messages were sent. Event
-// streams end last, right before the listeners: a browser gives up a stream whose
-// reconnect is answered with 503, but tries again if the connection is refused. If ctx
-// ends first, Shutdown cuts off the clients that are left and returns the cause. It may
-// be called more than once, and at the same time.
+// streams end last, right before the listeners. So they carry the wills of the WebSockets,
+// and a client that gives up a stream after status 503 does not reconnect to get it. If
+// ctx ends first, Shutdown cuts off the clients that are left and returns the cause. It
+// may be called more than once, and at the same time.
 func (s *Server) Shutdown(ctx context.Context) error {
 	gone := make(chan struct{})
 	var draining sync.WaitGroup
