@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,6 +47,7 @@ type proxy struct {
 	t    *testing.T
 	dial func(context.Context, string, string) (net.Conn, error) // ignores the address
 	http http.Client
+	port string
 }
 
 // startNginx runs nginx with the manual's configuration, and more directives for all its
@@ -86,7 +88,7 @@ func startNginx(t *testing.T, backend, directives string) *proxy {
 		}
 	})
 	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(clientAddr)}}
-	p := &proxy{t: t, dial: func(ctx context.Context, _, _ string) (net.Conn, error) { return from.DialContext(ctx, "tcp", addr) }}
+	p := &proxy{t: t, port: strconv.Itoa(l.Addr().(*net.TCPAddr).Port), dial: func(ctx context.Context, _, _ string) (net.Conn, error) { return from.DialContext(ctx, "tcp", addr) }}
 	for deadline := time.Now().Add(patience); ; { // until it listens
 		c, err := p.dial(context.Background(), "", "")
 		if err == nil {

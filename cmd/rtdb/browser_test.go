@@ -1,0 +1,192 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A browser can do all that the manual says of pages. The tests share one Chromium.
+func TestPagesInChromium(t *testing.T) {
+	t.Parallel()
+	browser := startChromium(t)
+	for name, test := range map[string]func(*testing.T, *chromium){
+		"restart": testEventSourceComesBackAfterARestart, "sessions": testEventSourceComesBackWhenThereIsRoom,
+		"rate": testEventSourceComesBackAfterTooManyRequests, "final": testEventSourceGivesUp, "origins": testPagesOfOtherOrigins,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, browser)
+		})
+	}
+}
+
+// A browser's EventSource, behind the manual's nginx, comes back by itself after the
+// server was away, both in a page of the same origin and in one of an allowed origin.
+func testEventSourceComesBackAfterARestart(t *testing.T, browser *chromium) {
+	pages := servePages(t)
+	env := []string{"JWT_SECRET=" + testSecret, `ANONYMOUS_GRANTS={"read":["#"],"write":["#"]}`, "ALLOWED_ORIGINS=http://*.allowed.example:" + pages}
+	server := start(t, env)
+	addr := strings.TrimPrefix(server.url, "http://")
+	proxy := startNginx(t, addr)
+	ours := "http://db.example:" + proxy.port
+	own, other := browser.open(t, ours+"/healthz"), browser.open(t, "http://app.allowed.example:"+pages+"/")
+	own.follow("/events?key=k&snapshot=true", "/events?key=nothing")
+	other.follow(ours + "/events?key=k&snapshot=true")
+
+	server.call("PUT", "/data/k", `{"value":1}`)
+	next := make(map[*page]int)
+	for _, p := range []*page{own, other} {
+		p.awaitSeen(0, `^0 synced`)
+		next[p] = p.awaitSeen(0, `^0 message .*"value":1`)
+	}
+	server.stop()
+	for _, p := range []*page{own, other} {
+		n := p.awaitSeen(next[p], `^0 end .*"code":1012`)
+		next[p] = p.awaitSeen(n, `^0 error .*"code":"unavailable","message":"the proxy`)
+	}
+	// What else nginx answers meanwhile.
+	for path, headers := range map[string][]string{
+		"/events?key=k": {"Accept", "*/*"}, "/data/k": {"Accept", "text/event-stream"}, "/ws": {"Accept", "text/event-stream"}, "/events/x": {"Accept", "text/event-stream"},
+	} {
+		r, err := http.NewRequest("GET", "http://"+publicHost+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set(headers[0], headers[1])
+		answer, err := proxy.http.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != http.StatusBadGateway {
+			t.Errorf("%s with %q while the server is away: %d, want 502", path, headers, answer.StatusCode)
+		}
+	}
+	server = start(t, env, "--port", addr[strings.LastIndex(addr, ":")+1:])
+	server.call("PUT", "/data/k", `{"value":2}`)
+	for _, p := range []*page{own, other} {
+		p.awaitSeen(next[p], `^0 message .*"value":2`)
+	}
+	own.await(`sources.every(s => s.readyState === EventSource.OPEN)`)
+}
+
+// An EventSource that is refused because there are too many sessions, or is kicked, is
+// told so and comes back.
+func testEventSourceComesBackWhenThereIsRoom(t *testing.T, browser *chromium) {
+	server := start(t, nil, "--max-sessions", "1")
+	holder, err := http.Get(server.url + "/events?key=k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer holder.Body.Close()
+	if _, err := bufio.NewReader(holder.Body).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	page := browser.open(t, server.url+"/healthz")
+	const stream = "/events?key=k&snapshot=true"
+	page.follow(stream, stream, stream, stream, stream) // several, because each waits for 1 to 12 s
+	next := 0
+	for _, i := range "01234" {
+		next = max(next, page.awaitSeen(0, "^"+string(i)+` error .*"limit_reached"`))
+	}
+	_ = holder.Body.Close()
+	page.awaitSeen(next, `synced`)
+	var sessions struct{ Sessions []struct{ ID string } }
+	if _, text := server.call("GET", "/sessions", ""); json.Unmarshal([]byte(text), &sessions) != nil || len(sessions.Sessions) != 1 {
+		t.Fatal(text)
+	}
+	server.call("DELETE", "/sessions/"+sessions.Sessions[0].ID, "")
+	next = page.awaitSeen(next, `end .*"reason":"kicked","code":4009`)
+	page.awaitSeen(next, `synced`)
+	page.await(`sources.every(s => s.readyState !== EventSource.CLOSED)`)
+}
+
+func testEventSourceComesBackAfterTooManyRequests(t *testing.T, browser *chromium) {
+	server := start(t, nil, "--max-request-rate", "0.2") // one, and another after 5 s
+	page := browser.open(t, server.url+"/healthz")
+	for status := 0; status != http.StatusTooManyRequests; status, _ = server.call("GET", "/data/k", "") {
+	}
+	page.follow("/events?key=k&snapshot=true")
+	page.awaitSeen(page.awaitSeen(0, `error .*"rate_limited"`), `synced`)
+}
+
+func testEventSourceGivesUp(t *testing.T, browser *chromium) {
+	server := start(t, []string{"JWT_SECRET=" + testSecret})
+	page := browser.open(t, server.url+"/healthz")
+	page.follow("/events?key=k")
+	page.await(`sources[0].readyState === EventSource.CLOSED`)
+}
+
+// callAll calls a server in all ways that a page has, with headers of a library for
+// tracing.
+const callAll = `(async () => {
+	const seen = {}
+	try {
+		const answer = await fetch(BASE + "/data/k", {method: "PUT", body: '{"value":1}', headers: {
+			"Content-Type": "application/json", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+			"sentry-trace": "1", "X-Request-ID": "2", "If-None-Match": "*"}})
+		seen.fetch = answer.status + (answer.headers.get("ETag") ? " with ETag" : "")
+	} catch { seen.fetch = "failed" }
+	seen.events = await new Promise(done => {
+		const source = new EventSource(BASE + "/events?key=k&snapshot=true")
+		source.addEventListener("synced", () => { source.close(); done("synced") })
+		source.onerror = () => done("failed, " + source.readyState)
+	})
+	seen.socket = await new Promise(done => {
+		const socket = new WebSocket(BASE.replace("http", "ws") + "/ws")
+		socket.onopen = () => socket.send('{"action":"ping"}')
+		socket.onmessage = e => { socket.close(); done(e.data) }
+		socket.onerror = () => done("failed")
+	})
+	return seen
+})()`
+
+// A page of an allowed origin can use everything, with any headers. Other pages cannot.
+func testPagesOfOtherOrigins(t *testing.T, browser *chromium) {
+	pages := servePages(t)
+	file := filepath.Join(t.TempDir(), "page.html")
+	if err := os.WriteFile(file, []byte("<!doctype html>"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	allows := map[string]*process{}
+	for _, origins := range []string{"", "http://*.allowed.example:" + pages, "null", "http://allowed.example:" + pages} {
+		allows[origins] = start(t, []string{"ALLOWED_ORIGINS=" + origins})
+	}
+	for url, may := range map[string]string{
+		"http://app.allowed.example:" + pages + "/":              "http://*.allowed.example:" + pages,
+		"http://a.b.allowed.example:" + pages + "/":              "http://*.allowed.example:" + pages,
+		"http://allowed.example:" + pages + "/":                  "http://allowed.example:" + pages,
+		"http://evilallowed.example:" + pages + "/":              "nothing",
+		"http://app.allowed.example.evil.example:" + pages + "/": "nothing",
+		"file://" + file: "null",
+	} {
+		page := browser.open(t, url)
+		for origins, server := range allows {
+			var got struct{ Fetch, Events, Socket string }
+			page.run(strings.ReplaceAll(callAll, "BASE", `"`+strings.Replace(server.url, "127.0.0.1", "localhost", 1)+`"`), &got)
+			want := got
+			want.Fetch, want.Events, want.Socket = "failed", "failed, 2", "failed"
+			if origins == may {
+				want.Fetch, want.Events, want.Socket = "200 with ETag", "synced", `{"action":"pong"}`
+			}
+			status, _ := server.call("DELETE", "/data/k", "")
+			if got != want || (status == http.StatusNoContent) != (origins == may) {
+				t.Errorf("%s at a server that allows %q: %+v, want %+v; then the delete is answered %d", url, origins, got, want, status)
+			}
+		}
+	}
+	// The log says which page it was.
+	p := allows[""]
+	for _, e := range p.log() {
+		if e["message"] == "http request" && e["status"] == 403.0 && e["origin"] == nil {
+			t.Errorf("a refusal without its origin: %v", e)
+		}
+	}
+}
