@@ -31,6 +31,7 @@ import (
 
 	"rtdb/transport"
 	"rtdb/transport/auth"
+	"rtdb/transport/guard"
 )
 
 // A page may call if its origin is the server's own or an allowed one. Only a page of an
@@ -286,7 +287,7 @@ func TestPatternsWiderThanTheGrantAreRefused(t *testing.T) {
 
 // Text that clients send stands within a line of the log and never begins one.
 func TestClientsCannotForgeLinesOfTheLog(t *testing.T) {
-	w := newWire(t, transport.Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	w := newWire(t, transport.Options{TrustedProxies: guard.Proxies{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})
 	c := w.dial(t)
 	for _, bad := range []string{"x\n{\"level\":\"forged\"}\n", "x\r\nx: forged", "\x1b[31m", "a\x00b", `","level":"forged","x":"`, "\xff\xfe", "\u2028\u0085", strings.Repeat("x", 5000)} {
 		for _, path := range []string{"/data/", "/topics/", "/ws/", "/", "/events?key=", "/data?"} {

@@ -21,6 +21,7 @@ import (
 	"rtdb/keyspace"
 	"rtdb/transport"
 	"rtdb/transport/auth"
+	"rtdb/transport/guard"
 )
 
 func TestMaxSessions(t *testing.T) {
@@ -106,7 +107,7 @@ func TestMaxKeys(t *testing.T) {
 func TestMaxRequestRate(t *testing.T) {
 	w := newWire(t, transport.Options{
 		MaxRequestRate: 2, Keys: testKeys(t), Anonymous: &auth.Grants{Read: []string{"#"}},
-		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		TrustedProxies: guard.Proxies{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 	})
 	b := newBystander(w, w.dialAs(t, token(t, `{"read":["#"]}`, time.Minute)))
 	const burst = 4

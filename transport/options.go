@@ -2,13 +2,13 @@ package transport
 
 import (
 	"cmp"
-	"net/netip"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"rtdb/session"
 	"rtdb/transport/auth"
+	"rtdb/transport/guard"
 )
 
 // The settings that Options have if they are 0.
@@ -59,8 +59,8 @@ type Options struct {
 	// may.
 	TokenCookie string
 
-	AllowedOrigins []string       // of pages, besides the server's own, as guard.ParseOrigin returns them
-	TrustedProxies []netip.Prefix // proxies whose X-Forwarded-For counts
+	AllowedOrigins []string      // of pages, besides the server's own, as guard.ParseOrigin returns them
+	TrustedProxies guard.Proxies // proxies whose X-Forwarded-For counts
 
 	MaxSessions      int     // WebSockets and event streams; 0 is no limit
 	MaxSubscriptions int     // of a session; 0 means DefaultMaxSubscriptions

@@ -88,7 +88,7 @@ func serve(server *http.Server, l net.Listener) error {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	s.unused.Used(r)
-	res := &response{ResponseWriter: w, route: noRoute, remote: guard.RemoteAddr(r, s.core.options.TrustedProxies)}
+	res := &response{ResponseWriter: w, route: noRoute, remote: s.core.options.TrustedProxies.RemoteAddr(r)}
 	s.routes.serve(res, r)
 	s.core.metrics.answered(res.route, cmp.Or(res.refusal, res.status))
 	res.log(s.core.options.Logger, r, time.Since(start))
@@ -97,7 +97,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serveAdmin answers one request of the operator's listener.
 func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	res := &response{ResponseWriter: w, route: noRoute, remote: r.RemoteAddr}
+	res := &response{ResponseWriter: w, route: noRoute, remote: guard.Proxies{}.RemoteAddr(r)}
 	s.routes.admin.ServeHTTP(res, r)
 	res.log(s.core.options.Logger, r, time.Since(start))
 }

@@ -21,7 +21,7 @@ type accessFlags struct {
 	AnonymousGrants string `env:"ANONYMOUS_GRANTS" placeholder:"JSON" help:"Grants of clients without a token, such as {\"read\":[\"public/#\"]}."`
 	AllowedOrigins  string `env:"ALLOWED_ORIGINS" placeholder:"ORIGIN,..." help:"Other origins whose pages may call, such as https://*.example.com."`
 	TokenCookie     string `env:"TOKEN_COOKIE" placeholder:"NAME" help:"Cookie that may carry the token of a GET, a WebSocket or an event stream."`
-	TrustedProxies  string `env:"TRUSTED_PROXIES" placeholder:"CIDR,..." help:"Proxies whose X-Forwarded-For is trusted, such as 10.0.0.0/8."`
+	TrustedProxies  string `env:"TRUSTED_PROXIES" placeholder:"CIDR,..." help:"Proxies whose X-Forwarded-For is trusted, such as 10.0.0.0/8. unix is those on a Unix socket."`
 }
 
 // An access holds the parsed accessFlags and the keys that they name.
@@ -29,7 +29,7 @@ type access struct {
 	keySources
 	anonymous *auth.Grants // nil if a client without a token may do nothing
 	origins   []string
-	proxies   []netip.Prefix
+	proxies   guard.Proxies
 }
 
 // read checks the flags and reads the keys.
@@ -63,11 +63,15 @@ func (f *accessFlags) read() (a access, err error) {
 		a.origins = append(a.origins, origin)
 	}
 	for _, text := range splitList(f.TrustedProxies) {
+		if strings.EqualFold(text, guard.UnixRemote) {
+			a.proxies.Unix = true
+			continue
+		}
 		prefix, err := parsePrefix(text)
 		if err != nil {
-			return a, fmt.Errorf("--trusted-proxies ($TRUSTED_PROXIES): expected addresses like 10.0.0.0/8 but got %q", text)
+			return a, fmt.Errorf("--trusted-proxies ($TRUSTED_PROXIES): expected addresses like 10.0.0.0/8, or unix, but got %q", text)
 		}
-		a.proxies = append(a.proxies, prefix)
+		a.proxies.Networks = append(a.proxies.Networks, prefix)
 	}
 	return a, nil
 }

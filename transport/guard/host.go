@@ -29,15 +29,35 @@ func (e *HostError) Error() string { return e.err.Error() + ": " + e.Host }
 // Unwrap returns ErrHost or ErrAdminHost.
 func (e *HostError) Unwrap() error { return e.err }
 
-// loopbackKey marks requests that came by a listener on a loopback address.
-type loopbackKey struct{}
+// listenerKey is the key of a listenerKind in a request's context.
+type listenerKey struct{}
+
+// A listenerKind is a kind of listener whose requests are treated in their own way.
+type listenerKind int
+
+const (
+	otherListener listenerKind = iota
+	loopbackListener
+	unixListener
+)
+
+// kindOf returns the kind of listener by which a request came.
+func kindOf(r *http.Request) listenerKind {
+	kind, _ := r.Context().Value(listenerKey{}).(listenerKind)
+	return kind
+}
 
 // ListenerContext is for [http.Server].BaseContext: it notes whether the listener is
-// on a loopback address, for CheckHost.
+// on a loopback address or a Unix socket, for CheckHost and RemoteAddr.
 func ListenerContext(l net.Listener) context.Context {
 	ctx := context.Background()
-	if a, ok := l.Addr().(*net.TCPAddr); ok && a.IP.IsLoopback() {
-		ctx = context.WithValue(ctx, loopbackKey{}, true)
+	switch a := l.Addr().(type) {
+	case *net.TCPAddr:
+		if a.IP.IsLoopback() {
+			ctx = context.WithValue(ctx, listenerKey{}, loopbackListener)
+		}
+	case *net.UnixAddr:
+		ctx = context.WithValue(ctx, listenerKey{}, unixListener)
 	}
 	return ctx
 }
@@ -45,9 +65,11 @@ func ListenerContext(l net.Listener) context.Context {
 // CheckHost returns ErrHost if a request on a loopback address names another host.
 // It is for a server that asks for no token: a page could make its own name point
 // to this machine, and then be of the same origin (DNS rebinding). HTTP/1.0 requests
-// without a Host header pass, because no browser sends them.
+// without a Host header pass, because no browser sends them. Requests on a Unix socket
+// pass, too: no name leads a browser to it, and a proxy in front of it passes on the
+// public name.
 func CheckHost(r *http.Request) error {
-	if r.Context().Value(loopbackKey{}) == nil || r.Host == "" || isLoopbackName(r.Host) {
+	if kindOf(r) != loopbackListener || r.Host == "" || isLoopbackName(r.Host) {
 		return nil
 	}
 	return &HostError{printable(r.Host), ErrHost}
@@ -56,8 +78,11 @@ func CheckHost(r *http.Request) error {
 // CheckAdminHost is CheckHost for the operator's listener, which may be on any
 // address. It accepts addresses, because no page has one as its name, and names
 // without a dot, by which containers call each other. For others it returns
-// ErrAdminHost.
+// ErrAdminHost, except on a Unix socket.
 func CheckAdminHost(r *http.Request) error {
+	if kindOf(r) == unixListener {
+		return nil
+	}
 	host := strings.TrimSuffix(r.Host, ".")
 	if h, _, err := net.SplitHostPort(r.Host); err == nil {
 		host = h

@@ -67,6 +67,10 @@ func TestCheckAdminHost(t *testing.T) {
 			t.Errorf("Host %q: %v, want accepted %v", host, err, ok)
 		}
 	}
+	socket := &net.UnixAddr{Name: "/run/admin.sock", Net: "unix"}
+	if err := guard.CheckAdminHost(requestTo(socket, "db.example.com")); err != nil {
+		t.Errorf("on a Unix socket: %v, want it accepted", err)
+	}
 }
 
 // A refusal names the host in a form that is safe to print.

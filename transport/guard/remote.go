@@ -7,16 +7,39 @@ import (
 	"strings"
 )
 
+// UnixRemote is the remote address of every peer that is connected by a Unix socket. Such
+// a peer has no address, or one of its own choice.
+const UnixRemote = "unix"
+
+// Proxies are the peers whose X-Forwarded-For header is trusted. The zero value trusts
+// none.
+type Proxies struct {
+	Networks []netip.Prefix
+	Unix     bool // all peers that are connected by a Unix socket
+}
+
 // RemoteAddr returns the address that a request comes from: that of the peer or, if
 // the peer is a trusted proxy, the one that the proxy names in X-Forwarded-For. If
 // several proxies stand in a row, it is the last address in the header that is not
-// a trusted proxy's, because anyone may have written the addresses before it.
-func RemoteAddr(r *http.Request, trusted []netip.Prefix) string {
+// a trusted proxy's, because anyone may have written the addresses before it. Whether the
+// peer is connected by a Unix socket is known by [ListenerContext].
+func (p Proxies) RemoteAddr(r *http.Request) string {
+	if kindOf(r) == unixListener {
+		if !p.Unix {
+			return UnixRemote
+		}
+		return p.forwarded(r, UnixRemote)
+	}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !contains(trusted, peer.Addr()) {
+	if err != nil || !contains(p.Networks, peer.Addr()) {
 		return r.RemoteAddr
 	}
-	remote := r.RemoteAddr
+	return p.forwarded(r, r.RemoteAddr)
+}
+
+// forwarded returns the address that a trusted proxy names, or the proxy's own.
+func (p Proxies) forwarded(r *http.Request, proxy string) string {
+	remote := proxy
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for _, hop := range slices.Backward(hops) {
 		addr, ok := parseHop(strings.TrimSpace(hop))
@@ -24,7 +47,7 @@ func RemoteAddr(r *http.Request, trusted []netip.Prefix) string {
 			break
 		}
 		remote = addr.String()
-		if !contains(trusted, addr) {
+		if !contains(p.Networks, addr) {
 			break
 		}
 	}

@@ -1,6 +1,7 @@
 package guard_test
 
 import (
+	"net"
 	"net/http"
 	"net/netip"
 	"testing"
@@ -9,11 +10,11 @@ import (
 )
 
 func TestRemoteAddr(t *testing.T) {
-	trusted := []netip.Prefix{
+	trusted := guard.Proxies{Networks: []netip.Prefix{
 		netip.MustParsePrefix("10.0.0.0/8"),
 		netip.MustParsePrefix("2001:db8:1::/48"),
 		netip.MustParsePrefix("fe80::/10"),
-	}
+	}}
 	for name, c := range map[string]struct {
 		peer      string
 		forwarded []string
@@ -40,11 +41,39 @@ func TestRemoteAddr(t *testing.T) {
 		"not TCP":                       {"@", []string{"192.0.2.1"}, "@"},
 	} {
 		r := &http.Request{RemoteAddr: c.peer, Header: http.Header{"X-Forwarded-For": c.forwarded}}
-		if got := guard.RemoteAddr(r, trusted); got != c.want {
+		if got := trusted.RemoteAddr(r); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
-		if got := guard.RemoteAddr(r, nil); got != c.peer {
+		if got := (guard.Proxies{}).RemoteAddr(r); got != c.peer {
 			t.Errorf("%s, no trusted proxy: %q, want %q", name, got, c.peer)
+		}
+	}
+}
+
+// A peer on a Unix socket is "unix", whatever address it has given itself. Its header
+// counts only if such peers are trusted.
+func TestRemoteAddrOnAUnixSocket(t *testing.T) {
+	networks := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	for _, c := range []struct {
+		trusted   guard.Proxies
+		forwarded string
+		want      string
+	}{
+		{guard.Proxies{}, "192.0.2.1", "unix"},
+		{guard.Proxies{Networks: networks}, "192.0.2.1", "unix"},
+		{guard.Proxies{Unix: true}, "192.0.2.1", "192.0.2.1"},
+		{guard.Proxies{Unix: true}, "198.51.100.1, 192.0.2.1", "192.0.2.1"},
+		{guard.Proxies{Unix: true}, "", "unix"},
+		{guard.Proxies{Unix: true}, "unknown", "unix"},
+		{guard.Proxies{Unix: true, Networks: networks}, "192.0.2.1, 10.0.0.2", "192.0.2.1"},
+	} {
+		for _, peer := range []string{"", "@", "10.0.0.1:1234"} {
+			r := requestTo(&net.UnixAddr{Name: "/run/rtdb.sock", Net: "unix"}, "db.example.com")
+			r.RemoteAddr = peer
+			r.Header.Set("X-Forwarded-For", c.forwarded)
+			if got := c.trusted.RemoteAddr(r); got != c.want {
+				t.Errorf("peer %q, %q, %+v: %q, want %q", peer, c.forwarded, c.trusted, got, c.want)
+			}
 		}
 	}
 }

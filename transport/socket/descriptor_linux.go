@@ -26,14 +26,19 @@ type descriptor struct {
 // late (TestAClientOnASlowLinkGetsTheNewest).
 const maxUnsent = 32 << 10
 
-// open takes the descriptor of a TCP connection, which package net has set not to
-// block. There is none under TLS and in memory.
+// open takes the descriptor of a TCP connection or a Unix socket, which package net has
+// set not to block. There is none under TLS and in memory.
 func (d *descriptor) open(c net.Conn) {
-	tcp, ok := c.(*net.TCPConn)
-	if !ok {
+	switch c := c.(type) {
+	case *net.TCPConn:
+	case *net.UnixConn:
+		// The peer is a proxy on this machine, which buffers by itself. If the call
+		// fails, the kernel buffers 208 KiB.
+		_ = c.SetWriteBuffer(maxUnsent)
+	default:
 		return
 	}
-	raw, err := tcp.SyscallConn()
+	raw, err := c.(syscall.Conn).SyscallConn()
 	if err != nil {
 		return // the connection is closed, as the next read says
 	}
@@ -43,8 +48,8 @@ func (d *descriptor) open(c net.Conn) {
 	}
 	// TCP_NOTSENT_LOWAT (Linux 3.12): a write is taken only while less than
 	// maxUnsent was not sent. What was sent and is not acknowledged does not
-	// count, so a long way costs no throughput. If the call fails, the kernel
-	// takes more.
+	// count, so a long way costs no throughput. If the call fails, as it does on a
+	// Unix socket, the kernel takes more.
 	const notSentLowAt = 25
 	_ = syscall.SetsockoptInt(d.fd, syscall.IPPROTO_TCP, notSentLowAt, maxUnsent)
 	d.isOpen = true
