@@ -69,7 +69,7 @@ func parseListing(query url.Values, page int) (q keyspace.Query, err error) {
 	}
 	if query.Has("pattern") {
 		if err := keyspace.CheckPattern(q.Pattern); err != nil {
-			return q, refuse(codeInvalidName, "not a valid pattern: %s", reasonOf(err))
+			return q, refuse(codeInvalidName, "not a valid pattern: %s%s", reasonOf(err), hashHint(q.Pattern))
 		}
 	}
 	if q.Reverse, err = parseBool(query, "reverse"); err != nil {
@@ -99,6 +99,15 @@ func parseBool(query url.Values, name string) (bool, error) {
 		return true, nil
 	}
 	return false, refuse(codeInvalidRequest, "%s is neither true nor false", name)
+}
+
+// hashHint returns a hint if a pattern in a query, which is not valid, looks like the
+// beginning of one that ended with #: a URL ends there (RFC 3986, section 3.5).
+func hashHint(pattern string) string {
+	if pattern == "" || strings.HasSuffix(pattern, "/") {
+		return ": in a URL, write # as %23"
+	}
+	return ""
 }
 
 // parseLimit reads the parameter limit, a number from 1 to most.
@@ -137,7 +146,11 @@ func parseTargets(query url.Values) (targets []keyspace.Target, err error) {
 		for _, value := range query[p.name] {
 			t := p.target(value)
 			if err := t.Check(); err != nil {
-				return nil, refuse(codeInvalidName, "%s %s is not valid: %s", p.name, quoted(value), reasonOf(err))
+				hint := ""
+				if t.Kind == keyspace.KindPattern {
+					hint = hashHint(value)
+				}
+				return nil, refuse(codeInvalidName, "%s %s is not valid: %s%s", p.name, quoted(value), reasonOf(err), hint)
 			}
 			targets = append(targets, t)
 		}
