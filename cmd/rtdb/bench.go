@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os/signal"
 	"strconv"
@@ -15,7 +16,8 @@ import (
 
 // A benchCommand measures a server under load, to size a machine.
 type benchCommand struct {
-	URL                  string  `group:"server" name:"url" default:"http://localhost:8080" help:"URL of the server: http, https, ws or wss. Without a path, /ws is used."`
+	addressFlags         `group:"server"`
+	URL                  string  `group:"server" name:"url" placeholder:"URL" help:"URL of the server, in place of --host and --port: http, https, ws or wss. Without a path, /ws is used."`
 	Token                string  `group:"server" env:"RTDB_TOKEN" placeholder:"TOKEN" help:"Access token (JSON Web Token)."`
 	ConnectionsPerSecond float64 `group:"server" default:"1000" help:"Connections opened a second. 0 is no limit."`
 
@@ -49,15 +51,28 @@ func (s *share) UnmarshalText(text []byte) error {
 }
 
 func (c *benchCommand) options() bench.Options {
+	address, socket := c.URL, ""
+	if address == "" {
+		address, socket = c.client()
+		address = "http://" + address
+	}
 	return bench.Options{
-		URL: c.URL, Token: c.Token, Subscribers: c.Subscribers, Keys: c.Keys, Subscriptions: c.Subscriptions,
+		URL: address, Socket: socket, Token: c.Token, Subscribers: c.Subscribers, Keys: c.Keys, Subscriptions: c.Subscriptions,
 		Publishers: c.Publishers, Rate: c.Rate, Size: c.Size, Duration: c.Duration,
 		ConnectionsPerSecond: c.ConnectionsPerSecond, Slow: float64(c.Slow),
 	}
 }
 
 // Validate checks the flags. kong calls it after parsing.
-func (c *benchCommand) Validate() error { return c.options().Validate() }
+func (c *benchCommand) Validate() error {
+	switch err := c.addressFlags.check(); {
+	case c.URL == "" && err != nil:
+		return err
+	case c.URL == "" && c.Port == 0:
+		return errors.New("--port ($PORT): expected the port of a server that runs but got 0")
+	}
+	return c.options().Validate()
+}
 
 // Run loads the server and prints the report. It also returns an error if the server
 // broke its contract, for example if an update was lost.

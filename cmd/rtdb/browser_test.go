@@ -34,7 +34,7 @@ func testEventSourceComesBackAfterARestart(t *testing.T, browser *chromium) {
 	env := []string{"JWT_SECRET=" + testSecret, `ANONYMOUS_GRANTS={"read":["#"],"write":["#"]}`, "ALLOWED_ORIGINS=http://*.allowed.example:" + pages}
 	server := start(t, env)
 	addr := strings.TrimPrefix(server.url, "http://")
-	proxy := startNginx(t, addr)
+	proxy := startNginx(t, "127.0.0.1:8080", addr)
 	ours := "http://db.example:" + proxy.port
 	own, other := browser.open(t, ours+"/healthz"), browser.open(t, "http://app.allowed.example:"+pages+"/")
 	own.follow("/events?key=k&snapshot=true", "/events?key=nothing")

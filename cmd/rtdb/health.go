@@ -1,13 +1,12 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -26,7 +25,7 @@ func (c *healthCommand) AfterApply() error { return c.addressFlags.check() }
 
 // Run returns an error if the server is not alive.
 func (c *healthCommand) Run() error {
-	target, err := c.target()
+	target, socket, err := c.target()
 	if err != nil {
 		return err
 	}
@@ -35,6 +34,11 @@ func (c *healthCommand) Run() error {
 	if c.URL == "" {
 		// The certificate is for the server's public name, not for a local address.
 		direct.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+	}
+	if socket != "" {
+		direct.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		}
 	}
 	client := http.Client{Timeout: healthTimeout, Transport: direct}
 	shown := target
@@ -52,28 +56,22 @@ func (c *healthCommand) Run() error {
 	return nil
 }
 
-// target returns the URL of the health check.
-func (c *healthCommand) target() (string, error) {
+// target returns the URL of the health check, and the Unix socket to connect to, or "".
+func (c *healthCommand) target() (address, socket string, err error) {
 	if c.URL == "" {
-		host := strings.TrimSuffix(strings.TrimPrefix(c.Host, "["), "]")
-		switch ip := net.ParseIP(host); {
-		case strings.EqualFold(host, "localhost"), ip != nil && ip.IsUnspecified() && ip.To4() != nil:
-			host = "127.0.0.1" // a container may have no resolver
-		case ip != nil && ip.IsUnspecified():
-			host = "::1"
-		}
+		hostport, socket := c.client()
 		scheme := "http://"
 		if c.TLSCertFile != "" {
 			scheme = "https://"
 		}
-		return scheme + net.JoinHostPort(host, strconv.Itoa(c.Port)) + "/healthz", nil
+		return scheme + hostport + "/healthz", socket, nil
 	}
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return "", fmt.Errorf("--url: expected a URL like http://localhost:8080 but got %q", c.URL)
+		return "", "", fmt.Errorf("--url: expected a URL like http://localhost:8080 but got %q", c.URL)
 	}
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/healthz"
 	}
-	return u.String(), nil
+	return u.String(), "", nil
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -50,9 +51,9 @@ type proxy struct {
 	port string
 }
 
-// startNginx runs nginx with the manual's configuration, and more directives for all its
-// servers. It ends with the test.
-func startNginx(t *testing.T, backend, directives string) *proxy {
+// startNginx runs nginx with the manual's configuration, in which the pairs of changes are
+// replaced. It ends with the test.
+func startNginx(t *testing.T, changes ...string) *proxy {
 	t.Helper()
 	needTool(t, "nginx")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -63,13 +64,19 @@ func startNginx(t *testing.T, backend, directives string) *proxy {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	snippet := strings.NewReplacer("127.0.0.1:8080", backend, "listen 443 ssl", "listen "+addr).Replace(nginxSnippet(t))
+	snippet := nginxSnippet(t)
+	for change := range slices.Chunk(append(changes, "listen 443 ssl", "listen "+addr), 2) {
+		if !strings.Contains(snippet, change[0]) {
+			t.Fatalf("the configuration lacks %q", change[0])
+		}
+		snippet = strings.ReplaceAll(snippet, change[0], change[1])
+	}
 	dir := t.TempDir()
 	config := "daemon off; master_process off; pid nginx.pid;\nevents {}\nhttp {\naccess_log off;\n"
 	for _, what := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		config += fmt.Sprintf("%s_temp_path %s;\n", what, filepath.Join(dir, what))
 	}
-	if err := os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(config+directives+snippet+"}\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(config+snippet+"}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var said strings.Builder
@@ -144,10 +151,27 @@ func (p *proxy) webSocket(origin string) (*websocket.Conn, *http.Response, error
 }
 
 func TestBehindNginx(t *testing.T) {
+	t.Run("by TCP", func(t *testing.T) {
+		everything := `{"read":["#"],"write":["#"],"listen":["#"],"publish":["#"]}`
+		server := start(t, []string{"TRUSTED_PROXIES=127.0.0.1/32", "JWT_SECRET=" + strings.Repeat("secret", 6), "ANONYMOUS_GRANTS=" + everything})
+		testBehindNginx(t, server, "127.0.0.1:8080", strings.TrimPrefix(server.url, "http://"))
+	})
+	// On a Unix socket a server without a key takes the public Host.
+	for name, change := range map[string][2]string{
+		"by a Unix socket":              {"server 127.0.0.1:8080;", "server unix:PATH;"},
+		"by a Unix socket, no upstream": {"proxy_pass http://rtdb;", "proxy_pass http://unix:PATH;"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(socketDir(t), "rtdb.sock")
+			server := start(t, []string{"TRUSTED_PROXIES=unix", "HOST=unix:" + path})
+			testBehindNginx(t, server, change[0], strings.ReplaceAll(change[1], "PATH", path))
+		})
+	}
+}
+
+func testBehindNginx(t *testing.T, server *process, changes ...string) {
 	const ours, theirs = "https://" + publicHost, "https://evil.example"
-	everything := `{"read":["#"],"write":["#"],"listen":["#"],"publish":["#"]}`
-	server := start(t, []string{"TRUSTED_PROXIES=127.0.0.1/32", "JWT_SECRET=" + strings.Repeat("secret", 6), "ANONYMOUS_GRANTS=" + everything})
-	p := startNginx(t, strings.TrimPrefix(server.url, "http://"), "")
+	p := startNginx(t, changes...)
 
 	// Names as they are.
 	p.want("PUT", "/data/a%2Fb", `{"value":1}`, "", 200, `"key":"a/b"`)
@@ -226,7 +250,8 @@ func TestBehindNginx(t *testing.T) {
 // still work as conditions. It does not hold back an event stream.
 func TestBehindNginxThatCompresses(t *testing.T) {
 	server := start(t, []string{"JWT_SECRET=" + strings.Repeat("secret", 6), `ANONYMOUS_GRANTS={"read":["#"],"write":["#"]}`})
-	p := startNginx(t, strings.TrimPrefix(server.url, "http://"), "gzip on;\ngzip_types *;\ngzip_min_length 1;\n")
+	p := startNginx(t, "127.0.0.1:8080", strings.TrimPrefix(server.url, "http://"),
+		"upstream rtdb {", "gzip on;\ngzip_types *;\ngzip_min_length 1;\nupstream rtdb {")
 	call := func(method, path, body string, header http.Header, status int) *http.Response {
 		t.Helper()
 		r, err := http.NewRequest(method, "http://"+publicHost+path, strings.NewReader(body))

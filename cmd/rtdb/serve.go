@@ -20,7 +20,7 @@ import (
 // A serveCommand runs the server.
 type serveCommand struct {
 	addressFlags     `group:"listening"`
-	AdminAddr        string `group:"listening" env:"ADMIN_ADDR" placeholder:"HOST:PORT" help:"Private address for metrics, sessions, log level and profiles. It asks for no token."`
+	AdminAddr        string `group:"listening" env:"ADMIN_ADDR" placeholder:"HOST:PORT" help:"Private address (or unix:PATH) for metrics, sessions, log level and profiles. It asks for no token."`
 	accessFlags      `group:"access"`
 	certificateFlags `group:"tls"`
 	limitFlags       `group:"limits"`
@@ -73,10 +73,11 @@ func (c *serveCommand) Run(s *streams) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 
-	listeners, err := listen(c.Host, c.Port)
+	listeners, err := listen(c.Host, c.Port, mainSettings)
 	if err != nil {
 		return err
 	}
+	defer closeAll(listeners) // they remove the files of Unix sockets
 	files := newWatcher(log)
 	defer files.close()
 	secure, err := c.secure(listeners, files)
@@ -88,6 +89,7 @@ func (c *serveCommand) Run(s *streams) error {
 		if admin, err = listenAdmin(c.AdminAddr); err != nil {
 			return err
 		}
+		defer closeAll(admin)
 	}
 	memory := guardMemory(limitMemory())
 	defer memory.close()
@@ -135,6 +137,13 @@ func (c *serveCommand) Run(s *streams) error {
 	serving.Wait()
 	log.Info().Float64("duration_ms", milliseconds(time.Since(began))).Msg("server stopped")
 	return err
+}
+
+// closeAll closes listeners that were not closed yet.
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		_ = l.Close() // it fails if the server has closed it
+	}
 }
 
 // options returns the settings of the server.
@@ -191,7 +200,7 @@ func (c *serveCommand) logStarted(log zerolog.Logger, listeners, admin []net.Lis
 		e = e.Array("admin", addresses(admin))
 	}
 	e.
-		Str("addr", listeners[0].Addr().String()).Array("listeners", addresses(listeners)).
+		Str("addr", addrText(listeners[0].Addr())).Array("listeners", addresses(listeners)).
 		Str("version", versionText()).
 		Int("max_value_bytes", c.MaxValueBytes).
 		Int("max_pending_bytes", c.MaxPendingBytes).
@@ -211,7 +220,7 @@ func (c *serveCommand) logStarted(log zerolog.Logger, listeners, admin []net.Lis
 func addresses(listeners []net.Listener) *zerolog.Array {
 	addrs := zerolog.Arr()
 	for _, l := range listeners {
-		addrs = addrs.Str(l.Addr().String())
+		addrs = addrs.Str(addrText(l.Addr()))
 	}
 	return addrs
 }

@@ -31,7 +31,7 @@ func (r *run) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.server.find(ctx, address); err != nil {
+	if err := r.server.find(ctx, address, r.options.Socket); err != nil {
 		return err
 	}
 	r.server.sampleBefore()

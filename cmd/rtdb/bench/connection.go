@@ -31,6 +31,7 @@ const (
 // A dialer opens connections. Any number of goroutines may use it.
 type dialer struct {
 	url         string
+	socket      string // Options.Socket
 	header      http.Header
 	unthrottled <-chan struct{} // closed when slow clients may read at full speed
 }
@@ -40,7 +41,7 @@ func newDialer(o Options, unthrottled <-chan struct{}) (*dialer, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &dialer{url: u.String(), header: http.Header{}, unthrottled: unthrottled}
+	d := &dialer{url: u.String(), socket: o.Socket, header: http.Header{}, unthrottled: unthrottled}
 	if o.Token != "" {
 		d.header.Set("Authorization", "Bearer "+o.Token)
 	}
@@ -56,7 +57,10 @@ func (d *dialer) dial(ctx context.Context, slow bool) (*connection, error) {
 	var tcp *tcpConn
 	transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		var dialer net.Dialer
-		if slow {
+		switch {
+		case d.socket != "":
+			network, addr = "unix", d.socket
+		case slow:
 			dialer.Control = limitSocketBuffers
 		}
 		c, err := dialer.DialContext(ctx, network, addr)

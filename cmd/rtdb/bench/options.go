@@ -21,8 +21,9 @@ const (
 // Options describe a run. URL, Keys, Publishers, Size and Duration must be set; the
 // zero value of every other field is valid.
 type Options struct {
-	URL   string // address of the server: http, https, ws or wss; the default path is /ws
-	Token string // bearer token (RFC 6750) to authenticate with, if not empty
+	URL    string // address of the server: http, https, ws or wss; the default path is /ws
+	Socket string // path of the Unix socket to connect to; empty means the address in URL
+	Token  string // bearer token (RFC 6750) to authenticate with, if not empty
 
 	Subscribers   int     // number of clients that receive
 	Keys          int     // number of keys to write

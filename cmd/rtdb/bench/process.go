@@ -26,21 +26,29 @@ type usageSample struct {
 	memory int64         // resident bytes
 }
 
-// find looks for the process that listens at the server's address. It returns an
-// error if nothing accepts connections there, and so reports a wrong address before
-// anything else happens.
-func (u *serverUsage) find(ctx context.Context, server *url.URL) error {
+// find looks for the process that listens at the server's address, or on socket if it is
+// not empty. It returns an error if nothing accepts connections there, and so reports a
+// wrong address before anything else happens.
+func (u *serverUsage) find(ctx context.Context, server *url.URL, socket string) error {
 	port := server.Port()
 	if port == "" {
 		port = map[string]string{"ws": "80", "wss": "443"}[server.Scheme]
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	c, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(server.Hostname(), port))
+	network, address := "tcp", net.JoinHostPort(server.Hostname(), port)
+	if socket != "" {
+		network, address = "unix", socket
+	}
+	c, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
 		return fmt.Errorf("cannot connect: %w", err)
 	}
 	defer c.Close()
+	if socket != "" {
+		u.note = "a process that listens on a Unix socket cannot be found; use the address of a TCP port to measure it"
+		return nil
+	}
 	addr, ok := c.RemoteAddr().(*net.TCPAddr)
 	if !ok || !isLocal(addr.IP) {
 		u.note = "the server runs on another machine; run bench on that machine to measure it"
