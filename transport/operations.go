@@ -144,6 +144,6 @@ func (x *operations) setLevel(w *response, r *http.Request) error {
 	if err := x.options.Level.Change(level); err != nil {
 		return refuse(codeInvalidRequest, "level is not trace, debug, info, warn or error")
 	}
-	x.options.Logger.Warn().Str("to", level).Msg("log level changed")
+	x.options.Logger.Warn().Str("to", x.options.Level.Current()).Msg("log level changed")
 	return x.getLevel(w, r)
 }

@@ -46,6 +46,7 @@ var flagGroups = []kong.Group{
 // returns nil if the arguments ask for help, which it prints.
 func parse(args []string, s *streams) (*kong.Context, error) {
 	helped := false
+	var wrong wrongVariables
 	parser, err := kong.New(&commandLine{},
 		kong.Name("rtdb"),
 		kong.Description(description),
@@ -55,36 +56,37 @@ func parse(args []string, s *streams) (*kong.Context, error) {
 		kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
 		kong.ValueFormatter(helpText),
-		kong.Resolvers(kong.ResolverFunc(emptyIsUnset)),
+		kong.Resolvers(kong.ResolverFunc(wrong.resolve)),
 		kong.WithBeforeApply(refuseEmpty),
 	)
 	if err != nil {
 		return nil, err
 	}
 	parser.Model.HelpFlag.Help = "Show this help."
-	command, err := parser.Parse(args)
+	command, err := parser.Parse(withoutHelp(args))
 	switch {
 	case helped:
 		return nil, nil
+	case len(wrong) > 0: // kong reports only one of them, and not always the same
+		return nil, errors.New(strings.Join(wrong, "; "))
 	case err != nil:
-		return nil, explain(err, args)
+		return nil, explain(err, parser.Model.Node)
 	}
 	return command, nil
 }
 
-// explain adds a hint to an error of kong's parser.
-func explain(err error, args []string) error {
-	text := err.Error()
-	switch {
-	case strings.HasPrefix(text, "unexpected argument") && slices.Contains(args, "token"):
-		// The argument may be a token, which no output may contain.
-		return errors.New("token: unexpected argument: to inspect a token, use rtdb token inspect")
-	case strings.HasPrefix(text, "unexpected argument"):
-		return fmt.Errorf("%w: see rtdb --help", err)
-	case strings.Contains(text, "applies to the default command"):
-		return fmt.Errorf("%w: put the flags of a command after its name", err)
+// withoutHelp returns args with the flag --help if they are "help", or have it as the first
+// or the last of several commands, as in rtdb help token.
+func withoutHelp(args []string) []string {
+	first := len(args) > 0 && args[0] == "help"
+	last := len(args) > 0 && args[len(args)-1] == "help"
+	switch isFlag := func(arg string) bool { return strings.HasPrefix(arg, "-") }; {
+	case first:
+		return slices.Concat(args[1:], []string{"--help"})
+	case last && !slices.ContainsFunc(args, isFlag):
+		return slices.Concat(args[:len(args)-1], []string{"--help"})
 	}
-	return err
+	return args
 }
 
 // printHelp prints kong's help. For a command with a default command it also prints that
@@ -108,13 +110,28 @@ func helpText(value *kong.Value) string {
 	return value.Help + " [$" + strings.Join(value.Tag.Envs, ", $") + "]"
 }
 
-// emptyIsUnset returns the default of a flag whose environment variable is empty. kong
-// calls it for each flag that the arguments do not set. With a resolver, kong also
-// ignores a wrong variable if the arguments set its flag.
-func emptyIsUnset(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+// wrongVariables are errors of environment variables, in the order of their flags in the
+// help.
+type wrongVariables []string
+
+// resolve returns the default of a flag whose environment variable is empty, and notes a
+// variable that is wrong. kong calls it for each flag of the command that the arguments
+// do not set. With a resolver, kong also ignores a wrong variable if the arguments set its
+// flag.
+func (w *wrongVariables) resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	for _, name := range flag.Envs {
-		if value, ok := os.LookupEnv(name); ok && value == "" && flag.HasDefault {
+		value, ok := os.LookupEnv(name)
+		switch {
+		case !ok:
+		case value == "" && flag.HasDefault:
 			return flag.Default, nil
+		case value != "":
+			trial := reflect.New(flag.Target.Type()).Elem()
+			err := flag.Parse(kong.Scan().PushTyped(value, kong.FlagValueToken), trial)
+			if err != nil {
+				reason := strings.TrimPrefix(plain(err).Error(), "--"+flag.Name+": ")
+				*w = append(*w, fmt.Sprintf("$%s (--%s): %s", name, flag.Name, reason))
+			}
 		}
 	}
 	return nil, nil

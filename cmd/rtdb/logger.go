@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 	"unicode"
@@ -17,8 +18,31 @@ const timeFormat = "2006-01-02T15:04:05.000Z07:00" // RFC 3339 with milliseconds
 
 // logFlags say which events are logged, and in which form.
 type logFlags struct {
-	LogLevel  string `default:"info" enum:"trace,debug,info,warn,error" env:"LOG_LEVEL" help:"Lowest level that is logged: trace, debug, info, warn or error."`
-	LogFormat string `default:"auto" enum:"auto,json,console" env:"LOG_FORMAT" help:"json, console, or auto: console on a terminal, else json."`
+	LogLevel  levelName  `default:"info" env:"LOG_LEVEL" help:"Lowest level that is logged: trace, debug, info, warn or error."`
+	LogFormat formatName `default:"auto" env:"LOG_FORMAT" help:"json, console, or auto: console on a terminal, else json."`
+}
+
+// A levelName is the name of a log level, in lower case.
+type levelName string
+
+// UnmarshalText reads a level, in upper or lower case. warning is another name of warn.
+func (l *levelName) UnmarshalText(text []byte) error {
+	level, err := parseLevel(string(text))
+	*l = levelName(level.String())
+	return err
+}
+
+// A formatName is the name of a form of the log, in lower case.
+type formatName string
+
+// UnmarshalText reads a form of the log, in upper or lower case.
+func (f *formatName) UnmarshalText(text []byte) error {
+	*f = formatName(strings.ToLower(string(text)))
+	switch *f {
+	case "auto", "json", "console":
+		return nil
+	}
+	return fmt.Errorf("expected auto, json or console but got %q", text)
 }
 
 // setTimeFormat sets zerolog's time format, which is global to the process.
@@ -30,7 +54,7 @@ var setTimeFormat = sync.OnceFunc(func() {
 // logger returns a logger that writes to out, and sets the level of the process.
 func (f *logFlags) logger(out io.Writer) (zerolog.Logger, error) {
 	setTimeFormat()
-	if err := (logLevel{}).Change(f.LogLevel); err != nil {
+	if err := (logLevel{}).Change(string(f.LogLevel)); err != nil {
 		return zerolog.Nop(), err
 	}
 	terminal := isTerminal(out)
@@ -48,14 +72,32 @@ type logLevel struct{}
 // Current returns the name of the level.
 func (logLevel) Current() string { return zerolog.GlobalLevel().String() }
 
-// Change sets the level: trace, debug, info, warn or error.
+// Change sets the level, by a name that parseLevel reads.
 func (logLevel) Change(level string) error {
-	parsed, err := zerolog.ParseLevel(level)
-	if err != nil || parsed < zerolog.TraceLevel || parsed > zerolog.ErrorLevel {
-		return fmt.Errorf("expected trace, debug, info, warn or error but got %q", level)
+	parsed, err := parseLevel(level)
+	if err != nil {
+		return err
 	}
 	zerolog.SetGlobalLevel(parsed)
 	return nil
+}
+
+// parseLevel reads trace, debug, info, warn or error, in upper or lower case. warning is
+// another name of warn.
+func parseLevel(text string) (zerolog.Level, error) {
+	switch strings.ToLower(text) {
+	case "trace":
+		return zerolog.TraceLevel, nil
+	case "debug":
+		return zerolog.DebugLevel, nil
+	case "info":
+		return zerolog.InfoLevel, nil
+	case "warn", "warning":
+		return zerolog.WarnLevel, nil
+	case "error":
+		return zerolog.ErrorLevel, nil
+	}
+	return zerolog.NoLevel, fmt.Errorf("expected trace, debug, info, warn or error but got %q", text)
 }
 
 // An escaper writes log lines to out, with each character that is not printable
