@@ -16,8 +16,9 @@
 // Before the server is configured, an error is one plain line on standard error. After
 // that the server logs to standard error, one JSON object a line.
 //
-// The server exits with status 0 after SIGTERM or SIGINT, 1 if it cannot load the
-// certificate, listen or serve, and 2 if a setting is wrong.
+// The server exits with status 0 after SIGTERM, SIGINT or SIGQUIT, 1 if it cannot load
+// the certificate, listen or serve, and 2 if a setting is wrong. At SIGHUP it reads its
+// files again.
 //
 // # Structure
 //

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"os/signal"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -64,15 +61,11 @@ var errLogged = errors.New("see the log")
 
 // Run serves until a signal ends the server or a listener fails.
 func (c *serveCommand) Run(s *streams) error {
+	signals := catchSignals()
 	log, err := c.logger(s.err)
 	if err != nil {
 		return err
 	}
-	// Capacity for two: a second signal counts even if it arrives before the first one
-	// is received.
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-
 	listeners, err := listen(c.Host, c.Port, mainSettings)
 	if err != nil {
 		return err
@@ -120,11 +113,16 @@ func (c *serveCommand) Run(s *streams) error {
 	start(server.ServeAdmin, admin)
 	start(server.Serve, secure)
 
+	ended := make(chan struct{})
+	defer close(ended)
+	// It is not waited for: a file system that hangs must not delay the end.
+	go signals.reloadAtHangup(log, files.reload, ended)
+
 	reason := ""
 	select {
-	case received := <-signals:
+	case received := <-signals.stop:
 		reason = received.String()
-		endAtNext(signals)
+		signals.endAtNext()
 	case err = <-failed:
 		log.Error().Err(err).Msg("server failed")
 		reason, err = "failed", errLogged
@@ -156,19 +154,6 @@ func (c *serveCommand) options(log zerolog.Logger, memory *memoryGuard) transpor
 		MaxSessions: c.sessions(), MaxSubscriptions: c.MaxSubscriptions, MaxRequestRate: c.MaxRequestRate,
 		MaxPendingBytes: c.MaxPendingBytes, Crowded: memory.isShort,
 		HeaderTimeout: c.HeaderTimeout, IdleTimeout: c.IdleTimeout, MessageTimeout: c.MessageTimeout,
-	}
-}
-
-// endAtNext lets the next signal end the process at once. A signal that has already
-// arrived ends it now.
-func endAtNext(signals chan os.Signal) {
-	signal.Stop(signals)
-	select {
-	case s := <-signals:
-		if self, err := os.FindProcess(os.Getpid()); err == nil {
-			_ = self.Signal(s) // fails on systems without signals
-		}
-	default:
 	}
 }
 
