@@ -41,7 +41,7 @@ type sampled struct {
 // due reports whether the next event is to be timed.
 func (s *sampled) due() bool { return s.count.Add(1)%sampling == 0 }
 
-func newMetrics(ks *keyspace.Keyspace, clients *registry) *metrics {
+func newMetrics(ks *keyspace.Keyspace, clients *registry, logDropped func() uint64) *metrics {
 	m := &metrics{
 		keyspace: ks,
 		registry: prometheus.NewRegistry(),
@@ -74,7 +74,8 @@ func newMetrics(ks *keyspace.Keyspace, clients *registry) *metrics {
 	}
 	m.writes["ok"] = writes.WithLabelValues("ok")
 	m.ends.WithLabelValues("internal error") // so that Prometheus sees the first one as an increase
-	m.registry.MustRegister(m.requests, m.ends, m.received, writes, m.commit.Histogram, m.socket.Histogram, &tally{keyspace: ks, clients: clients},
+	m.registry.MustRegister(m.requests, m.ends, m.received, writes, m.commit.Histogram, m.socket.Histogram,
+		&tally{keyspace: ks, clients: clients, logDropped: logDropped},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -128,11 +129,12 @@ func (m *metrics) answered(route string, status int) {
 	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
 }
 
-// A tally collects the counts of the keyspace and the sessions. It implements
+// A tally collects the counts of the keyspace, the sessions and the log. It implements
 // [prometheus.Collector].
 type tally struct {
-	keyspace *keyspace.Keyspace
-	clients  *registry
+	keyspace   *keyspace.Keyspace
+	clients    *registry
+	logDropped func() uint64 // nil: nothing counts
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -150,6 +152,7 @@ var (
 	descConflated     = describe("rtdb_conflated_total", "Updates that a newer one of their key replaced, because a client was behind.")
 	descDropped       = describe("rtdb_dropped_total", "Messages of topics that were dropped, because too many waited for a client.")
 	descBytes         = describe("rtdb_sent_bytes_total", "Bytes sent on WebSockets and event streams.")
+	descLogDropped    = describe("rtdb_log_lines_dropped_total", "Lines of the log that were lost, because its sink did not take them.")
 	descMaxSessions   = describe("rtdb_max_sessions", "Limit of open sessions; 0 is no limit.")
 )
 
@@ -157,7 +160,7 @@ var (
 func (t *tally) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descSessions, descLagging, descLag, descPending, descSubscriptions, descKeys,
-		descDeliveries, descConflated, descDropped, descBytes, descMaxSessions,
+		descDeliveries, descConflated, descDropped, descBytes, descLogDropped, descMaxSessions,
 	} {
 		to <- d
 	}
@@ -199,6 +202,11 @@ func (t *tally) Collect(to chan<- prometheus.Metric) {
 	counter(descConflated, sum.Conflated)
 	counter(descDropped, sum.Missed)
 	counter(descBytes, sum.bytes)
+	if t.logDropped == nil {
+		counter(descLogDropped, 0)
+	} else {
+		counter(descLogDropped, t.logDropped())
+	}
 }
 
 func (m *metrics) exporter() http.Handler {

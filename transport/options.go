@@ -78,6 +78,10 @@ type Options struct {
 	// changed.
 	Level Level
 
+	// LogDropped returns how many lines of the log were lost because its sink did not
+	// take them, for the metrics. nil: none.
+	LogDropped func() uint64
+
 	// Crowded reports that memory is short: then no session is opened, and little
 	// waits for each. It must return at once. nil: memory is never short.
 	Crowded func() bool

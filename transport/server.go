@@ -40,7 +40,7 @@ func NewServer(ks *keyspace.Keyspace, o Options) *Server {
 		clients:  newRegistry(o.MaxSessions, o.Crowded),
 	}
 	s.core.lifetime, s.cutOff = context.WithCancel(context.Background())
-	s.core.metrics = newMetrics(ks, s.core.clients)
+	s.core.metrics = newMetrics(ks, s.core.clients, o.LogDropped)
 	s.routes = newRoutes(s.core, &actor.Pool{Interval: o.FlushInterval})
 	errorLog := stdlog.New(httpErrors{o.Logger}, "", 0)
 	s.http = http.Server{

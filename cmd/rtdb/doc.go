@@ -14,7 +14,8 @@
 // # Logs and exit status
 //
 // Before the server is configured, an error is one plain line on standard error. After
-// that the server logs to standard error, one JSON object a line.
+// that the server logs to standard error, one JSON object a line. Nothing waits for
+// standard error: lines that it does not take are dropped and counted.
 //
 // The server exits with status 0 after SIGTERM, SIGINT or SIGQUIT, 1 if it cannot load
 // the certificate, listen or serve, and 2 if a setting is wrong. At SIGHUP it reads its

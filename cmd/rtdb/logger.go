@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"github.com/mattn/go-colorable"
 	"github.com/rs/zerolog"
 )
 
@@ -51,18 +53,39 @@ var setTimeFormat = sync.OnceFunc(func() {
 	zerolog.TimestampFunc = func() time.Time { return time.Now().UTC() }
 })
 
-// logger returns a logger that writes to out, and sets the level of the process.
-func (f *logFlags) logger(out io.Writer) (zerolog.Logger, error) {
+// A serverLog is the log of a server. The caller must close the queue.
+type serverLog struct {
+	zerolog.Logger
+	queue     *logQueue
+	isConsole bool // it has lines for people instead of JSON
+}
+
+// logger returns a log that writes to out, and sets the level of the process.
+func (f *logFlags) logger(out io.Writer) (l serverLog, err error) {
 	setTimeFormat()
 	if err := (logLevel{}).Change(string(f.LogLevel)); err != nil {
-		return zerolog.Nop(), err
+		return l, err
 	}
 	terminal := isTerminal(out)
-	if f.LogFormat == "console" || f.LogFormat == "auto" && terminal {
-		console := zerolog.ConsoleWriter{Out: out, NoColor: !terminal, TimeFormat: timeFormat, TimeLocation: time.UTC}
-		return zerolog.New(console).With().Timestamp().Logger(), nil
+	l.isConsole = f.LogFormat == "console" || f.LogFormat == "auto" && terminal
+	form := func(out io.Writer) zerolog.Logger {
+		if l.isConsole {
+			return zerolog.New(consoleWriter(out, terminal)).With().Timestamp().Logger()
+		}
+		return zerolog.New(escaper{out}).With().Timestamp().Logger()
 	}
-	return zerolog.New(escaper{out}).With().Timestamp().Logger(), nil
+	if file, ok := out.(*os.File); ok && l.isConsole {
+		out = colorable.NewColorable(file) // for Windows, which needs calls for colours
+	}
+	l.queue = newLogQueue(out, func(lines uint64) []byte {
+		var line bytes.Buffer
+		notice := form(&line)
+		// Log is not subject to the lowest level: lost lines may be errors.
+		notice.Log().Str(zerolog.LevelFieldName, "warn").Uint64("lines", lines).Msg("log lines dropped")
+		return line.Bytes()
+	})
+	l.Logger = form(l.queue)
+	return l, nil
 }
 
 // A logLevel changes the lowest level that is logged, for transport's admin routes.

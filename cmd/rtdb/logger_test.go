@@ -1,10 +1,12 @@
 package main
 
 import (
-	"encoding/json"
+	"bufio"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -12,6 +14,7 @@ import (
 	"unicode"
 
 	"github.com/gorilla/websocket"
+	"github.com/rs/zerolog"
 )
 
 // odd is a name that would break a log line for some readers.
@@ -130,26 +133,59 @@ func sorted(s []string) []string {
 	return s
 }
 
+// A console line begins with what people look for. The limits in force are at debug.
 func TestConsoleLog(t *testing.T) {
-	c := command(nil, "--port", "0", "--log-format", "console")
-	stderr, err := c.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
+	for level, wantLimits := range map[string]bool{"info": false, "debug": true} {
+		c := command(nil, "--port", "0", "--log-format", "Console", "--log-level", level)
+		stderr, err := c.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewReader(stderr)
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		started := regexp.MustCompile(`^\S+Z INF server started addr=(\S+) listeners=\[.*\] version=\S+\n$`).FindStringSubmatch(line)
+		if started == nil {
+			t.Fatalf("logged %q, want a plain line, and no colours without a terminal", line)
+		}
+		answer, err := http.Post("http://"+started[1]+"/data/k", "application/json", strings.NewReader(`{"value":1}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		_ = c.Process.Signal(syscall.SIGTERM)
+		rest, err := io.ReadAll(lines)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Wait(); err != nil {
+			t.Error(err)
+		}
+		if want := regexp.MustCompile(`(?m)^\S+ INF http request POST /data/{key} 200 key=k duration_ms=[0-9.]+ remote=\S+$`); !want.Match(rest) {
+			t.Errorf("logged\n%swant a line like %s", rest, want)
+		}
+		if got := strings.Contains(string(rest), "DBG limits in force flush_interval_ms=2 "); got != wantLimits {
+			t.Errorf("at %s: the limits are logged: %v, want %v", level, got, wantLimits)
+		}
+		if strings.Contains(string(rest), "rtdb is ready") {
+			t.Errorf("a log that is not a terminal has the words for people:\n%s", rest)
+		}
+		http.DefaultClient.CloseIdleConnections()
 	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	buffer := make([]byte, 4096)
-	n, err := io.ReadAtLeast(stderr, buffer, 20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if line := string(buffer[:n]); json.Valid(buffer[:n]) || !strings.Contains(line, "server started") || strings.Contains(line, "\x1b") {
-		t.Errorf("logged %q, want a plain line, and no colours without a terminal", line)
-	}
-	_ = c.Process.Signal(syscall.SIGTERM)
-	_, _ = io.Copy(io.Discard, stderr)
-	if err := c.Wait(); err != nil {
-		t.Error(err)
+}
+
+// What a client sent cannot forge a console line, not even in a method.
+func TestConsoleLineWithOddValues(t *testing.T) {
+	var out strings.Builder
+	log := zerolog.New(consoleWriter(&out, false))
+	log.Info().Str("method", "GE\nT\x1b[31m").Str("route", "/data/{key}").Int("status", 400).Str("key", odd+"\n").Str("error", "x y").Msg("http request")
+	want := `<nil> INF http request "GE\nT\x1b[31m" /data/{key} 400 error="x y" key="ä\u0085\u2028\u009b31m\u202e\U000e0001\n"` + "\n"
+	if out.String() != want {
+		t.Errorf("got  %swant %s", out.String(), want)
 	}
 }

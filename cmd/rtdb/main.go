@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -42,8 +41,12 @@ func run(args []string, s *streams) int {
 	return exitOK
 }
 
-// complain prints an error on one line.
+// complain prints an error on one line. It does not wait long for standard error, and
+// does not end the process if nobody reads it: the exit status must still be right.
 func complain(w io.Writer, err error) {
 	text := strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), " ")
-	fmt.Fprintln(w, "rtdb: "+text)
+	ignoreSignals()
+	line := newLogQueue(w, nil)
+	_, _ = io.WriteString(line, "rtdb: "+text+"\n") // a queue never fails
+	line.close(logGrace)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -66,12 +67,14 @@ func (c *serveCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
+	defer log.queue.close(logGrace)
+
 	listeners, err := listen(c.Host, c.Port, mainSettings)
 	if err != nil {
 		return err
 	}
 	defer closeAll(listeners) // they remove the files of Unix sockets
-	files := newWatcher(log)
+	files := newWatcher(log.Logger)
 	defer files.close()
 	secure, err := c.secure(listeners, files)
 	if err != nil {
@@ -88,16 +91,19 @@ func (c *serveCommand) Run(s *streams) error {
 	defer memory.close()
 	ks, err := keyspace.Open(keyspace.Options{
 		MaxKeys: c.MaxKeys, Full: memory.isShort,
-		OnPanic: func(p keyspace.Panic) { logPanic(log, p) },
+		OnPanic: func(p keyspace.Panic) { logPanic(log.Logger, p) },
 	})
 	if err != nil {
 		return err
 	}
 	server := transport.NewServer(ks, c.options(log, memory))
 	c.logStarted(log, listeners, admin, memory)
-	c.access.warnIfOpen(log, listeners, admin)
-	c.access.follow(log, files)
+	c.access.warnIfOpen(log.Logger, listeners, admin)
+	c.access.follow(log.Logger, files)
 	defer c.access.close()
+	if log.isConsole && isTerminal(s.err) {
+		_, _ = io.WriteString(log.queue, c.welcome(listeners)) // a queue never fails
+	}
 
 	failed := make(chan error, len(secure)+len(admin))
 	var serving sync.WaitGroup
@@ -116,7 +122,7 @@ func (c *serveCommand) Run(s *streams) error {
 	ended := make(chan struct{})
 	defer close(ended)
 	// It is not waited for: a file system that hangs must not delay the end.
-	go signals.reloadAtHangup(log, files.reload, ended)
+	go signals.reloadAtHangup(log.Logger, files.reload, ended)
 
 	reason := ""
 	select {
@@ -145,9 +151,9 @@ func closeAll(listeners []net.Listener) {
 }
 
 // options returns the settings of the server.
-func (c *serveCommand) options(log zerolog.Logger, memory *memoryGuard) transport.Options {
+func (c *serveCommand) options(log serverLog, memory *memoryGuard) transport.Options {
 	return transport.Options{
-		Logger: log, Level: logLevel{}, Admin: c.AdminAddr != "",
+		Logger: log.Logger, Level: logLevel{}, LogDropped: log.queue.dropped, Admin: c.AdminAddr != "",
 		Keys: c.access.keys, Anonymous: c.access.anonymous, TokenCookie: c.TokenCookie,
 		AllowedOrigins: c.access.origins, TrustedProxies: c.access.proxies,
 		MaxValueBytes: c.MaxValueBytes, FlushInterval: c.FlushInterval,
@@ -178,15 +184,25 @@ func logPanic(log zerolog.Logger, p keyspace.Panic) {
 	e.Str("error", fmt.Sprint(p.Value)).Bytes("stack", p.Stack).Msg("actor panicked")
 }
 
-// logStarted logs the addresses and the limits of the server.
-func (c *serveCommand) logStarted(log zerolog.Logger, listeners, admin []net.Listener, memory *memoryGuard) {
+// logStarted logs the addresses and the limits of the server. A console gets the limits
+// at debug only, because they hide the address from the eyes of a person.
+func (c *serveCommand) logStarted(log serverLog, listeners, admin []net.Listener, memory *memoryGuard) {
 	e := log.Info()
 	if len(admin) > 0 {
 		e = e.Array("admin", addresses(admin))
 	}
-	e.
-		Str("addr", addrText(listeners[0].Addr())).Array("listeners", addresses(listeners)).
-		Str("version", versionText()).
+	e = e.Str("addr", addrText(listeners[0].Addr())).Array("listeners", addresses(listeners)).Str("version", versionText())
+	if log.isConsole {
+		e.Msg("server started")
+		c.limitsInForce(log.Debug(), memory).Msg("limits in force")
+		return
+	}
+	c.limitsInForce(e, memory).Msg("server started")
+}
+
+// limitsInForce adds the limits to a log event.
+func (c *serveCommand) limitsInForce(e *zerolog.Event, memory *memoryGuard) *zerolog.Event {
+	return e.
 		Int("max_value_bytes", c.MaxValueBytes).
 		Int("max_pending_bytes", c.MaxPendingBytes).
 		Int("max_sessions", c.sessions()).
@@ -198,8 +214,7 @@ func (c *serveCommand) logStarted(log zerolog.Logger, listeners, admin []net.Lis
 		Float64("message_timeout_ms", milliseconds(c.MessageTimeout)).
 		Int64("memory_limit_bytes", int64(memory.limit)).
 		Float64("flush_interval_ms", milliseconds(c.FlushInterval)).
-		Float64("shutdown_grace_ms", milliseconds(c.ShutdownGrace)).
-		Msg("server started")
+		Float64("shutdown_grace_ms", milliseconds(c.ShutdownGrace))
 }
 
 func addresses(listeners []net.Listener) *zerolog.Array {

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"net"
+	"strings"
+)
+
+// welcome returns two plain lines for a person at a terminal: where the server is, who may
+// do what, and what becomes of the state.
+func (c *serveCommand) welcome(listeners []net.Listener) string {
+	scheme := "http"
+	if c.TLSCertFile != "" {
+		scheme = "https"
+	}
+	first := listeners[0].Addr()
+	where, reach := "", "Everybody on this machine"
+	switch addr := first.(type) {
+	case *net.UnixAddr:
+		where, reach = "at the Unix socket "+addr.Name, "Everybody who may write to the socket's file"
+	case *net.TCPAddr:
+		host, port, _ := net.SplitHostPort(addr.String()) // it is host:port
+		if addr.IP.Equal(net.IPv4(127, 0, 0, 1)) || addr.IP.Equal(net.IPv6loopback) || addr.IP.IsUnspecified() {
+			host = "localhost"
+		}
+		where = "at " + scheme + "://" + net.JoinHostPort(host, port)
+		if !addr.IP.IsLoopback() {
+			reach = "Everybody who reaches this machine"
+		}
+	}
+	who := reach + " may do everything."
+	switch {
+	case c.access.keys != nil && c.access.anonymous != nil:
+		who = "A token says what its holder may do (rtdb token makes one), and --anonymous-grants what everybody else may do."
+	case c.access.keys != nil:
+		who = "Only holders of a token may do anything (rtdb token makes one)."
+	}
+	return strings.Join([]string{
+		"rtdb is ready " + where + " (Ctrl-C ends it).",
+		who + " The state is in memory, and is lost when rtdb ends.",
+	}, "\n") + "\n"
+}
