@@ -4,10 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"net"
 	"os"
-	"strconv"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -61,8 +60,11 @@ func (l *unixListener) Close() error {
 }
 
 // listenUnix listens on a Unix socket. It replaces a socket's file on which nobody
-// listens, which a server that was killed leaves behind.
+// listens, which a server that was killed leaves behind. Meanwhile it locks the
+// directory: of two servers that start at the same time, one could otherwise remove the
+// file on which the other one is about to listen.
 func listenUnix(path string) (net.Listener, error) {
+	defer lockDirectory(filepath.Dir(path))()
 	var l *net.UnixListener
 	bind := func() (err error) {
 		withFileMode(socketMode, func() {
@@ -100,9 +102,7 @@ func listenUnix(path string) (net.Listener, error) {
 
 var errSocketUsed = errors.New("another server listens there: end it, or choose another path")
 
-// removeStale removes a socket's file on which nobody listens. Two servers that start at
-// the same time may both try that. So the file is moved away first, and moved back if
-// the other server listens on it by now.
+// removeStale removes a socket's file on which nobody listens. The directory is locked.
 func removeStale(path string) error {
 	file, err := os.Lstat(path)
 	switch {
@@ -115,22 +115,12 @@ func removeStale(path string) error {
 	case isListening(path):
 		return errSocketUsed
 	}
-	aside := path + "." + strconv.FormatUint(uint64(rand.Uint32()), 36)
-	switch err := os.Rename(path, aside); {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil // the other server has removed it
-	case errors.Is(err, fs.ErrPermission):
+	if err := os.Remove(path); errors.Is(err, fs.ErrPermission) {
 		return errors.New("a socket's file on which nobody listens is in the way, and this user may not remove it: remove it, or choose another path")
-	case err != nil:
+	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if isListening(aside) {
-		if err := os.Rename(aside, path); err != nil {
-			return err
-		}
-		return errSocketUsed
-	}
-	return os.Remove(aside)
+	return nil
 }
 
 // isListening reports whether a server listens on a Unix socket. If it cannot be told, it
