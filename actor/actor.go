@@ -83,7 +83,7 @@ func (a *Actor[M]) Init(handle func(batch []M), o Options[M]) {
 // between actors.
 func (a *Actor[M]) Send(ctx context.Context, m M) error {
 	a.mu.Lock()
-	err := a.acceptLocked(m)
+	err := a.acceptLocked(m, false)
 	if err != ErrFull {
 		a.mu.Unlock()
 		return err
@@ -106,7 +106,16 @@ func (a *Actor[M]) Send(ctx context.Context, m M) error {
 func (a *Actor[M]) TrySend(m M) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.acceptLocked(m)
+	return a.acceptLocked(m, false)
+}
+
+// TrySendCrowd is TrySend for a sender that wakes many actors of a pool at once, such as
+// the subscribers of a key. The pool runs them behind actors that other sends woke, so
+// that a crowd delays nobody else. An actor that already waits to run keeps its place.
+func (a *Actor[M]) TrySendCrowd(m M) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.acceptLocked(m, true)
 }
 
 // TryRun sends m. If no goroutine runs the handler at this moment, TryRun also handles one
@@ -116,7 +125,7 @@ func (a *Actor[M]) TryRun(m M) error {
 	a.mu.Lock()
 	if a.extra == nil || a.extra.pool == nil || a.state == running || a.stopped || len(a.queue) >= int(a.capacity) {
 		defer a.mu.Unlock()
-		return a.acceptLocked(m)
+		return a.acceptLocked(m, false)
 	}
 	a.queue = append(a.queue, m)
 	a.state = running

@@ -49,10 +49,13 @@
 // # Pools
 //
 // Actors whose handlers never block can share a [Pool]. Its few goroutines run the actors
-// that have messages, in rounds. An actor runs once in a round, and a round lasts at least
-// the pool's Interval. So an actor that receives messages all the time handles many of
-// them at once. An actor that was idle runs at once. Messages are delayed by at most
-// Interval, plus the time that the work itself takes.
+// that have messages, in rounds of the pool's Interval. An actor runs at most once in a
+// round. So an actor that receives messages all the time handles many of them at once. An
+// actor that was idle runs at once. Messages are delayed by at most Interval, plus the time
+// that the work itself takes.
+//
+// A sender that wakes many actors at once uses [Actor.TrySendCrowd]: these run behind the
+// others, but get a share of the workers' time at any load.
 //
 // A sender can handle the messages itself, without waiting for the pool, with
 // [Actor.TryRun]. A handler that has to block calls [Actor.Detach]. Its actor then has a

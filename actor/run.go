@@ -34,7 +34,7 @@ func (a *Actor[M]) extraLocked() *extraState[M] {
 // acceptLocked appends m to the queue, or returns ErrFull or ErrStopped. If the actor is
 // idle, acceptLocked wakes it. The actor becomes idle under the same lock, so a queue that
 // is not empty always has a goroutine or a pool that will empty it.
-func (a *Actor[M]) acceptLocked(m M) error {
+func (a *Actor[M]) acceptLocked(m M, crowd bool) error {
 	switch {
 	case a.stopped:
 		return ErrStopped
@@ -43,16 +43,16 @@ func (a *Actor[M]) acceptLocked(m M) error {
 	}
 	a.queue = append(a.queue, m)
 	if a.state == idle {
-		a.wakeLocked()
+		a.wakeLocked(crowd, false)
 	}
 	return nil
 }
 
 // wakeLocked schedules the actor in its pool or, without a pool, starts its goroutine.
-func (a *Actor[M]) wakeLocked() {
+func (a *Actor[M]) wakeLocked(crowd, again bool) {
 	if a.extra != nil && a.extra.pool != nil {
 		a.state = scheduled
-		a.extra.pool.schedule(&a.extra.task)
+		a.extra.pool.schedule(&a.extra.task, crowd, again)
 		return
 	}
 	a.state = running
@@ -143,7 +143,7 @@ func (a *Actor[M]) runBatchLocked() {
 	case len(a.queue) == 0:
 		a.becomeIdleLocked()
 	default:
-		a.wakeLocked()
+		a.wakeLocked(a.extra.task.crowd, true)
 	}
 }
 
