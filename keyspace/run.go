@@ -12,6 +12,7 @@ type run struct {
 	expires   time.Time // when the key expires after the last write; zero: never
 	commitErr error     // the result of the commit
 	delivered int       // the number of writes that were delivered
+	unpaused  int       // the deliveries since the actor last yielded
 
 	reserved   bool // the run holds a place of the quota, and the key is not made yet
 	inProgress bool // the run is in the list of the keyspace's progress

@@ -27,6 +27,7 @@ func (ks *Keyspace) newTopic(name string) *topic {
 
 // handle handles a batch of requests in order.
 func (t *topic) handle(batch []*request) {
+	unpaused := 0 // the deliveries since the actor last yielded
 	for i, r := range batch {
 		value := r.change.Value
 		switch r.op {
@@ -44,7 +45,10 @@ func (t *topic) handle(batch []*request) {
 		case opPublish:
 			batch[i] = nil
 			r.answer(result{}) // the publisher does not wait for the deliveries
-			t.deliver(value)
+			if unpaused += t.deliver(value); unpaused >= yieldAfter {
+				unpaused = 0
+				actor.Yield()
+			}
 		}
 	}
 	if t.subscribers.empty() && t.Retire() {
@@ -53,25 +57,23 @@ func (t *topic) handle(batch []*request) {
 }
 
 // deliver delivers a message to the subscribers of the topic, and of the patterns that
-// match the topic.
-func (t *topic) deliver(value []byte) {
+// match the topic. It returns their number.
+func (t *topic) deliver(value []byte) (n int) {
 	p := &t.keyspace.ofTopics
-	if t.match.upToDate(p) && len(t.match.matchingSets()) == 0 {
-		if !t.subscribers.empty() {
-			t.subscribers.deliver(t.newUpdate(value))
+	if !t.match.upToDate(p) || len(t.match.matchingSets()) > 0 {
+		p.mu.RLock()
+		defer p.mu.RUnlock()
+		if !t.match.upToDate(p) {
+			t.match = p.lookUpLocked(t.name)
 		}
-		return
 	}
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	if !t.match.upToDate(p) {
-		t.match = p.lookUpLocked(t.name)
+	sets := t.match.matchingSets()
+	if n = t.subscribers.count(sets); n > 0 {
+		t.subscribers.deliverWith(sets, &Update{
+			Target: Topic(t.name), Value: value, At: time.Now(), Crowd: n > crowd, progress: &t.keyspace.progress,
+		})
 	}
-	t.subscribers.deliverWith(t.match.matchingSets(), t.newUpdate(value))
-}
-
-func (t *topic) newUpdate(value []byte) *Update {
-	return &Update{Target: Topic(t.name), Value: value, At: time.Now(), progress: &t.keyspace.progress}
+	return n
 }
 
 // panicked replaces the topic with a successor that has its subscribers.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"rtdb/actor"
 )
 
 // errNotDue is the result of an expiry if a write came first. Nobody waits for it.
@@ -41,10 +43,15 @@ func (k *key) write(requests []*request) {
 	k.keyspace.expiries.set(k, r.expires)
 	k.answerAll(r, requests)
 	for i := range r.writes {
+		n := 0
 		if w := &r.writes[i]; !w.Touch {
-			k.deliver(w, r)
+			n = k.deliver(w, r)
 		}
 		r.delivered++
+		if r.unpaused += n; r.unpaused >= yieldAfter {
+			r.unpaused = 0
+			actor.Yield()
+		}
 	}
 }
 
@@ -222,22 +229,25 @@ func (k *key) answerAll(r *run, requests []*request) {
 }
 
 // deliver delivers a write to the subscribers of the key, and of the patterns that
-// match the key. In most cases no pattern matches. Then the patterns cost only a
-// look at their generation, however many there are (BenchmarkSetBesidePatterns).
-func (k *key) deliver(w *Record, r *run) {
+// match the key, and returns the number of deliveries. In most cases no pattern matches.
+// Then the patterns cost only a look at their generation, however many there are
+// (BenchmarkSetBesidePatterns).
+func (k *key) deliver(w *Record, r *run) int {
 	p := &k.keyspace.patterns
 	if w.Value != nil && k.match.upToDate(p) && len(k.match.matchingSets()) == 0 {
-		if !k.subscribers.empty() {
-			k.subscribers.deliver(k.newUpdate(w, r))
+		n := len(k.subscribers.list)
+		if n > 0 {
+			k.subscribers.deliver(k.newUpdate(w, r, n))
 		}
-		return
+		return n
 	}
-	k.deliverToAll(p, w, r)
+	return k.deliverToAll(p, w, r)
 }
 
 // deliverToAll delivers a write to the subscribers of the key and of the patterns,
-// and remembers a delete.
-func (k *key) deliverToAll(p *patterns, w *Record, r *run) {
+// and remembers a delete. It returns the number of deliveries; subscribers of several
+// patterns are counted for each.
+func (k *key) deliverToAll(p *patterns, w *Record, r *run) (n int) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if !k.match.upToDate(p) {
@@ -249,12 +259,18 @@ func (k *key) deliverToAll(p *patterns, w *Record, r *run) {
 	sets := k.match.matchingSets()
 	if len(sets) > 0 {
 		k.match.deliveredAt = p.clock
-	} else if k.subscribers.empty() {
-		return
 	}
-	k.subscribers.deliverWith(sets, k.newUpdate(w, r))
+	n = k.subscribers.count(sets)
+	if n == 0 {
+		return 0
+	}
+	k.subscribers.deliverWith(sets, k.newUpdate(w, r, n))
+	return n
 }
 
-func (k *key) newUpdate(w *Record, r *run) *Update {
-	return &Update{Target: Key(k.name), Value: w.Value, Version: w.Version, Written: w.Written, At: time.Now(), progress: &k.keyspace.progress, run: r}
+func (k *key) newUpdate(w *Record, r *run, subscribers int) *Update {
+	return &Update{
+		Target: Key(k.name), Value: w.Value, Version: w.Version, Written: w.Written, At: time.Now(), Crowd: subscribers > crowd,
+		progress: &k.keyspace.progress, run: r,
+	}
 }

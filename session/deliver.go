@@ -33,10 +33,12 @@ func (s *Session) queueUpdate(u *keyspace.Update, requested bool) {
 		if s.crowded() {
 			limit = min(limit, crowdedPending)
 		}
-		s.wakeFor(s.box.pushMessage(&m, limit, s.encoder.Missed))
+		wake, behind := s.box.pushMessage(&m, limit, s.encoder.Missed)
+		s.wakeFor(wake, behind, u.Crowd)
 		return
 	}
-	s.wakeFor(s.box.push(&m))
+	wake, behind := s.box.push(&m)
+	s.wakeFor(wake, behind, u.Crowd)
 }
 
 // crowdedPending is how many bytes of topics' messages may wait while memory is
@@ -53,17 +55,21 @@ func (s *Session) Tell(text []byte) { s.queueText(&Message{Text: text, Reply: tr
 
 func (s *Session) queueText(m *Message) {
 	if s.life.now() == open {
-		s.wakeFor(s.box.push(m))
+		wake, behind := s.box.push(m)
+		s.wakeFor(wake, behind, false)
 	}
 }
 
 // wakeFor wakes the actor and starts the lag watch, if the outbox asked for that when a
 // message was added.
-func (s *Session) wakeFor(wake, behind bool) {
+func (s *Session) wakeFor(wake, behind, crowd bool) {
 	if behind {
 		s.lag.watch(behindAge)
 	}
-	if wake {
+	switch {
+	case wake && crowd:
+		_ = s.out.TrySendCrowd(signal{}) // see wakeActor
+	case wake:
 		s.wakeActor()
 	}
 }
