@@ -23,7 +23,7 @@ type Update struct {
 	Version uint64    // of the key; 0 for a topic
 	Written int64     // when the value was written, in Unix milliseconds; 0 for a topic
 	At      time.Time // when the write was made; in a snapshot, when the key was read
-	Crowd   bool      // it has over 128 subscribers: those of other updates should go first
+	Crowd   bool      // it goes to over 128 subscribers, so those of other updates go first
 
 	encoded  [Forms][]byte // the results of Encoded
 	progress *progress

@@ -24,6 +24,13 @@
 // An idle session has no goroutine. With Options.Pool a session has a goroutine of
 // its own only while its client is slow to read.
 //
+// # Busy keys
+//
+// An update that goes to very many subscribers ([keyspace.Update.Crowd]) wakes their
+// sessions as a crowd. The pool runs a crowd after the other sessions, so a key that is
+// written as fast as its subscribers read does not delay other keys. A session that waits
+// to run as a part of a crowd keeps its place, also if another key's update joins it.
+//
 // # Slow clients
 //
 // Up to 256 updates and 64 KiB wait one by one. A client for which more waits has
