@@ -311,7 +311,7 @@ func TestAClientThatStopsReadingIsLoggedAfterASecond(t *testing.T) {
 	}
 	stalledSocket := func(t *testing.T, w *wire) net.Conn {
 		p := w.dial(t)
-		p.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0}`)
+		p.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0,"epoch":"e"}`)
 		return p.NetConn()
 	}
 	for route, stalled := range map[string]func(*testing.T, *wire) net.Conn{"/ws": stalledSocket, "/events": stalledEvents} {
@@ -336,8 +336,8 @@ func TestAClientThatStopsReadingIsLoggedAfterASecond(t *testing.T) {
 			}
 			eventually(t, "subscribed", func() bool { return list().Subscriptions == 1 })
 			socket, stream := w.dial(t), w.feed(t, "key=k") // they keep up
-			socket.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0}`)
-			stream.want("id: 0")
+			socket.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0,"epoch":"e"}`)
+			stream.want("id: e.0")
 
 			value := quote(strings.Repeat("x", 8000))
 			more := time.NewTicker(10 * time.Millisecond)
