@@ -89,7 +89,16 @@ func (b *outbox) cutLocked() (messages []Message, updates uint64) {
 	return messages, updates
 }
 
-// resetLocked notes that everything was taken.
+// drop drops all messages that wait.
+func (b *outbox) drop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.items)
+	b.freeLocked(b.items)
+	b.resetLocked()
+}
+
+// resetLocked notes that nothing waits.
 func (b *outbox) resetLocked() {
 	b.base += uint64(len(b.items))
 	b.items, b.head = nil, 0

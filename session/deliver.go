@@ -91,12 +91,15 @@ func (s *Session) Reply(text []byte) error {
 }
 
 // waitForSpace blocks while too much waits that the client asked for. It returns
-// the session's cause if the session is ending.
+// the session's cause if the session is ending, ErrLeft if there is none.
 func (s *Session) waitForSpace() error {
 	for {
 		space := s.box.throttled(int64(s.options.MaxPendingBytes) / 2)
 		if s.life.now() != open { // looked at after throttled has made the channel
-			return s.Cause()
+			if cause := s.Cause(); cause != nil {
+				return cause
+			}
+			return ErrLeft
 		}
 		if space == nil {
 			return nil

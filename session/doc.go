@@ -4,8 +4,8 @@
 // # How it is used
 //
 // The transport makes a [Session] for each connection, over a [Conn] that writes
-// to the client. One goroutine of the transport, the client's reader, calls
-// Subscribe, Unsubscribe, Get, Reply and SetWill. The keyspace's actors call
+// to the client. The client's reader, in the transport, calls Subscribe, Unsubscribe, Get,
+// Reply and SetWill, one at a time. The keyspace's actors call
 // Deliver. At the end the reader calls Close or Abort, and then End.
 //
 // # Rules
@@ -49,7 +49,7 @@
 // wait, further ones are dropped; before the next message of the topic the client
 // is told how many it missed. Replies and snapshots, which the client asked for,
 // make the reader wait for space in the outbox. A snapshot is read from the keys as
-// fast as the client takes it, and is never cut short.
+// fast as the client takes it, and is cut short only if the client leaves (StopSnapshot).
 //
 // # Life
 //

@@ -28,4 +28,24 @@ func (l *life) leave(to phase) bool { return l.current.CompareAndSwap(int32(open
 // end moves the session to ended, and reports whether it was in another phase.
 func (l *life) end() bool { return phase(l.current.Swap(int32(ended))) != ended }
 
+// A snapshotState says whether the client is being sent a snapshot. It may be used from
+// any goroutine.
+type snapshotState struct{ atomic.Uint32 }
+
+const (
+	noSnapshot      uint32 = iota
+	sendingSnapshot        // a call of Subscribe sends one
+	noMoreSnapshots        // the client has left
+)
+
+// begin reports whether a snapshot may be sent. end comes after it.
+func (x *snapshotState) begin() bool { return x.CompareAndSwap(noSnapshot, sendingSnapshot) }
+
+func (x *snapshotState) end() { x.CompareAndSwap(sendingSnapshot, noSnapshot) }
+
+// stop ends the snapshots, and reports whether one was being sent.
+func (x *snapshotState) stop() bool { return x.Swap(noMoreSnapshots) == sendingSnapshot }
+
+func (x *snapshotState) stopped() bool { return x.Load() == noMoreSnapshots }
+
 func (l *life) setCause(cause error) { l.cause.CompareAndSwap(nil, &cause) }

@@ -120,3 +120,71 @@ func TestDrainSendsTheMessagesThatWaitAndDoesNotClose(t *testing.T) {
 		}
 	})
 }
+
+// StopSnapshot ends a snapshot that waits for the client and drops the rest of it. The
+// session goes on: other requests are answered.
+func TestStopSnapshotEndsTheSnapshot(t *testing.T) {
+	conn := &fakeConn{gate: make(chan struct{})}
+	inBubble(t, session.Options{MaxPendingBytes: 20}, conn, func(t *testing.T, f fixture) {
+		for i := range 5 {
+			f.set(t, fmt.Sprint("k/", i), "1")
+		}
+		done := make(chan error, 1)
+		go func() {
+			done <- f.Subscribe(t.Context(), targets(keyspace.Pattern("k/#")), session.Start{Snapshot: true}, markText)
+		}()
+		synctest.Wait() // it waits for space
+		f.StopSnapshot()
+		synctest.Wait()
+		select {
+		case err := <-done:
+			if !errors.Is(err, session.ErrLeft) {
+				t.Errorf("Subscribe: %v, want ErrLeft", err)
+			}
+		default:
+			t.Error("Subscribe still waits")
+		}
+		f.set(t, "k/1", "2") // it is not subscribed to any more
+		if err := f.Reply([]byte("r")); err != nil {
+			t.Error(err)
+		}
+		start := session.Start{Snapshot: true}
+		if err := f.Subscribe(t.Context(), targets(keyspace.Key("k/1")), start, markText); !errors.Is(err, session.ErrLeft) {
+			t.Errorf("the next snapshot: %v, want ErrLeft", err)
+		}
+		close(conn.gate)
+		synctest.Wait()
+		conn.want(t, `{"key":"k/0","value":1}`, "r") // the first was being sent
+	})
+}
+
+// Drain ends a request that waits for space: nothing more is queued for a client that has
+// left.
+func TestDrainEndsARequestThatWaits(t *testing.T) {
+	conn := &fakeConn{gate: make(chan struct{})}
+	inBubble(t, session.Options{MaxPendingBytes: 20}, conn, func(t *testing.T, f fixture) {
+		for range 2 { // the first is being sent
+			if err := f.Reply([]byte("a long reply")); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		f.set(t, "k", "1")
+		waiting := make(chan error, 1)
+		go func() {
+			waiting <- f.Get(t.Context(), "k", func(keyspace.Entry) []byte { return []byte("too late") })
+		}()
+		synctest.Wait()
+		drained := make(chan error, 1)
+		go func() { drained <- f.Drain(t.Context()) }()
+		synctest.Wait()
+		if err := <-waiting; !errors.Is(err, session.ErrLeft) {
+			t.Errorf("Get: %v, want ErrLeft", err)
+		}
+		close(conn.gate)
+		if err := <-drained; err != nil {
+			t.Error(err)
+		}
+		conn.want(t, "a long reply", "a long reply")
+	})
+}

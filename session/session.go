@@ -22,6 +22,10 @@ var (
 	// Options.MaxSubscriptions, or more bytes of wills than
 	// Options.MaxPendingBytes, or that memory is short.
 	ErrTooMany = errors.New("session: too many subscriptions or wills")
+
+	// ErrLeft ends a request whose client has left meanwhile: StopSnapshot or Drain was
+	// called.
+	ErrLeft = errors.New("session: client has left")
 )
 
 // A Conn writes to the client. Only the session's actor calls it, one call at a
@@ -96,9 +100,9 @@ type Options struct {
 
 // A Session is one client. It is a [keyspace.Subscriber].
 //
-// Deliver, Tell, Flush, Close, Abort, Drain, Ending, Cause, Inspect and PendingKeys
-// may be called from any goroutine. The other methods are for one goroutine, the
-// client's reader.
+// Deliver, Tell, Flush, Uncork, StopSnapshot, Close, Abort, Drain, Ending, Cause, Inspect
+// and PendingKeys may be called from any goroutine. The other methods are for the client's
+// reader: one call at a time.
 //
 // The fields that a delivery uses come first, and apart from those that only the actor
 // writes: a delivery to one of 1000 sessions costs little more than loading them into the
@@ -128,6 +132,7 @@ type Session struct {
 	// These fields belong to the client's reader.
 	subscriptions subscriptions
 	subscribed    atomic.Int32 // the length of subscriptions; others may read it
+	snapshot      snapshotState
 	wills         map[keyspace.Target]Will
 	willBytes     int
 }
@@ -173,6 +178,17 @@ func (s *Session) Abort(cause error) {
 	if s.life.end() {
 		s.box.signalSpace()
 		s.wakeActor()
+	}
+}
+
+// StopSnapshot ends the call of Subscribe that sends a snapshot, with ErrLeft, and drops
+// the messages that wait. If there is no such call it does nothing. Later snapshots end at
+// once. It is for a client that closes in the middle of a snapshot: it does not wait for
+// the rest.
+func (s *Session) StopSnapshot() {
+	if s.snapshot.stop() {
+		s.box.drop()
+		s.box.signalSpace()
 	}
 }
 

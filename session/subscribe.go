@@ -25,7 +25,8 @@ type Start struct {
 // the targets can be resumed, everything is sent again, as a snapshot. While a pattern's
 // snapshot is sent, updates may come before the mark; of a key or a topic none do.
 //
-// Subscribe returns a *keyspace.NameError if a target is not valid, and ErrTooMany.
+// Subscribe returns a *keyspace.NameError if a target is not valid, ErrTooMany, and ErrLeft
+// if StopSnapshot was called.
 // After an error the client is subscribed to no target that it was not subscribed
 // to before.
 func (s *Session) Subscribe(ctx context.Context, targets []keyspace.Target, start Start, reply func(keyspace.Mark) []byte) error {
@@ -39,6 +40,12 @@ func (s *Session) Subscribe(ctx context.Context, targets []keyspace.Target, star
 		if limit := s.options.MaxSubscriptions; limit > 0 && s.subscriptions.len()+added > limit || s.crowded() {
 			return ErrTooMany
 		}
+	}
+	if start.Snapshot || start.Resume {
+		if !s.snapshot.begin() {
+			return ErrLeft
+		}
+		defer s.snapshot.end()
 	}
 	err := x.run(ctx)
 	if err == nil && x.mixed() {
@@ -100,7 +107,7 @@ func (x *subscribing) mixed() bool { return x.start.Resume && x.resumed && x.res
 func (x *subscribing) run(ctx context.Context) error {
 	x.patterns = x.patterns[:0]
 	for i, t := range x.targets {
-		if err := x.session.waitForSpace(); err != nil {
+		if err := x.waitForSpace(); err != nil {
 			return err
 		}
 		// It is noted first: if ctx ends, the keyspace may still subscribe.
@@ -112,7 +119,7 @@ func (x *subscribing) run(ctx context.Context) error {
 			Snapshot: x.start.Snapshot, Last: x.start.Last,
 			Resume: x.start.Resume, Since: x.start.Since, Epoch: x.start.Epoch,
 			Each:     x.each(t),
-			Throttle: x.session.waitForSpace,
+			Throttle: x.waitForSpace,
 			Mark:     func(m keyspace.Mark) { x.mark(m, t, i == len(x.targets)-1) },
 		})
 		if err != nil {
@@ -123,6 +130,15 @@ func (x *subscribing) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// waitForSpace is Session.waitForSpace. It returns ErrLeft after StopSnapshot.
+func (x *subscribing) waitForSpace() error {
+	err := x.session.waitForSpace()
+	if err == nil && x.session.snapshot.stopped() {
+		err = ErrLeft
+	}
+	return err
 }
 
 // each returns the function that receives the values of the target's keys. It leaves
