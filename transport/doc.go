@@ -9,7 +9,7 @@
 //
 // A set over a WebSocket passes these files and packages, each once:
 //
-//	websocket.go  reads the message from package socket
+//	socket        reads the message and calls webSocket.Handle (websocket.go)
 //	request.go    parses and checks it (package rawjson reads the JSON)
 //	action.go     acts: checks the grants, calls the keyspace
 //	keyspace      the key's actor commits the write and delivers the update
@@ -33,6 +33,8 @@
 //   - Requests of one WebSocket take effect, and are answered, in the order sent.
 //   - A write that was read takes effect, even if its client is gone before the reply.
 //     Then the reply is lost.
+//   - Pings and close frames are read at any time, whatever the client still has to take.
+//     A client that closes in the middle of a snapshot does not get the rest.
 //   - A name in a path is decoded once and then taken as it is.
 //   - Grants are checked when the names are known. A will is checked again when it
 //     fires.
@@ -62,6 +64,9 @@
 // A value may be Options.MaxValueBytes long, as it is kept, and 64 levels deep. A
 // message or body may be 1 MiB longer. Before its client has authenticated, a message may
 // have 32 KiB.
+// While a request waits, for the client or the store, up to 64 KiB of further requests are
+// read; then the client must wait (package socket, backlog.go).
+//
 // A request's header may have 64 KiB and take 5 s; the whole request may take 30 s. If
 // memory is short (Options.Crowded), no client is accepted, nothing new is subscribed
 // to, no long message is read, and at most 16 KiB of topics' messages wait for a client.

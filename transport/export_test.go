@@ -117,7 +117,11 @@ func (s *Server) ServeLibrary(w http.ResponseWriter, r *http.Request) {
 	for err == nil {
 		var message io.Reader
 		if _, message, err = ws.Reader(context.Background()); err == nil {
-			err = c.readMessage(message)
+			buffer := socket.TakeBuffer()
+			if err = buffer.ReadAll(message, c.MaxMessage(), nil); err == nil {
+				err = c.Handle(buffer.Bytes)
+			}
+			buffer.Free()
 			c.session.Uncork() // there is no socket.Conn that calls it
 		}
 	}

@@ -134,6 +134,8 @@ func failureOf(err error) *failure {
 		return refuse(codeNotFound, "there is no such key")
 	case errors.Is(err, keyspace.ErrClosed):
 		return errDraining
+	case errors.Is(err, session.ErrLeft):
+		return refuse(codeUnavailable, "the client closed the connection before its request was done")
 	case errors.Is(err, keyspace.ErrUnavailable):
 		return refuse(codeUnavailable, "the write could not be made durable, and was not made")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

@@ -339,3 +339,46 @@ func TestAPartOfAFrameHeaderTimesOut(t *testing.T) {
 		})
 	}
 }
+
+// A ping is answered while a request waits for the store. The requests behind it wait, and
+// their number is bounded.
+func TestAPingIsAnsweredWhileARequestWaits(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *piped) {
+		p.store.hold(func(keyspace.Record) { time.Sleep(time.Minute) })
+		c := p.dial(t)
+		start := time.Now()
+		for i := range 3 {
+			m := fmt.Sprintf(`{"action":"set","key":"k","value":%d,"id":%d}`, i, i)
+			if err := c.WriteMessage(websocket.TextMessage, []byte(m)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pong := time.Duration(0)
+		c.SetPongHandler(func(string) error { pong = time.Since(start); return nil })
+		if err := c.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			if _, m, err := c.ReadMessage(); err != nil || !strings.HasPrefix(string(m), fmt.Sprintf(`{"id":%d,"ok":true`, i)) {
+				t.Fatalf("reply %d: %s %v", i, m, err)
+			}
+		}
+		if pong == 0 || pong > time.Second {
+			t.Errorf("the pong came after %v", pong)
+		}
+
+		request := []byte(`{"action":"set","key":"k","value":"` + strings.Repeat("x", 1000) + `"}`)
+		sent := 0
+		for err := error(nil); err == nil; sent++ {
+			_ = c.SetWriteDeadline(time.Now().Add(10 * time.Second))
+			err = c.WriteMessage(websocket.TextMessage, request)
+		}
+		if bytes := sent * len(request); bytes < 32<<10 || bytes > 72<<10 {
+			t.Errorf("%d bytes of requests were read while one waits, want about 64 KiB", bytes)
+		}
+		_ = c.Close()
+		for p.Sessions() > 0 { // the requests that were read take effect
+			time.Sleep(time.Minute)
+		}
+	})
+}

@@ -72,7 +72,7 @@ func (t *routes) add(mux *http.ServeMux, pattern string, e *endpoint) *endpoint 
 // keys to 50 sockets take 0.2 µs a delivery; with a goroutine and a write for each update they took 2.0
 // (BenchmarkFanoutManyKeys).
 func (t *routes) addClientRoutes(g *gate, c *core, pool *actor.Pool) {
-	rest, events, sockets := &restAPI{c}, &eventStreams{c}, &webSockets{c, pool}
+	rest, events, sockets := &restAPI{c}, &eventStreams{c}, newWebSockets(c, pool)
 	key := t.add(t.mux, "/data/{name...}", newEndpoint(g, keyRoute, map[string]handler{
 		http.MethodGet:    rest.getKey,
 		http.MethodPost:   rest.setKey,

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -28,7 +27,14 @@ const versionedProtocol = "rtdb.v1"
 // webSockets is the endpoint of WebSockets.
 type webSockets struct {
 	*core
-	pool *actor.Pool // writes to the clients
+	pool    *actor.Pool // writes to the clients
+	readers socket.Readers
+}
+
+func newWebSockets(c *core, pool *actor.Pool) *webSockets {
+	return &webSockets{core: c, pool: pool, readers: socket.Readers{
+		MessageTimeout: c.options.MessageTimeout, Crowded: c.options.Crowded,
+	}}
 }
 
 // accept upgrades a request and hands the connection to a goroutine of its own, so
@@ -42,7 +48,7 @@ func (x *webSockets) accept(w *response, r *http.Request) error {
 	}
 	c := &webSocket{core: x.core}
 	err := c.conn.Accept(w, r, socket.Options{
-		Subprotocols: []string{versionedProtocol}, MessageTimeout: x.options.MessageTimeout,
+		Subprotocols: []string{versionedProtocol}, Readers: &x.readers,
 	})
 	if err != nil {
 		x.clients.release(webSocketClient)
@@ -108,7 +114,7 @@ type webSocket struct {
 	client
 	pinger socket.Pinger
 
-	// These fields belong to the reader.
+	// These fields belong to the call of Handle.
 	received uint64          // messages
 	throttle *guard.Throttle // nil: no limit
 	tooFast  bool            // the client has exceeded the limit for too long
@@ -124,21 +130,26 @@ type webSocket struct {
 	leaving atomic.Bool
 }
 
-// serve runs the client from its first message to its end.
+// serve runs the client from its first message on.
 func (c *webSocket) serve() {
-	defer c.core.clients.release(webSocketClient)
 	c.core.enter(&c.client)
 	c.pinger.Start(&c.conn, func() { c.session.Abort(errNoPong) })
-	cause := c.read()
-	end := endingOf(cause)
-	if end.silent && !errors.Is(cause, io.EOF) {
-		// The connection is gone, and a write under way must not wait.
-		c.session.Abort(cause)
-		c.conn.Release()
-	} else {
-		// The client may still read, even if it sends nothing more.
+	c.conn.Serve(c)
+}
+
+// Stop implements [socket.Handler].
+func (c *webSocket) Stop(cause error, gone bool) {
+	if !gone { // the client may still read, even if it sends nothing more
 		c.session.Close(cause)
+		return
 	}
+	c.session.Abort(cause)
+	c.conn.Release() // a write under way must not wait
+}
+
+// End implements [socket.Handler].
+func (c *webSocket) End(cause error) {
+	defer c.core.clients.release(webSocketClient)
 	c.pinger.Stop()
 	if closedNormally(c.session.Cause()) {
 		c.session.WithdrawWills()
@@ -147,7 +158,7 @@ func (c *webSocket) serve() {
 		if c.credentials != nil {
 			c.credentials.stop() // after the wills, which ask whether the token has expired
 		}
-		if !end.silent {
+		if end := endingOf(cause); !end.silent {
 			c.conn.Await(end.code, end.reason)
 		}
 		c.conn.Release()
@@ -161,48 +172,21 @@ func closedNormally(cause error) bool {
 	return end.silent && end.code == websocket.StatusNormalClosure
 }
 
-// read handles messages until the session or the connection ends, and returns why.
-func (c *webSocket) read() error {
-	for {
-		message, err := c.conn.Next()
-		if err != nil {
-			return err
-		}
-		if err := c.readMessage(message); err != nil {
-			return err
-		}
-		if c.conn.Drained() { // the next Next would uncork, too, but with a deeper stack
-			c.session.Uncork()
-		}
-	}
-}
-
-// readMessage reads one message and handles it.
-func (c *webSocket) readMessage(message io.Reader) error {
-	buffer := socket.TakeBuffer()
-	defer buffer.Free()
-	err := buffer.ReadAll(message, c.maxMessage(), c.core.options.Crowded)
-	err = c.conn.Finish(err)
-	switch {
-	case errors.Is(err, socket.ErrTooBig), errors.Is(err, socket.ErrNoMemory):
-		c.conn.Linger()
-		return socket.ErrTooBig
-	case err != nil:
-		return err
-	case !utf8.Valid(buffer.Bytes):
+// Handle implements [socket.Handler].
+func (c *webSocket) Handle(text []byte) error {
+	if !utf8.Valid(text) {
 		return errNotUTF8
 	}
 	c.turn.Lock()
 	defer c.turn.Unlock()
-	if c.leaving.Load() || c.session.Ending() {
+	if c.leaving.Load() || c.session.Ending() && !c.left() {
 		return nil // only the close frame is waited for
 	}
 	c.received++
 	c.core.metrics.received.Inc()
-	c.session.Cork() // until the connection is drained
-	if reply := c.handle(c.core.lifetime, buffer.Bytes); reply != nil {
-		// An error says that the session is ending. The next read finds the end.
-		_ = c.session.Reply(reply)
+	c.session.Cork() // until nothing that was read is left
+	if reply := c.handle(c.core.lifetime, text); reply != nil {
+		_ = c.session.Reply(reply) // an error says that the session is ending, as the next read finds
 	}
 	if c.tooFast {
 		return errTooFast
@@ -210,15 +194,33 @@ func (c *webSocket) readMessage(message io.Reader) error {
 	return nil
 }
 
+// left reports, when the session is ending, whether the client has left by itself. Then
+// requests that were read before still take effect. If the server has ended the session,
+// they do not: their token may have expired.
+func (c *webSocket) left() bool {
+	cause := c.session.Cause()
+	return cause == nil || endingOf(cause).silent || errors.Is(cause, socket.ErrStalled) || errors.Is(cause, errNoPong)
+}
+
 // maxUnauthenticated is how long a message of a client without a token may be. It is
 // enough for a token.
 const maxUnauthenticated = 32 << 10
 
-func (c *webSocket) maxMessage() int {
-	if c.credentials != nil && c.credentials.principal() == nil {
-		return min(maxUnauthenticated, c.core.maxMessage())
+// MaxMessage implements [socket.Handler].
+func (c *webSocket) MaxMessage() int {
+	if !c.hasToken() {
+		c.turn.Lock() // until a token that is being verified has been accepted or not
+		c.turn.Unlock()
+		if !c.hasToken() {
+			return min(maxUnauthenticated, c.core.maxMessage())
+		}
 	}
 	return c.core.maxMessage()
+}
+
+// hasToken reports whether the client has authenticated, or need not.
+func (c *webSocket) hasToken() bool {
+	return c.credentials == nil || c.credentials.principal() != nil
 }
 
 // authorize refuses a request that the client's grants do not cover for all targets. may

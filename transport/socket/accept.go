@@ -3,10 +3,10 @@ package socket
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/coder/websocket"
 )
@@ -25,8 +25,8 @@ const (
 
 // Options are the settings of a connection.
 type Options struct {
-	Subprotocols   []string      // that the server speaks, the preferred one first
-	MessageTimeout time.Duration // from the first byte of a message to its last
+	Subprotocols []string // that the server speaks, the preferred one first
+	Readers      *Readers // shared by the connections of a server
 }
 
 // A HandshakeError reports a request that is not a WebSocket handshake.
@@ -58,7 +58,7 @@ func (c *Conn) Accept(w http.ResponseWriter, r *http.Request, o Options) error {
 	}
 	ws.SetReadLimit(-1) // the reader of a message limits it, and can say so
 	c.ws = ws
-	c.wire.messageTimeout = o.MessageTimeout
+	c.wire.readers = o.Readers
 	return nil
 }
 
@@ -91,6 +91,7 @@ func (u *upgrader) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	u.wire.Conn = conn
+	_, u.wire.secure = conn.(*tls.Conn)
 	u.wire.fd.open(conn)
 	if n := buffers.Reader.Buffered(); n > 0 {
 		early, err := buffers.Reader.Peek(n)

@@ -2,6 +2,7 @@ package socket
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"time"
@@ -11,7 +12,8 @@ import (
 )
 
 // Close sends a close frame with a code and a reason, and waits for the client's
-// close frame for CloseTimeout, or LingerTimeout after Linger. If nothing can be
+// close frame for CloseTimeout, or LingerTimeout if it is still sending a message that
+// is too big. If nothing can be
 // written any more it cuts the connection. It does nothing if the library is
 // answering the client's close frame.
 func (c *Conn) Close(code websocket.StatusCode, reason string) {
@@ -23,16 +25,18 @@ func (c *Conn) Close(code websocket.StatusCode, reason string) {
 	}
 }
 
-// Cut ends the connection at once, without a close frame.
-func (c *Conn) Cut() { _ = c.wire.Close() }
-
-// Linger gives the client more time for its close frame, because it is still
-// sending a message that is too big.
-func (c *Conn) Linger() { c.wire.lingers.Store(true) }
+// Cut ends the connection at once, without a close frame. Under TLS it first closes the
+// connection below: a [tls.Conn] would wait up to 5 s until the client takes its alert.
+func (c *Conn) Cut() {
+	if layer, ok := c.wire.Conn.(*tls.Conn); ok {
+		_ = layer.NetConn().Close()
+	}
+	_ = c.wire.Close()
+}
 
 // Await waits for the client's close frame, for CloseTimeout at most, if the
 // library has sent one because the client broke the protocol. Otherwise it does
-// nothing. The reader calls it after its last Next.
+// nothing. Handler.End calls it.
 func (c *Conn) Await(code websocket.StatusCode, reason string) { _ = c.ws.Close(code, reason) }
 
 // Release cuts the connection and ends the library's use of it. It is the last call.
@@ -71,10 +75,13 @@ func (w *wire) isClosing() bool {
 }
 
 // writeClose writes a close frame, after which nothing is written. If the library
-// begins to close, on the reader's goroutine, the waiting messages are sent first.
+// begins to close, on the reader's goroutine, the requests that were read are handled
+// first, and the waiting messages are sent.
 func (w *wire) writeClose(frame []byte) error {
 	if w.mayEcho() {
 		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+		w.session.StopSnapshot()
+		w.settle(ctx)
 		_ = w.session.Drain(ctx) // messages that still wait after that are lost
 		cancel()
 	}

@@ -63,6 +63,10 @@ type Session interface {
 	// TryWrite or Write, soon.
 	Flush()
 
+	// StopSnapshot is called when the client's close frame was read. A snapshot that
+	// is being sent ends, because the client does not wait for the rest.
+	StopSnapshot()
+
 	// Drain is called before the client's close frame is answered. The session
 	// writes the waiting messages, and nothing after them.
 	Drain(ctx context.Context) error
@@ -74,9 +78,8 @@ type Session interface {
 
 // A Conn is the connection of one WebSocket. The zero value is ready for Accept.
 //
-// One goroutine, the reader, calls Next and Finish. The session's actor calls
-// TakeFrames, TryWrite, Write and Close, one call at a time. The other methods may be
-// called from any goroutine.
+// One goroutine calls Serve. The session's actor calls TakeFrames, TryWrite, Write and
+// Close, one call at a time. The other methods may be called from any goroutine.
 type Conn struct {
 	wire wire // first, because each write begins there
 	ws   *websocket.Conn
@@ -96,11 +99,11 @@ func (c *Conn) Sent() uint64 { return c.wire.sent.Load() }
 // Linux.
 func (c *Conn) CanTry() bool { return c.wire.fd.usable() }
 
-// Next waits for the next text message and returns its reader. The caller reads it
-// to its end, or to an error, and then calls Finish. Next returns ErrBinary,
+// next waits for the next text message and returns its reader. The caller reads it
+// to its end, or to an error, and then calls finish. next returns ErrBinary,
 // ErrMessageTimeout, ErrProtocol, a [websocket.CloseError], or an error for which
 // IsLost holds.
-func (c *Conn) Next() (io.Reader, error) {
+func (c *Conn) next() (io.Reader, error) {
 	// The library closes a connection when a call's context ends. Deadlines do
 	// the same without work for each message.
 	kind, message, err := c.ws.Reader(context.Background())
@@ -116,9 +119,9 @@ func (c *Conn) Next() (io.Reader, error) {
 	return message, nil
 }
 
-// Finish ends the reading of a message. err is the error of the message's reader, nil at
-// its end. Finish returns nil, or the error with which the connection ends, as Next does.
-func (c *Conn) Finish(err error) error {
+// finish ends the reading of a message. err is the error of the message's reader, nil at
+// its end. finish returns nil, or the error with which the connection ends, as next does.
+func (c *Conn) finish(err error) error {
 	timed := c.wire.endMessage()
 	switch {
 	case err == nil:
@@ -138,7 +141,3 @@ func explain(err error) error {
 	}
 	return fmt.Errorf("%w: %w", ErrProtocol, err)
 }
-
-// Drained reports whether nothing that was read is left for Next: the next call
-// will read from the connection. Only the reader may call it.
-func (c *Conn) Drained() bool { return c.wire.drained() }

@@ -42,50 +42,54 @@ func TestIsLost(t *testing.T) {
 type idleSession struct{}
 
 func (idleSession) Uncork()                     {}
+func (idleSession) StopSnapshot()               {}
 func (idleSession) Flush()                      {}
 func (idleSession) Drain(context.Context) error { return nil }
 func (idleSession) Ending() bool                { return false }
 
-// echo sends each message back until the connection ends, and returns why it ended. It
-// writes with TryWrite if it can.
-func echo(c *socket.Conn) error {
-	for {
-		message, err := c.Next()
-		if err != nil {
-			return err
+// An echo sends each message back until the connection ends. It writes with TryWrite if
+// it can.
+type echo struct {
+	*socket.Conn
+	ended chan error
+}
+
+func (echo) MaxMessage() int { return 2 << 20 }
+
+func (e echo) Handle(text []byte) error {
+	frames := e.TakeFrames()
+	frames.AddText(text)
+	if e.CanTry() {
+		if done, err := e.TryWrite(frames); done || err != nil {
+			return nil // the next read returns the error
 		}
-		text, err := io.ReadAll(message)
-		if err := c.Finish(err); err != nil {
-			return err
-		}
-		frames := c.TakeFrames()
-		frames.AddText(text)
-		if c.CanTry() {
-			if done, err := c.TryWrite(frames); done || err != nil {
-				continue // the next read returns the error
-			}
-			frames = c.TakeFrames()
-		}
-		if err := c.Write(frames); err != nil {
-			return err
-		}
+		frames = e.TakeFrames()
 	}
+	return e.Write(frames)
+}
+
+func (e echo) Stop(cause error, gone bool) {
+	if errors.Is(cause, socket.ErrBinary) {
+		e.Close(websocket.StatusUnsupportedData, "binary")
+	}
+}
+
+func (e echo) End(cause error) {
+	e.Release()
+	e.ended <- cause
 }
 
 func TestAConnReadsWritesAndCloses(t *testing.T) {
 	ended := make(chan error, 1)
+	readers := &socket.Readers{MessageTimeout: time.Minute}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var c socket.Conn
-		err := c.Accept(w, r, socket.Options{Subprotocols: []string{"echo"}, MessageTimeout: time.Minute})
-		if err == nil {
-			c.Start(idleSession{})
-			err = echo(&c)
-			if errors.Is(err, socket.ErrBinary) {
-				c.Close(websocket.StatusUnsupportedData, "binary")
-			}
-			c.Release()
+		if err := c.Accept(w, r, socket.Options{Subprotocols: []string{"echo"}, Readers: readers}); err != nil {
+			ended <- err
+			return
 		}
-		ended <- err
+		c.Start(idleSession{})
+		c.Serve(echo{&c, ended})
 	}))
 	defer server.Close()
 	for name, x := range map[string]struct {

@@ -27,18 +27,22 @@ type descriptor struct {
 const maxUnsent = 32 << 10
 
 // open takes the descriptor of a TCP connection or a Unix socket, which package net has
-// set not to block. There is none under TLS and in memory.
+// set not to block. There is none under TLS and in memory. Under TLS it limits the kernel's
+// buffer, too.
 func (d *descriptor) open(c net.Conn) {
-	switch c := c.(type) {
-	case *net.TCPConn:
-	case *net.UnixConn:
+	var system syscall.Conn
+	switch unix, isUnix := c.(*net.UnixConn); {
+	case isUnix:
 		// The peer is a proxy on this machine, which buffers by itself. If the call
 		// fails, the kernel buffers 208 KiB.
-		_ = c.SetWriteBuffer(maxUnsent)
+		_ = unix.SetWriteBuffer(maxUnsent)
+		system = unix
+	case tcpConn(c) != nil:
+		system = tcpConn(c)
 	default:
 		return
 	}
-	raw, err := c.(syscall.Conn).SyscallConn()
+	raw, err := system.SyscallConn()
 	if err != nil {
 		return // the connection is closed, as the next read says
 	}
@@ -52,7 +56,7 @@ func (d *descriptor) open(c net.Conn) {
 	// Unix socket, the kernel takes more.
 	const notSentLowAt = 25
 	_ = syscall.SetsockoptInt(d.fd, syscall.IPPROTO_TCP, notSentLowAt, maxUnsent)
-	d.isOpen = true
+	d.isOpen = any(system) == any(c) // not under TLS
 }
 
 // usable reports whether there is a descriptor and the connection is not closed.

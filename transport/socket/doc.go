@@ -3,10 +3,10 @@
 //
 // # How it is used
 //
-// The transport calls [Conn.Accept] in an HTTP handler, [Conn.Start] with the
-// session, and then reads messages with [Conn.Next] and [Conn.Finish] on one
-// goroutine, the reader. The session's actor writes: it takes [Conn.TakeFrames], adds its
-// messages, and calls [Conn.TryWrite] or [Conn.Write].
+// The transport calls [Conn.Accept] in an HTTP handler, [Conn.Start] with the session, and then [Conn.Serve] on a goroutine of
+// the client's own. Serve reads messages and passes them to a [Handler]. The session's actor
+// writes: it takes [Conn.TakeFrames], adds its messages, and calls [Conn.TryWrite] or
+// [Conn.Write].
 //
 // # Model
 //
@@ -25,16 +25,30 @@
 //	                                  deadline, and decides whether the session or the
 //	                                  library closes
 //
+// Usually one goroutine reads and handles in turn. If handling a message takes more than
+// 0.1 s to 0.2 s, a second goroutine takes over the reading: pings, pongs and the close frame
+// are read while the first one still waits. Messages that come meanwhile are put into the
+// connection's backlog. The first goroutine handles them and ends, and the second goes on
+// alone. So an idle client costs one goroutine (backlog.go, serve.go).
+//
 // # Rules
 //
 //   - Frames are written whole and in the order in which they were passed. Nothing
 //     follows a close frame.
 //   - TryWrite never blocks. Write blocks as long as the client takes a byte now and
 //     then. A client that takes none for 10 s ends with [ErrStalled].
-//   - A message must be complete Options.MessageTimeout after its first byte.
+//   - A message must be complete Readers.MessageTimeout after its first byte.
 //   - A ping is sent every 25 s ([Pinger]). A client that shows no sign of life for 10 s
-//     is lost. Pings and pongs go out with the session's next write.
-//   - Before the client's close frame is answered, the session sends its waiting messages.
+//     is lost. Pings and pongs go out with the session's next write, or in the middle of
+//     the one under way: between two frames, at the latest behind 16 KiB and one frame. The
+//     kernel holds 32 KiB that it has not sent, also under TLS.
+//   - Messages are handled one at a time and in the order sent.
+//   - A backlog has 64 KiB, or one message if that is longer. If it is full nothing is read,
+//     pings included: a client that asks for more than it reads must wait.
+//   - Before the client's close frame is answered, the requests before it are handled and the
+//     session sends its waiting messages, in 4 s at most. A snapshot under way ends instead.
+//   - If the connection is lost, the session ends at once. Messages that were read before are
+//     still handled.
 //
 // # The descriptor
 //

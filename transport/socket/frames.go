@@ -36,6 +36,28 @@ func (f *Frames) free() {
 // 6455, section 5.1).
 func (f *Frames) AddText(payload []byte) { f.bytes = appendTextFrame(f.bytes, payload) }
 
+// boundary returns the first end of a frame that is not before at. from is the end of a
+// frame, or 0.
+func (f *Frames) boundary(from, at int) int {
+	for from < min(at, len(f.bytes)) {
+		from += frameLength(f.bytes[from:])
+	}
+	return from
+}
+
+// frameLength returns the length of the frame, header included, that p begins with. The
+// frame is not masked.
+func frameLength(p []byte) int {
+	switch n := int(p[1] & 0x7f); n {
+	case 126:
+		return 4 + int(binary.BigEndian.Uint16(p[2:]))
+	case 127:
+		return 10 + int(binary.BigEndian.Uint64(p[2:]))
+	default:
+		return 2 + n
+	}
+}
+
 // appendTextFrame appends a whole, unmasked text message (RFC 6455, section 5.2).
 func appendTextFrame(dst, payload []byte) []byte {
 	const finText = 0x81

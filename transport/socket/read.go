@@ -25,7 +25,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	if w.timing.CompareAndSwap(inMessage, timedMessage) || w.partial.Load() && w.timing.CompareAndSwap(betweenMessages, timedHeader) {
 		// A deadline is set only here, when a message does not come at once: one
 		// for each message would cost more than most messages.
-		w.setReadDeadline(time.Now().Add(w.messageTimeout))
+		w.setReadDeadline(time.Now().Add(w.readers.MessageTimeout))
 	}
 	w.session.Uncork()
 	w.blockedSince.Store(time.Now().UnixNano())

@@ -26,6 +26,20 @@ func NetConn(r *http.Request) net.Conn {
 	return c
 }
 
+// tcpConn returns the TCP connection below c, nil if there is none.
+func tcpConn(c net.Conn) *net.TCPConn {
+	for {
+		switch layer := c.(type) {
+		case *net.TCPConn:
+			return layer
+		case interface{ NetConn() net.Conn }:
+			c = layer.NetConn()
+		default:
+			return nil
+		}
+	}
+}
+
 // ConnContext is for [http.Server].ConnContext.
 func (u *Unused) ConnContext(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)

@@ -5,7 +5,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // A wire is the network connection as the library and the session both use it. The
@@ -23,22 +22,27 @@ type wire struct {
 	sent       atomic.Uint64 // bytes
 	hasControl atomic.Bool   // control frames wait; looking here is cheaper than locking controlMu
 	torn       bool          // a frame was written in part: its rest comes next
+	secure     bool          // the connection uses TLS
 	hasKept    bool          // kept is set; the session's actor uses it
 
 	net.Conn
 	session Session
 
 	// The reader's part. Only the goroutine that reads uses it, except for the
-	// atomic fields. That is the client's reader; once closing is set, it may be
+	// atomic fields. That is a goroutine of Serve; once closing is set, it may be
 	// the session's actor.
-	reader         *bufio.Reader // the library's, over this wire
-	ahead          []byte        // bytes that were read from the connection and not yet by reader
-	block          *readBlock    // the block that ahead is a part of; nil for the bytes that net/http had read
-	full           bool          // the last read filled its buffer: more may wait
-	messageTimeout time.Duration
-	partial        atomic.Bool  // bytes were read that are not a whole frame yet
-	timing         atomic.Int32 // a message's timing
-	blockedSince   atomic.Int64 // when the read that waits began, Unix nanoseconds; 0 if none waits
+	reader       *bufio.Reader // the library's, over this wire
+	ahead        []byte        // bytes that were read from the connection and not yet by reader
+	block        *readBlock    // the block that ahead is a part of; nil for the bytes that net/http had read
+	full         bool          // the last read filled its buffer: more may wait
+	partial      atomic.Bool   // bytes were read that are not a whole frame yet
+	timing       atomic.Int32  // a message's timing
+	blockedSince atomic.Int64  // when the read that waits began, Unix nanoseconds; 0 if none waits
+
+	// The handler's part.
+	readers *Readers
+	calls   atomic.Uint64 // of Handler.Handle: bits, and their number
+	backlog *backlog      // may be used while readsAhead is set in calls
 
 	// The closer's part.
 	closeMu   sync.Mutex
@@ -47,8 +51,8 @@ type wire struct {
 	echoing   atomic.Bool // the library answers the client's close frame, or its fault
 	lingers   atomic.Bool // the client is sending a message that is too big
 
-	controlMu  sync.Mutex
-	ping, pong []byte // frames that go out with the session's next write
+	controlMu sync.Mutex
+	control   *control // frames that wait; nil if none do
 
 	kept *Frames // the rest that TryWrite has left; the session's actor uses it
 }

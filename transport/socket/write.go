@@ -10,17 +10,17 @@ import (
 // many bytes were taken, but not when, so the deadline is a part of StallTimeout.
 const stallStep = StallTimeout / 5
 
-// TakeFrames returns the frames for the session's next write: first the rest that the last
-// TryWrite has left, then the control frames that wait. The caller adds its
-// messages and passes the frames to TryWrite or Write, which free them.
+// TakeFrames returns the frames for the session's next write: the rest that the last
+// TryWrite has left or, if it has left nothing, the control frames that wait. The caller
+// adds its messages and passes the frames to TryWrite or Write, which free them.
 func (c *Conn) TakeFrames() *Frames {
 	var f *Frames
 	if c.wire.hasKept { // kept itself is in another line of the cache
 		f, c.wire.kept, c.wire.hasKept = c.wire.kept, nil, false
 	} else {
 		f = newFrames()
+		f.bytes = c.wire.appendControl(f.bytes)
 	}
-	f.bytes = c.wire.appendControl(f.bytes)
 	return f
 }
 
@@ -50,33 +50,58 @@ func (c *Conn) TryWrite(f *Frames) (done bool, err error) {
 	return true, w.writeErr
 }
 
+// writePiece is how much Write writes before it looks for control frames, in whole frames.
+// A record of TLS holds as much.
+const writePiece = 16 << 10
+
 // Write writes f. It blocks as long as the client takes a byte now and then, and
-// returns ErrStalled if it takes none for StallTimeout.
+// returns ErrStalled if it takes none for StallTimeout. Control frames that come meanwhile
+// go out between two frames.
 func (c *Conn) Write(f *Frames) error {
 	defer f.free()
-	c.wire.writing.Lock()
-	defer c.wire.writing.Unlock()
-	c.wire.torn = false
-	return c.wire.writeLocked(f.bytes[f.taken:])
+	w := &c.wire
+	w.writing.Lock()
+	defer w.writing.Unlock()
+	w.torn = false
+	boundary := f.boundary(0, f.taken) // TryWrite may have left a part of a frame
+	for {
+		if err := w.writeLocked(f.bytes[f.taken:boundary]); err != nil || boundary == len(f.bytes) {
+			return err
+		}
+		if w.hasControl.Load() {
+			if err := w.writeLocked(w.appendControl(nil)); err != nil {
+				return err
+			}
+		}
+		f.taken = boundary
+		boundary = f.boundary(boundary, boundary+writePiece)
+	}
 }
 
 // writeLocked writes p as long as the client takes a byte now and then. Once the
 // session is ending, taking bytes gives the client no more time. After an error a
 // frame may be cut in two, so nothing more is written.
+//
+// Under TLS a write must not reach its deadline, because a [tls.Conn] writes nothing after
+// that. So there a client must take a piece within StallTimeout.
 func (w *wire) writeLocked(p []byte) error {
 	progress := time.Now()
 	for len(p) > 0 && w.writeErr == nil {
-		if w.writeErr = w.SetWriteDeadline(time.Now().Add(stallStep)); w.writeErr != nil {
+		piece, deadline := p, time.Now().Add(stallStep)
+		if w.secure {
+			piece, deadline = p[:min(len(p), writePiece)], progress.Add(StallTimeout)
+		}
+		if w.writeErr = w.SetWriteDeadline(deadline); w.writeErr != nil {
 			break
 		}
-		n, err := w.Conn.Write(p)
+		n, err := w.Conn.Write(piece)
 		w.sent.Add(uint64(n))
 		p = p[n:]
 		if n > 0 && !w.session.Ending() {
 			progress = time.Now()
 		}
 		switch late := errors.Is(err, os.ErrDeadlineExceeded); {
-		case late && time.Since(progress) >= StallTimeout:
+		case late && (w.secure || time.Since(progress) >= StallTimeout):
 			w.writeErr = ErrStalled
 		case err != nil && !late:
 			w.writeErr = err
@@ -97,19 +122,26 @@ func (w *wire) Write(p []byte) (int, error) {
 	case opClose:
 		return len(p), w.writeClose(p)
 	case opPing:
-		w.queueControl(&w.ping, p)
+		w.queueControl(p, func(c *control) *[]byte { return &c.ping })
 	default:
-		w.queueControl(&w.pong, p)
+		w.queueControl(p, func(c *control) *[]byte { return &c.pong })
 	}
 	return len(p), nil
 }
 
-// queueControl puts a control frame into its place, ping or pong, for the
-// session's next write.
-func (w *wire) queueControl(place *[]byte, frame []byte) {
+// control is the control frames that wait.
+type control struct{ ping, pong []byte }
+
+// queueControl puts a control frame into its place for the session's next write, or for
+// the one under way.
+func (w *wire) queueControl(frame []byte, place func(*control) *[]byte) {
 	w.controlMu.Lock()
-	first := w.ping == nil && w.pong == nil
-	*place = append((*place)[:0], frame...)
+	first := w.control == nil
+	if first {
+		w.control = new(control)
+	}
+	p := place(w.control)
+	*p = append((*p)[:0], frame...)
 	w.hasControl.Store(true)
 	w.controlMu.Unlock()
 	if first { // else the session has been asked, and has not written yet
@@ -125,8 +157,8 @@ func (w *wire) appendControl(frames []byte) []byte {
 	w.controlMu.Lock()
 	defer w.controlMu.Unlock()
 	w.hasControl.Store(false)
-	frames = append(append(frames, w.pong...), w.ping...)
-	w.ping, w.pong = nil, nil
+	frames = append(append(frames, w.control.pong...), w.control.ping...)
+	w.control = nil
 	return frames
 }
 

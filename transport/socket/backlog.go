@@ -1,0 +1,246 @@
+package socket
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// lookInterval is how often Readers looks at the calls of Handle. A call that takes
+	// once to twice as long gets a second goroutine.
+	lookInterval = 100 * time.Millisecond
+
+	// maxBacklog limits the messages of a backlog, in bytes. One message may exceed it.
+	maxBacklog = 64 << 10
+
+	// backlogItem is what a message of a backlog costs besides its text. It bounds their
+	// number.
+	backlogItem = 64
+)
+
+// A backlog holds the messages that were read while an earlier one is being handled.
+//
+// The goroutine of Serve usually reads and handles in turn, so an idle client has one
+// goroutine. While a call of Handle takes long, because the client is slow to take what it
+// asked for or the store is slow, nothing would read the client's pings and its close
+// frame. Then Readers starts a second goroutine that reads: control frames are answered as
+// they come, and messages go into the backlog. The first goroutine handles the backlog and
+// ends; the second one then reads and handles in turn, until a call takes long again. If
+// the backlog is full the second goroutine reads nothing more. That slows a client that
+// asks for more than it takes.
+type backlog struct {
+	mu       sync.Mutex
+	room     sync.Cond // of mu: there is room, or handled is set
+	messages [][]byte
+	bytes    int
+	handled  bool  // nothing is left for the first goroutine
+	ended    bool  // nothing more is read: the first goroutine ends the session
+	cause    error // why
+
+	idle chan struct{} // closed when nothing is left for the first goroutine
+}
+
+func newBacklog() *backlog {
+	b := &backlog{idle: make(chan struct{})}
+	b.room.L = &b.mu
+	return b
+}
+
+// awaitRoom waits until another message may be read.
+func (w *wire) awaitRoom() {
+	if w.calls.Load()&readsAhead == 0 {
+		return
+	}
+	b := w.backlog
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.bytes >= maxBacklog && !b.handled {
+		b.room.Wait()
+	}
+}
+
+// enqueue adds a message to the backlog. It reports false if no other goroutine handles
+// messages.
+func (w *wire) enqueue(text []byte) bool {
+	if w.calls.Load()&readsAhead == 0 {
+		return false
+	}
+	b := w.backlog
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.handled {
+		return false
+	}
+	b.messages = append(b.messages, slices.Clone(text))
+	b.bytes += len(text) + backlogItem
+	return true
+}
+
+// leaveEnd leaves the end to the goroutine that handles messages. It reports false if no
+// other goroutine does.
+func (w *wire) leaveEnd(cause error) bool {
+	if w.calls.Load()&readsAhead == 0 {
+		return false
+	}
+	b := w.backlog
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.handled {
+		return false
+	}
+	b.ended, b.cause = true, cause
+	return true
+}
+
+// settle waits until the messages that were read are handled, or ctx ends. The goroutine
+// that reads calls it.
+func (w *wire) settle(ctx context.Context) {
+	if w.calls.Load()&readsAhead == 0 {
+		return
+	}
+	select {
+	case <-w.backlog.idle:
+	case <-ctx.Done():
+	}
+}
+
+// handleBacklog handles the messages that another goroutine has read meanwhile. err is the
+// error of the call of Handle that took long.
+func (c *Conn) handleBacklog(h Handler, err error) {
+	w, b := &c.wire, c.wire.backlog
+	for {
+		if err != nil {
+			c.stop(h, err, false)
+		}
+		if text, ok := b.take(); ok {
+			if err == nil {
+				err = h.Handle(text)
+			}
+			continue
+		}
+		w.session.Uncork() // the other goroutine may be in a read, and has uncorked before
+		switch left, ended := b.leave(w); {
+		case ended:
+			c.end(h, b.cause)
+			return
+		case left:
+			return
+		}
+	}
+}
+
+// take removes the oldest message.
+func (b *backlog) take() (text []byte, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.messages) == 0 {
+		return nil, false
+	}
+	text = b.messages[0]
+	b.messages[0] = nil
+	b.messages = b.messages[1:]
+	b.bytes -= len(text) + backlogItem
+	b.room.Signal()
+	return text, true
+}
+
+// leave lets the reader handle the next message itself, if no message waits. If nothing
+// more is read, ended is true, and the caller ends the session.
+func (b *backlog) leave(w *wire) (left, ended bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.messages) > 0 {
+		return false, false
+	}
+	if !b.ended {
+		b.messages = nil
+		b.handled = true
+		w.calls.And(^uint64(readsAhead))
+		b.room.Signal()
+	}
+	close(b.idle)
+	return true, b.ended
+}
+
+// Readers are the settings that the connections of a server share, and the watch over
+// their calls of Handle. The zero value is ready to use. The fields must not be changed
+// once a connection was accepted.
+//
+// There is one timer for all connections, and none while no connection handles messages:
+// a timer for each message would cost more than many messages.
+type Readers struct {
+	MessageTimeout time.Duration // from the first byte of a message to its last
+	Crowded        func() bool   // memory is short, so no long message is read; may be nil
+
+	mu    sync.Mutex
+	busy  []busyReader
+	timer *time.Timer // set while busy is not empty
+}
+
+// A busyReader is a connection that has handled a message lately.
+type busyReader struct {
+	conn    *Conn
+	handler Handler
+	calls   uint64 // how many had ended at the last look
+}
+
+// notSeen is busyReader.calls before the first look.
+const notSeen = ^uint64(0)
+
+// watch begins to look at the calls of a connection.
+func (r *Readers) watch(c *Conn, h Handler) {
+	c.wire.calls.Or(watched)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.busy = append(r.busy, busyReader{c, h, notSeen})
+	switch {
+	case r.timer == nil:
+		r.timer = time.AfterFunc(lookInterval, r.look)
+	case len(r.busy) == 1:
+		r.timer.Reset(lookInterval)
+	}
+}
+
+// look forgets the connections that are idle, and starts a second goroutine for those
+// whose call takes long.
+func (r *Readers) look() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	kept := r.busy[:0]
+	for _, x := range r.busy {
+		if x.look() {
+			kept = append(kept, x)
+		}
+	}
+	clear(r.busy[len(kept):])
+	if r.busy = kept; len(kept) == 0 {
+		r.busy = nil
+		return
+	}
+	r.timer.Reset(lookInterval)
+}
+
+// look reports whether the connection must be looked at again. No call is missed if that
+// is false: the compare-and-swap fails if another call begins at the same moment.
+func (x *busyReader) look() (again bool) {
+	w := &x.conn.wire
+	state := w.calls.Load()
+	switch {
+	case state/oneCall != x.calls:
+		x.calls = state / oneCall
+		return true
+	case state&handling == 0:
+		if state&readsAhead == 0 {
+			w.backlog = nil
+		}
+		return !w.calls.CompareAndSwap(state, state&^watched)
+	}
+	w.backlog = newBacklog()
+	if !w.calls.CompareAndSwap(state, state&^watched|readsAhead) {
+		return true
+	}
+	go x.conn.Serve(x.handler) // it ends before, or calls, Handler.End
+	return false
+}
