@@ -35,6 +35,7 @@
 //     Then the reply is lost.
 //   - Pings and close frames are read at any time, whatever the client still has to take.
 //     A client that closes in the middle of a snapshot does not get the rest.
+//   - A peer that acknowledges nothing is gone within 30 s, whatever is written to it.
 //   - A name in a path is decoded once and then taken as it is.
 //   - Grants are checked when the names are known. A will is checked again when it
 //     fires.
@@ -65,7 +66,9 @@
 // message or body may be 1 MiB longer. Before its client has authenticated, a message may
 // have 32 KiB.
 // While a request waits, for the client or the store, up to 64 KiB of further requests are
-// read; then the client must wait (package socket, backlog.go).
+// read; then the client must wait (package socket, backlog.go). On Linux a
+// connection whose peer has vanished ends within 30 s (socket.Links). That holds for each
+// connection that [Server.Serve] and [Server.ServeAdmin] accept.
 //
 // A request's header may have 64 KiB and take 5 s; the whole request may take 30 s. If
 // memory is short (Options.Crowded), no client is accepted, nothing new is subscribed

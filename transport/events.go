@@ -75,8 +75,8 @@ func (x *eventStreams) serve(w *response, r *http.Request) error {
 		owed: r.Body != http.NoBody,
 	}
 	_ = s.control.EnableFullDuplex() // a request body that is still owed is not waited for; only HTTP/1 needs it and has it
-	if c, ok := socket.NetConn(r).(interface{ SetWriteBuffer(int) error }); ok {
-		_ = c.SetWriteBuffer(eventBuffer) // an optimization
+	if r.ProtoMajor == 1 {           // a connection of HTTP/2 carries other responses, too
+		socket.LimitSendBuffer(socket.NetConn(r), eventBuffer)
 	}
 	if err := s.control.SetReadDeadline(time.Time{}); err != nil { // the request had one
 		return fmt.Errorf("transport: an event stream's connection takes no deadline: %w", err)

@@ -25,6 +25,7 @@ type Server struct {
 	routes *routes
 	cutOff context.CancelFunc // ends core.lifetime
 	unused socket.Unused
+	links  socket.Links // both servers' connections
 	http   http.Server
 	admin  http.Server // of the operator's listener
 }
@@ -53,7 +54,7 @@ func NewServer(ks *keyspace.Keyspace, o Options) *Server {
 		MaxHeaderBytes:               maxHeaderBytes,
 		ErrorLog:                     errorLog,
 		DisableGeneralOptionsHandler: true, // OPTIONS * is answered as the others are
-		ConnContext:                  s.unused.ConnContext,
+		ConnContext:                  s.connContext,
 		ConnState:                    s.unused.ConnState,
 	}
 	s.http.RegisterOnShutdown(s.unused.Close) // when the listeners are closed
@@ -64,8 +65,18 @@ func NewServer(ks *keyspace.Keyspace, o Options) *Server {
 		IdleTimeout:       o.IdleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          errorLog,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			s.links.Add(c)
+			return ctx
+		},
 	}
 	return s
+}
+
+// connContext is called for each connection that is accepted.
+func (s *Server) connContext(ctx context.Context, c net.Conn) context.Context {
+	s.links.Add(c)
+	return s.unused.ConnContext(ctx, c)
 }
 
 // Serve accepts connections on l until Shutdown. It may be called for several
@@ -84,7 +95,9 @@ func serve(server *http.Server, l net.Listener) error {
 	return nil
 }
 
-// ServeHTTP answers one request. Serve uses it; other HTTP servers may, too.
+// ServeHTTP answers one request. Serve uses it; other HTTP servers may, too. Their
+// connections are held longer if the peer vanishes, except for WebSockets, unless their
+// [http.Server].ConnContext adds them to [socket.Links].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	s.unused.Used(r)

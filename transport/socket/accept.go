@@ -58,6 +58,9 @@ func (c *Conn) Accept(w http.ResponseWriter, r *http.Request, o Options) error {
 	}
 	ws.SetReadLimit(-1) // the reader of a message limits it, and can say so
 	c.ws = ws
+	if NetConn(r) == nil { // the server is not the transport's, which watches all its connections
+		o.Readers.links.Add(c.wire.Conn)
+	}
 	c.wire.readers = o.Readers
 	return nil
 }

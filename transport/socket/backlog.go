@@ -174,6 +174,8 @@ type Readers struct {
 	MessageTimeout time.Duration // from the first byte of a message to its last
 	Crowded        func() bool   // memory is short, so no long message is read; may be nil
 
+	links Links // of servers that are not the transport's
+
 	mu    sync.Mutex
 	busy  []busyReader
 	timer *time.Timer // set while busy is not empty

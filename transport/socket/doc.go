@@ -3,7 +3,8 @@
 //
 // # How it is used
 //
-// The transport calls [Conn.Accept] in an HTTP handler, [Conn.Start] with the session, and then [Conn.Serve] on a goroutine of
+// The transport adds each connection that it accepts to [Links]. It calls [Conn.Accept] in
+// an HTTP handler, [Conn.Start] with the session, and then [Conn.Serve] on a goroutine of
 // the client's own. Serve reads messages and passes them to a [Handler]. The session's actor
 // writes: it takes [Conn.TakeFrames], adds its messages, and calls [Conn.TryWrite] or
 // [Conn.Write].
@@ -49,6 +50,7 @@
 //     session sends its waiting messages, in 4 s at most. A snapshot under way ends instead.
 //   - If the connection is lost, the session ends at once. Messages that were read before are
 //     still handled.
+//   - On Linux, a peer that acknowledges nothing is gone within 30 s (silence.go).
 //
 // # The descriptor
 //
