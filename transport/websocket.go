@@ -208,14 +208,16 @@ const maxUnauthenticated = 32 << 10
 
 // MaxMessage implements [socket.Handler].
 func (c *webSocket) MaxMessage() int {
-	if !c.hasToken() {
-		c.turn.Lock() // until a token that is being verified has been accepted or not
-		c.turn.Unlock()
-		if !c.hasToken() {
-			return min(maxUnauthenticated, c.core.maxMessage())
-		}
+	if c.hasToken() {
+		return c.core.maxMessage()
 	}
-	return c.core.maxMessage()
+	// A token may be being verified. Its request has the turn.
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	if c.hasToken() {
+		return c.core.maxMessage()
+	}
+	return min(maxUnauthenticated, c.core.maxMessage())
 }
 
 // hasToken reports whether the client has authenticated, or need not.
