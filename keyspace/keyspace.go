@@ -169,7 +169,8 @@ func (ks *Keyspace) Publish(ctx context.Context, topic string, value []byte) err
 	if err := CheckName(topic); err != nil {
 		return err
 	}
-	spawn := ks.ofTopics.match(topic) // without an actor, only patterns can have subscribers
+	_, exists := ks.topics.find(topic)
+	spawn := !exists && ks.ofTopics.match(topic) // without an actor, only patterns can have subscribers
 	return ignoreAbsent(ks.topics.call(ctx, topic, spawn, task{op: opPublish, change: Change{Value: value}}))
 }
 

@@ -33,7 +33,10 @@ func (s *Session) queueUpdate(u *keyspace.Update, requested bool) {
 		if s.crowded() {
 			limit = min(limit, crowdedPending)
 		}
-		wake, behind := s.box.pushMessage(&m, limit, s.encoder.Missed)
+		wake, behind, full := s.box.pushMessage(&m, limit, s.encoder.Missed)
+		if full {
+			s.Close(ErrTooManyMissed)
+		}
 		s.wakeFor(wake, behind, u.Crowd)
 		return
 	}

@@ -19,7 +19,7 @@ const batchBytes = 32 << 10
 
 // An outbox holds the messages that wait for the client, oldest first. Its
 // methods lock it; no code outside this file does. Methods whose names end in
-// Locked are in conflate.go, batch.go and lag.go, too.
+// Locked are in conflate.go, missed.go, batch.go and lag.go, too.
 //
 // Bytes that the client requested, replies and snapshots, are counted apart from
 // bytes that are pushed to it: the client's reader waits while too much of the
@@ -56,8 +56,9 @@ type outbox struct {
 	fence     uint64 // the number after the last reply: no update moves before it
 
 	// missed counts the messages of each topic that were dropped since the last
-	// one that was not. It is nil if none were.
-	missed map[string]uint64
+	// one that was not. It is nil if none were. missedBytes estimates its memory.
+	missed      map[string]uint64
+	missedBytes int64
 
 	space chan struct{} // gets a token when there may be space; nil until the reader has waited
 }
@@ -73,53 +74,11 @@ func (b *outbox) push(m *Message) (wake, behind bool) {
 	return b.addLocked(m)
 }
 
-// pushMessage adds a message of a topic, or drops it if more than limit bytes of
-// topics would wait. If earlier messages of the topic were dropped, it first adds a notice
-// with their number, which the function missed encodes. It reports the same as push.
-func (b *outbox) pushMessage(m *Message, limit int64, missed func(string, uint64) []byte) (wake, behind bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.offered++
-	topic := m.update.Target.Name
-	if b.topics > 0 && b.topics+int64(len(m.Text)) > limit { // a lone message may have any length
-		if b.missed == nil {
-			b.missed = make(map[string]uint64)
-		}
-		b.missed[topic]++
-		b.missedAll++
-		return false, false
-	}
-	if n := b.missed[topic]; n > 0 {
-		b.forgetMissedLocked(topic)
-		b.appendLocked(&Message{Text: missed(topic, n), Revision: m.Revision})
-	}
-	return b.addLocked(m)
-}
-
 // reject counts an update that came after the session had begun to end.
 func (b *outbox) reject() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.offered++
-}
-
-// forgetMissed forgets the dropped messages of the topics that the client is no longer
-// subscribed to.
-func (b *outbox) forgetMissed(subscribed func(topic string) bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for topic := range b.missed {
-		if !subscribed(topic) {
-			b.forgetMissedLocked(topic)
-		}
-	}
-}
-
-func (b *outbox) forgetMissedLocked(topic string) {
-	delete(b.missed, topic)
-	if len(b.missed) == 0 {
-		b.missed = nil
-	}
 }
 
 func (b *outbox) addLocked(m *Message) (wake, behind bool) {

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -128,5 +129,24 @@ func TestPatternsOfTopics(t *testing.T) {
 		if want := `^{"topic":"lost","value":10} {"topic":"kept","missed":\d} {"topic":"kept","value":10}$`; !regexp.MustCompile(want).MatchString(got) {
 			t.Errorf("the client got at last %s, want %s", got, want)
 		}
+	})
+}
+
+// The topics of which messages were dropped are counted within a bound. A client that
+// misses messages of more topics ends.
+func TestMissedTopicsAreBounded(t *testing.T) {
+	conn := &fakeConn{gate: make(chan struct{})}
+	inBubble(t, session.Options{MaxPendingBytes: 100}, conn, func(t *testing.T, f fixture) {
+		if err := f.Subscribe(t.Context(), targets(keyspace.TopicPattern("#")), session.Start{}, noReply); err != nil {
+			t.Fatal(err)
+		}
+		topics := 0
+		for ; !f.Ending() && topics < 20_000; topics++ {
+			f.publish(t, fmt.Sprintf("reply/%d/%s", topics, strings.Repeat("x", 400)), "1")
+		}
+		if topics < 5000 || topics > 10_000 || !errors.Is(f.Cause(), session.ErrTooManyMissed) {
+			t.Errorf("after %d topics the session ends with %v", topics, f.Cause())
+		}
+		close(conn.gate)
 	})
 }

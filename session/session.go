@@ -18,6 +18,10 @@ var (
 	// ErrInternal ends a session whose actor panicked.
 	ErrInternal = errors.New("session: actor panicked")
 
+	// ErrTooManyMissed ends a session that has missed messages of so many topics that
+	// their names would take more than 4 MiB.
+	ErrTooManyMissed = errors.New("session: messages of too many topics were dropped")
+
 	// ErrTooMany means that the session would have more subscriptions than
 	// Options.MaxSubscriptions, or more bytes of wills than
 	// Options.MaxPendingBytes, or that memory is short.

@@ -180,15 +180,17 @@ func (s *Session) Targets() []keyspace.Target { return slices.Collect(s.subscrip
 // of the targets is queued.
 func (s *Session) Unsubscribe(ctx context.Context, targets []keyspace.Target) error {
 	var errs []error
+	ofTopics := false
 	for _, t := range targets {
 		err := s.keyspace.Unsubscribe(ctx, t, s)
 		if err == nil && s.subscriptions.remove(t) {
 			s.subscribed.Add(-1)
 		}
-		if t.OfTopics() {
-			s.box.forgetMissed(s.subscriptions.deliversTopic)
-		}
+		ofTopics = ofTopics || t.OfTopics()
 		errs = append(errs, err)
+	}
+	if ofTopics {
+		s.box.forgetMissed(slices.DeleteFunc(s.box.missedTopics(), s.subscriptions.deliversTopic))
 	}
 	return errors.Join(errs...)
 }

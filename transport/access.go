@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"rtdb/transport/auth"
+	"rtdb/transport/guard"
 )
 
 // An access finds the principal of a request and checks its grants.
@@ -12,10 +13,11 @@ type access struct {
 	keys      *auth.Keys      // nil: every client may do everything
 	anonymous *auth.Principal // of requests without a token; nil: they may do nothing
 	cookie    string          // the name of the cookie that may carry a token, or ""
+	origins   *guard.Origins  // of pages
 }
 
 func newAccess(o Options) access {
-	a := access{keys: o.Keys, cookie: o.TokenCookie}
+	a := access{keys: o.Keys, cookie: o.TokenCookie, origins: guard.NewOrigins(o.AllowedOrigins)}
 	switch {
 	case o.Keys == nil:
 		a.anonymous = &auth.Principal{Grants: auth.Everything()}
@@ -39,14 +41,21 @@ func (a *access) identify(r *http.Request) (*auth.Principal, error) {
 	}
 	token, ok, err := bearer(r)
 	ignored := false // the request has a cookie that may not carry its token
-	if !ok && err == nil && a.cookie != "" {
-		if token, ok, err = cookieToken(r, a.cookie); ok && !mayUseCookie(r) {
+	fromCookie := !ok && err == nil && a.cookie != ""
+	if fromCookie {
+		if token, ok, err = cookieToken(r, a.cookie); ok && !a.origins.MayUseCookies(r) {
 			ok, ignored = false, true
 		}
 	}
 	switch {
 	case err != nil:
 		return nil, err
+	case ok && fromCookie && r.URL.Path == socketRoute:
+		// A page cannot remove a cookie that has expired, but can send another token.
+		if p, err := a.verify(token); err == nil {
+			return p, nil
+		}
+		return nil, errNoToken
 	case ok:
 		return a.verify(token)
 	case a.anonymous != nil:
@@ -69,25 +78,6 @@ func cookieToken(r *http.Request, name string) (token string, ok bool, err error
 		return "", false, nil
 	}
 	return cookies[0].Value, true, nil
-}
-
-// mayUseCookie reports whether a cookie may carry the token of a request whose origin was
-// checked. A browser sends a cookie with every request, also for pages that the user does
-// not trust. So the request must not change anything, and must not come from a page of
-// another site: an image or a link, which has no Origin header, or a page with the origin
-// null, which every site can make.
-func mayUseCookie(r *http.Request) bool {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return false
-	}
-	switch r.Header.Get("Origin") {
-	case "":
-		site := r.Header.Get("Sec-Fetch-Site")
-		return site != "cross-site" && site != "same-site"
-	case "null":
-		return false
-	}
-	return true
 }
 
 func (a *access) verify(token string) (*auth.Principal, error) {

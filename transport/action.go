@@ -37,7 +37,7 @@ var actions = map[string]*action{
 	"unsubscribe": {check: checkTargets, act: (*webSocket).unsubscribe},
 	"set":         setAction,
 	"get":         {check: checkKey, act: (*webSocket).get},
-	"delete":      {check: checkDelete, honours: ifVersionMember, act: (*webSocket).delete},
+	"delete":      {check: checkDelete, honours: ifVersionMember | deleteMember, act: (*webSocket).delete},
 	"patch":       {check: checkWrite, honours: ifVersionMember | ttlMember, act: (*webSocket).patch},
 	"touch":       {check: checkTouch, honours: ifVersionMember | ttlMember, act: (*webSocket).touch},
 	"publish":     {check: checkPublish, act: (*webSocket).publish},
@@ -189,7 +189,7 @@ func (c *webSocket) publish(ctx context.Context, r *request) (rawjson.Builder, e
 // will keeps a write for the end of the session. If it has neither a value nor deletes, it
 // withdraws the earlier will of the same target.
 func (c *webSocket) will(_ context.Context, r *request) (rawjson.Builder, error) {
-	change := keyspace.Change{Value: r.value.value, Delete: r.delete.value, TTL: r.ttl.value}
+	change := keyspace.Change{Value: r.value.value, Delete: r.delete.value, TTL: r.ttl.value} // Delete counts before Value
 	w := session.Will{Target: r.target(), Change: r.withCondition(change)}
 	if err := c.authorize((*auth.Grants).MayChange, w.Target); err != nil {
 		return nil, err
@@ -200,14 +200,13 @@ func (c *webSocket) will(_ context.Context, r *request) (rawjson.Builder, error)
 // hello names the client. The older session of the same client has ended, and its wills
 // are written, before the reply.
 func (c *webSocket) hello(ctx context.Context, r *request) (rawjson.Builder, error) {
-	name := clientName{client: r.client.value}
+	var p *auth.Principal
 	if c.credentials != nil {
-		p := c.credentials.principal()
-		if p == nil {
+		if p = c.credentials.principal(); p == nil {
 			return nil, errNoToken
 		}
-		name.subject, name.anonymous = p.Subject, p == c.core.access.anonymous
 	}
+	name := nameOf(r.client.value, p, c.core.access.anonymous)
 	if err := c.core.clients.replace(ctx, &c.client, name); err != nil {
 		return nil, err
 	}
@@ -229,6 +228,9 @@ func (c *webSocket) authenticate(ctx context.Context, r *request) (rawjson.Build
 		return nil, err
 	}
 	c.credentials.renew(p)
+	if name := c.name.Load(); name != nil && *name != nameOf(name.client, p, c.core.access.anonymous) {
+		c.core.clients.unname(&c.client) // another subject must say hello again
+	}
 	lost := slices.DeleteFunc(c.session.Targets(), p.MaySubscribe)
 	if err := c.session.Unsubscribe(ctx, lost); err != nil {
 		c.session.Close(err) // else it could receive updates that its new token does not grant

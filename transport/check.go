@@ -57,7 +57,7 @@ func checkWill(r *request) error {
 		return refuse(codeInvalidRequest, "will needs a key or a topic")
 	case r.topic.present && extra != 0:
 		return refuse(codeInvalidRequest, "the will of a topic is a message: it has no ifVersion, ttl or delete")
-	case r.delete.value && r.value.given():
+	case r.delete.value && r.value.given() && string(r.value.value) != "null":
 		return refuse(codeInvalidRequest, "a will has either a value or delete")
 	case r.delete.value && r.ttl.given():
 		return refuse(codeInvalidRequest, "a will that deletes has no ttl")

@@ -45,10 +45,28 @@ type link interface {
 }
 
 // A clientName is the name by which a client calls itself in a hello, and the subject of
-// its token. Clients with other tokens cannot take the name.
+// its token. Clients with another subject cannot take the name. Without a subject the
+// grants count in its place.
 type clientName struct {
 	client, subject string
-	anonymous       bool // the client has no token
+	grants          string // in JSON; "" if there is a subject
+	anonymous       bool   // the client has no token
+}
+
+// nameOf returns the name of a client that a principal has identified. p is nil if every
+// client may do everything.
+func nameOf(client string, p, anonymous *auth.Principal) clientName {
+	name := clientName{client: client}
+	switch {
+	case p == nil:
+	case p == anonymous:
+		name.anonymous = true
+	case p.Subject != "":
+		name.subject = p.Subject
+	default:
+		name.grants = p.Grants.String()
+	}
+	return name
 }
 
 // A client has the fields that WebSockets and event streams share.

@@ -176,7 +176,7 @@ func TestPongsDoNotWaitBehindData(t *testing.T) {
 				}
 			}},
 			"live updates": {40, func(w *wire, p *peer) {
-				p.ask(`{"action":"subscribe","pattern":"live/#","id":1}`, fmt.Sprintf(`{"id":1,"ok":true,"revision":%d}`, slowKeys))
+				p.ask(`{"action":"subscribe","pattern":"live/#","id":1}`, fmt.Sprintf(`{"id":1,"ok":true,"revision":%d,"epoch":"e"}`, slowKeys))
 				done := make(chan struct{})
 				var writer sync.WaitGroup
 				defer writer.Wait()

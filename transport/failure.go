@@ -81,6 +81,9 @@ func (f *failure) isTemporary() bool {
 	return f.status == http.StatusServiceUnavailable || f.code == codeRateLimited
 }
 
+// errEnding answers a request of a session that is ending. The answer is seldom sent.
+var errEnding = refuse(codeUnavailable, "the session is ending")
+
 func tooManyRequests(perSecond float64) *failure {
 	return refuse(codeRateLimited, "too many requests: %v a second are allowed", perSecond)
 }
@@ -230,6 +233,7 @@ var endings = []struct {
 	{errKicked, ending{statusKicked, "kicked", false}},
 	{socket.ErrTooBig, ending{websocket.StatusMessageTooBig, "message too big", false}},
 	{errRestart, ending{websocket.StatusServiceRestart, "server is shutting down: reconnect", false}},
+	{session.ErrTooManyMissed, ending{statusTooSlow, "too slow", false}},
 	{socket.ErrStalled, ending{statusTooSlow, "too slow", false}},
 	{socket.ErrProtocol, ending{websocket.StatusProtocolError, "protocol error", false}},
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"rtdb/keyspace"
 	"rtdb/transport"
 	"rtdb/transport/auth"
@@ -118,4 +120,45 @@ func TestManySessionsTakeOneName(t *testing.T) {
 	last := w.dial(t)
 	last.wantCode(`{"action":"hello","client":"one","id":1}`, "")
 	clients.Wait()
+}
+
+// Two sessions take one name in turn, with several requests under way each. Both end, and
+// a third one gets the name.
+func TestSessionsThatTakeANameInTurnDoNotWaitForEachOther(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	for round := range 4 {
+		var clients sync.WaitGroup
+		for range 2 {
+			p := w.dial(t)
+			clients.Go(func() {
+				for range 50 {
+					if p.WriteMessage(websocket.TextMessage, []byte(`{"action":"hello","client":"one"}`)) != nil {
+						return
+					}
+				}
+			})
+		}
+		clients.Wait()
+		w.log.await(t, "session closed", 3*round+1) // all but one, which has the name
+		p := w.dial(t)
+		p.wantCode(`{"action":"hello","client":"one","id":1}`, "")
+		p.wantCode(`{"action":"hello","client":"one","id":1}`, "")
+	}
+}
+
+// A session that authenticates as another subject gives up its name.
+func TestAnotherSubjectGivesUpTheName(t *testing.T) {
+	w := newWire(t, transport.Options{Keys: testKeys(t)})
+	signer := must(auth.SecretSigner(testSecret))
+	as := func(subject string) string {
+		return must(signer.Sign(subject, auth.Grants{Read: []string{"#"}}, time.Hour))
+	}
+	changed := w.dialAs(t, as("alice"))
+	changed.wantCode(`{"action":"hello","client":"x","id":1}`, "")
+	changed.wantCode(`{"action":"auth","token":"`+as("bob")+`","id":2}`, "")
+	w.dialAs(t, as("alice")).wantCode(`{"action":"hello","client":"x","id":1}`, "")
+	changed.ask(`{"action":"ping"}`, `{"action":"pong"}`)
+	changed.wantCode(`{"action":"hello","client":"x","id":3}`, "")
+	w.dialAs(t, as("bob")).wantCode(`{"action":"hello","client":"x","id":1}`, "")
+	changed.wantClose(4011)
 }

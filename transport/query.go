@@ -147,7 +147,7 @@ func parseTargets(query url.Values) (targets []keyspace.Target, err error) {
 			t := p.target(value)
 			if err := t.Check(); err != nil {
 				hint := ""
-				if t.Kind == keyspace.KindPattern {
+				if t.Kind != keyspace.KindKey && t.Kind != keyspace.KindTopic {
 					hint = hashHint(value)
 				}
 				return nil, refuse(codeInvalidName, "%s %s is not valid: %s%s", p.name, quoted(value), reasonOf(err), hint)
@@ -179,8 +179,8 @@ func parseStart(query url.Values, h http.Header) (start session.Start, err error
 	if start.Last, err = parseNumber(query, "last", 0, maxItems); err != nil {
 		return start, err
 	}
-	if start.Last > 0 && (!start.Snapshot || !query.Has("pattern")) {
-		return start, refuse(codeInvalidRequest, "last limits the snapshot of a pattern: it needs a pattern and snapshot=true")
+	if start.Last > 0 && (!start.Snapshot || len(query["pattern"]) != 1 || query.Has("key")) {
+		return start, refuse(codeInvalidRequest, "last limits the snapshot of a pattern: it needs snapshot=true and one pattern, and no key")
 	}
 	id, err := lastEventID(query, h)
 	if err != nil {

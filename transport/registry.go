@@ -100,9 +100,9 @@ const replaceTimeout = 2 * time.Second
 // waits until it has left: then its wills are written. If ctx ends first, replace
 // returns the cause.
 func (g *registry) replace(ctx context.Context, c *client, name clientName) error {
-	older, left := g.rename(c, name)
-	if older == nil {
-		return nil
+	older, left, err := g.rename(c, name)
+	if older == nil || err != nil {
+		return err
 	}
 	older.session.Close(errReplaced)
 	cut := time.AfterFunc(replaceTimeout, func() { older.link.abort(errReplaced) })
@@ -116,24 +116,36 @@ func (g *registry) replace(ctx context.Context, c *client, name clientName) erro
 }
 
 // rename gives a client its name. It returns the client that has had the name, nil if
-// there is none, and a channel that is closed when that client has left.
-func (g *registry) rename(c *client, name clientName) (older *client, left <-chan struct{}) {
+// there is none, and a channel that is closed when that client has left. It refuses a
+// client that is ending.
+func (g *registry) rename(c *client, name clientName) (older *client, left <-chan struct{}, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	older = g.names[name]
-	if older == c {
-		return nil, nil
+	switch {
+	case g.awaited[c] != nil || c.session.Ending():
+		// A newer client waits for c. If c waited for it in turn, neither would end.
+		return nil, nil, errEnding
+	case older == c:
+		return nil, nil, nil
 	}
 	g.unnameLocked(c)
 	g.names[name] = c
 	c.name.Store(&name)
 	if older == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if g.awaited[older] == nil {
 		g.awaited[older] = make(chan struct{})
 	}
-	return older, g.awaited[older]
+	return older, g.awaited[older], nil
+}
+
+// unname takes the name from a client.
+func (g *registry) unname(c *client) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.unnameLocked(c)
 }
 
 // unnameLocked takes the name from a client, unless a newer client has it. The client's

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -125,12 +126,13 @@ type watcher struct {
 	log zerolog.Logger
 
 	stop    chan struct{}
-	running sync.WaitGroup
 	closing sync.Once
+	looking sync.Mutex // held for a look, which may take long
 
 	mu      sync.Mutex
 	sets    []*fileSet
 	reloads []func()
+	ended   chan struct{} // closed when run ends; nil before it begins
 }
 
 // newWatcher returns a watcher without files.
@@ -140,8 +142,9 @@ func newWatcher(log zerolog.Logger) *watcher { return &watcher{log: log, stop: m
 func (w *watcher) add(s *fileSet) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.sets) == 0 {
-		w.running.Go(w.run)
+	if w.ended == nil {
+		w.ended = make(chan struct{})
+		go w.run()
 	}
 	w.sets = append(w.sets, s)
 }
@@ -163,13 +166,29 @@ func (w *watcher) reload() {
 	}
 }
 
+// watcherGrace is how long close waits for a look that has begun. A file system that hangs
+// must not delay the end of the process.
+const watcherGrace = time.Second
+
 // close ends the watcher. It may be called more than once.
 func (w *watcher) close() {
 	w.closing.Do(func() { close(w.stop) })
-	w.running.Wait()
+	w.mu.Lock()
+	started := w.ended
+	w.mu.Unlock()
+	if started == nil {
+		return
+	}
+	timer := time.NewTimer(watcherGrace)
+	defer timer.Stop()
+	select {
+	case <-started:
+	case <-timer.C:
+	}
 }
 
 func (w *watcher) run() {
+	defer close(w.ended)
 	ticker := time.NewTicker(lookInterval)
 	defer ticker.Stop()
 	for {
@@ -183,9 +202,12 @@ func (w *watcher) run() {
 }
 
 func (w *watcher) look(now bool) {
+	w.looking.Lock()
+	defer w.looking.Unlock()
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, s := range w.sets {
+	sets := slices.Clone(w.sets)
+	w.mu.Unlock()
+	for _, s := range sets {
 		s.look(w.log, now)
 	}
 }

@@ -79,6 +79,7 @@ func TestAWatcherUsesChangedFiles(t *testing.T) {
 		f := watchFile(t, path)
 		defer f.close()
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		f.want(t, 0, "ok 1")
 
 		write(t, path, "ok 2")
@@ -86,6 +87,7 @@ func TestAWatcherUsesChangedFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(3 * time.Second)
+		synctest.Wait()
 		f.want(t, 0, "ok 1", "ok 2")
 
 		write(t, filepath.Join(dir, "new"), "ok 3")
@@ -93,21 +95,26 @@ func TestAWatcherUsesChangedFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(3 * time.Second)
+		synctest.Wait()
 		f.want(t, 0, "ok 1", "ok 2", "ok 3")
 
 		write(t, path, "broken")
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		f.want(t, 1, "ok 1", "ok 2", "ok 3")
 		write(t, path, "")
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		f.want(t, 2, "ok 1", "ok 2", "ok 3")
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		f.want(t, 3, "ok 1", "ok 2", "ok 3")
 		write(t, path, "ok 3") // that it is back is reported, too
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		f.want(t, 3, "ok 1", "ok 2", "ok 3", "ok 3")
 	})
 }
@@ -121,12 +128,15 @@ func TestAWatcherDoesNotUseHalfAFile(t *testing.T) {
 		f := watchFile(t, path)
 		defer f.close()
 		time.Sleep(500 * time.Millisecond) // between two looks
+		synctest.Wait()
 		for n := range 10 {
 			write(t, path, "ok "+strings.Repeat("x", n))
 			time.Sleep(lookInterval)
+			synctest.Wait()
 		}
 		f.want(t, 0, "ok 1")
 		time.Sleep(lookInterval)
+		synctest.Wait()
 		f.want(t, 0, "ok 1", "ok xxxxxxxxx")
 	})
 }
@@ -204,6 +214,7 @@ func TestAWatcherFollowsASymbolicLink(t *testing.T) {
 				t.Fatal(err)
 			}
 			time.Sleep(3 * time.Second)
+			synctest.Wait()
 		}
 		f.want(t, 0, "ok 0", "ok 1", "ok 2")
 	})

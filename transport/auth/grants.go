@@ -69,6 +69,15 @@ func (g *Grants) None() bool {
 	return len(g.Read)+len(g.Write)+len(g.Publish)+len(g.Listen) == 0 && !g.Admin
 }
 
+// String returns the grants as the claim "rtdb" has them, in JSON.
+func (g *Grants) String() string {
+	text, err := json.Marshal(g)
+	if err != nil { // it has only strings and booleans
+		return err.Error()
+	}
+	return string(text)
+}
+
 // Check returns an error if one of the patterns is not valid.
 func (g *Grants) Check() error {
 	for _, patterns := range [][]string{g.Read, g.Write, g.Publish, g.Listen} {

@@ -138,6 +138,9 @@ func newRemote(keys *Keys, address string) *Remote {
 				if len(via) > maxRedirects {
 					return errors.New("too many redirects")
 				}
+				if via[0].URL.Scheme == "https" && r.URL.Scheme != "https" {
+					return errors.New("a redirect leads from https to another scheme")
+				}
 				return checkURL(r.URL)
 			},
 		},

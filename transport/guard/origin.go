@@ -61,6 +61,35 @@ func NewOrigins(allowed []string) *Origins {
 // site can make. It must be called before Check.
 func (o *Origins) AllowCredentials() { o.credentials = true }
 
+// MayUseCookies reports whether a cookie may identify the client of a request that has
+// passed Check. A browser sends a cookie with every request, also for pages that the user
+// does not trust. So the request must not change anything, and must not come from a page
+// of another site: an image or a link, which has no Origin header, or a page with the
+// origin null, which every site can make.
+//
+// Behind a proxy that ends TLS, Check takes each page of the server's host for its own,
+// over http, too. An attacker in the network can make such a page. So an own page over
+// http may use cookies only if the browser says that it is of the same origin, or on a
+// loopback name.
+func (o *Origins) MayUseCookies(r *http.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	text, site := r.Header.Get("Origin"), r.Header.Get("Sec-Fetch-Site")
+	page, _ := splitOrigin(text)
+	switch {
+	case text == "":
+		return site != "cross-site" && site != "same-site"
+	case page == nullOrigin:
+		return false
+	case o.allows(page):
+		return true
+	case site != "":
+		return site == "same-origin"
+	}
+	return page.scheme == "https" || isLoopbackName(page.host)
+}
+
 // OwnOrigin allows only pages of the server's own origin, whatever the operator sets.
 func OwnOrigin() *Origins { return &Origins{fixed: true} }
 
