@@ -124,7 +124,7 @@ func (ks *Keyspace) waitWrite(ctx context.Context, r *request, key string) (Entr
 	if err != nil {
 		return Entry{}, err
 	}
-	return Entry{Key: key, Value: res.value, Version: res.version, Written: res.written, Expires: res.expires}, nil
+	return Entry{Key: key, Value: res.value, Version: res.version, Written: res.written, TTL: timeToLive(res.expires)}, nil
 }
 
 // Set writes a value and returns the version of the write. It is Write with a

@@ -1,7 +1,9 @@
 package keyspace
 
 import (
+	"cmp"
 	"sync/atomic"
+	"time"
 
 	"rtdb/actor"
 )
@@ -23,8 +25,29 @@ type key struct {
 type state struct {
 	value   []byte // nil: deleted
 	version uint64
-	written int64 // Unix milliseconds
-	expires int64 // Unix milliseconds; 0: never
+	written int64         // Unix milliseconds
+	expires time.Duration // after epoch; 0: never
+}
+
+// epoch is the start of state.expires. A duration is smaller than a [time.Time], and does
+// not move when the clock is set.
+var epoch = time.Now()
+
+// afterEpoch returns a time as a duration after epoch, and 0 for the zero time.
+func afterEpoch(t time.Time) time.Duration {
+	if t.IsZero() {
+		return 0
+	}
+	return cmp.Or(t.Sub(epoch), 1)
+}
+
+// timeToLive returns the time that is left until a duration after epoch, at least a
+// nanosecond. It is 0 for 0.
+func timeToLive(expires time.Duration) time.Duration {
+	if expires == 0 {
+		return 0
+	}
+	return max(1, expires-time.Since(epoch))
 }
 
 func (ks *Keyspace) newKey(name string) *key {
@@ -45,7 +68,7 @@ func (k *key) load() state {
 // entry returns the key's entry. Its value is nil if the key has no value.
 func (k *key) entry() Entry {
 	s := k.load()
-	return Entry{Key: k.name, Value: s.value, Version: s.version, Written: s.written, Expires: s.expires}
+	return Entry{Key: k.name, Value: s.value, Version: s.version, Written: s.written, TTL: timeToLive(s.expires)}
 }
 
 // conditionVersion returns the version that a condition is asked about: 0 if the

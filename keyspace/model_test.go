@@ -56,11 +56,11 @@ type entry struct {
 
 // agrees reports whether a keyspace's entry is the entry.
 func (h entry) agrees(e keyspace.Entry) bool {
-	expires := int64(0)
+	ttl := time.Duration(0)
 	if !h.expires.IsZero() {
-		expires = h.expires.UnixMilli()
+		ttl = time.Until(h.expires)
 	}
-	return e.Version == h.version && string(e.Value) == h.value && e.Written == h.written.UnixMilli() && e.Expires == expires
+	return e.Version == h.version && string(e.Value) == h.value && e.Written == h.written.UnixMilli() && e.TTL == ttl
 }
 
 // A subscription is of a key, a topic, or a pattern of either, by one of the boxes.

@@ -1,6 +1,9 @@
 package keyspace
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // An op is the kind of a request.
 type op uint8
@@ -53,10 +56,10 @@ type request struct {
 // A result is the outcome of a request. It is small, because the actor copies it on
 // its stack.
 type result struct {
-	value   []byte // of a write: the value after it
-	version uint64 // of a write: the key's version after it
-	written int64  // of a write: when the value was written, in Unix milliseconds
-	expires int64  // of a write: when the key expires, in Unix milliseconds; 0: never
+	value   []byte        // of a write: the value after it
+	version uint64        // of a write: the key's version after it
+	written int64         // of a write: when the value was written, in Unix milliseconds
+	expires time.Duration // of a write: when the key expires, after epoch; 0: never
 	err     error
 }
 

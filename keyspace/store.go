@@ -52,8 +52,8 @@ type Entry struct {
 	Key     string
 	Value   []byte // opaque bytes, shared with others; they must not be changed
 	Version uint64
-	Written int64 // when the value was written, in Unix milliseconds
-	Expires int64 // when the key expires, in Unix milliseconds; 0: never
+	Written int64         // when the value was written, in Unix milliseconds
+	TTL     time.Duration // until the key expires, when the entry was read; 0: never
 }
 
 // memory is a Store that numbers writes and keeps nothing.

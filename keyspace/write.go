@@ -198,15 +198,7 @@ func (k *key) apply(w *Record, r *run) {
 
 // newState returns the state after a write.
 func newState(w *Record) *state {
-	return &state{value: w.Value, version: w.Version, written: w.Written, expires: unixMilli(w.Expires)}
-}
-
-// unixMilli returns a time in Unix milliseconds, and 0 for the zero time.
-func unixMilli(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
+	return &state{value: w.Value, version: w.Version, written: w.Written, expires: afterEpoch(w.Expires)}
 }
 
 // answerAll answers the requests of a run. If the commit failed, refused requests
@@ -223,7 +215,7 @@ func (k *key) answerAll(r *run, requests []*request) {
 		default:
 			w := &r.writes[next]
 			next++
-			q.answer(result{value: w.Value, version: w.Version, written: w.Written, expires: unixMilli(w.Expires)})
+			q.answer(result{value: w.Value, version: w.Version, written: w.Written, expires: afterEpoch(w.Expires)})
 		}
 	}
 }

@@ -92,10 +92,10 @@ func encodeRefusal(r *request, err error) []byte {
 // written, and the seconds until the key expires.
 func withEntry(b rawjson.Builder, e keyspace.Entry) rawjson.Builder {
 	b = b.String("key", e.Key).Raw("value", e.Value).Uint("version", e.Version).Uint("at", uint64(max(0, e.Written)))
-	if e.Expires == 0 {
+	if e.TTL == 0 {
 		return b
 	}
-	left := max(1, e.Expires-time.Now().UnixMilli())
+	left := (e.TTL + time.Millisecond - 1).Milliseconds()
 	return b.Raw("expires_in", strconv.AppendFloat(nil, float64(left)/1000, 'f', -1, 64))
 }
 
