@@ -104,7 +104,7 @@ func TestAnEventStreamFromItsSnapshotToShutdown(t *testing.T) {
 	}
 }
 
-// The id of an event, a revision and its epoch say from where a stream goes on. What
+// The id of an event, a revision and its epoch say at which point a stream goes on. What
 // belongs to another history leads to a reset.
 func TestAnEventStreamResumesFromAnID(t *testing.T) {
 	w := newWire(t, transport.Options{})

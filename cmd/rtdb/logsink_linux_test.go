@@ -198,6 +198,9 @@ func TestALogThatIsReadAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(string(text[:n])), "\n")
+	if strings.Contains(lines[0], "server started") { // the pipe may have kept it
+		lines = lines[1:]
+	}
 	if !strings.Contains(lines[0], `"level":"warn","lines":`) || !strings.Contains(lines[0], `"message":"log lines dropped"`) {
 		t.Errorf("the first line is %s", lines[0])
 	}

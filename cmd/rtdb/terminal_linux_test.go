@@ -123,8 +123,8 @@ func readTerminal(t *testing.T, lines *bufio.Reader, last string) (text string) 
 	}
 }
 
-// On a terminal the start says where to click, who may do what, and that the state is not
-// kept.
+// On a terminal the start shows the address to click, the rights of clients, and that the
+// state is not kept.
 func TestAStartOnATerminal(t *testing.T) {
 	free := func() string {
 		l, err := net.Listen("tcp", "127.0.0.1:0")

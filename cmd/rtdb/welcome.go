@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// welcome returns two plain lines for a person at a terminal: where the server is, who may
-// do what, and what becomes of the state.
+// welcome returns two plain lines for a person at a terminal: the address of the server,
+// the rights of its clients, and the fact that the state is not kept.
 func (c *serveCommand) welcome(listeners []net.Listener) string {
 	scheme := "http"
 	if c.TLSCertFile != "" {

@@ -54,8 +54,7 @@ func frames(n int) *Frames {
 	return f
 }
 
-// readFrames reads n frames and returns the position of the pong among them, -1 if there
-// is none.
+// readFrames reads n frames and returns the position of the pong among them, or -1.
 func readFrames(t *testing.T, r io.Reader, n int) (pong int) {
 	t.Helper()
 	pong = -1
