@@ -47,8 +47,9 @@
 //
 // Messages of topics cannot be conflated. While more than MaxPendingBytes of them
 // wait, further ones are dropped; before the next message of the topic the client
-// is told how many it missed. Replies and snapshots, which the client asked for,
-// make the reader wait for space in the outbox. A snapshot is read from the keys as
+// is told how many it missed. A session that misses messages of so many topics that
+// their names take more than 4 MiB ends with [ErrTooManyMissed]. Replies and snapshots,
+// which the client asked for, make the reader wait for space in the outbox. A snapshot is read from the keys as
 // fast as the client takes it, and is cut short only if the client leaves (StopSnapshot).
 //
 // # Life

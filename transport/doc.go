@@ -47,7 +47,8 @@
 // eventStream, which embed a client (client.go). It limits their number, lists and
 // counts them, and drains them. It also knows which WebSocket has which name: a hello
 // ends the older session of the same client and the same token subject, and is answered
-// when that session has left. A dead link delays the answer by 2 s and a will's time.
+// when that session has left. A dead link delays the answer by 2 s and a will's time. A
+// client for which a newer one waits cannot take a name: two would wait for each other.
 //
 // Sessions of WebSockets share a pool of GOMAXPROCS goroutines ([actor.Pool]), which
 // write without blocking, in rounds of Options.FlushInterval. An event stream is a
