@@ -56,6 +56,7 @@ type Remote struct {
 	soon    chan struct{} // has an item if it is due when minInterval has passed
 	asked   atomic.Bool   // Refresh was called since the last fetch began
 	running sync.WaitGroup
+	waiting atomic.Int32 // calls of renew
 
 	mu       sync.Mutex
 	fetching bool
@@ -251,19 +252,34 @@ func (r *Remote) end() {
 	r.round = make(chan struct{})
 }
 
-// renew waits for the end of a fetch, and reports whether it came within RenewTimeout. If
-// the last fetch is too recent, it makes the next one due soon and does not wait.
-func (r *Remote) renew() bool {
+// maxWaiting limits the calls of renew that wait: an identity provider that is slow must not
+// make requests with made-up keys pile up.
+const maxWaiting = 256
+
+// awaitRound returns a channel that is closed at the end of the fetch that is due. due is
+// false if none is due, or too many calls wait already.
+func (r *Remote) awaitRound() (round <-chan struct{}, due bool) {
 	r.mu.Lock()
-	round := r.round
-	due := r.fetching || time.Since(r.ended) >= minInterval
+	defer r.mu.Unlock()
+	due = r.fetching || time.Since(r.ended) >= minInterval
 	if !r.fetching {
 		signal(r.soon)
 	}
-	r.mu.Unlock()
+	if due && r.waiting.Add(1) > maxWaiting {
+		r.waiting.Add(-1)
+		due = false
+	}
+	return r.round, due
+}
+
+// renew waits for the end of a fetch, and reports whether it came within RenewTimeout. If
+// the last fetch is too recent, it makes the next one due soon and does not wait.
+func (r *Remote) renew() bool {
+	round, due := r.awaitRound()
 	if !due {
 		return false
 	}
+	defer r.waiting.Add(-1)
 	timeout := time.NewTimer(RenewTimeout)
 	defer timeout.Stop()
 	select {
