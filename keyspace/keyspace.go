@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 var (
@@ -43,6 +44,13 @@ type Options struct {
 	// memory is never short.
 	Full func() bool
 
+	// Refuse returns why the store takes no more values, or nil. While it does, a
+	// write that stores a value, and a touch, return an error that wraps both
+	// ErrUnavailable and the reason. Deletes and expiries go on. Many actors may call
+	// Refuse at the same time, and it must return at once. If it is nil, nothing is
+	// refused.
+	Refuse func() error
+
 	// OnPanic receives each panic of an actor. If it is nil, panics are not
 	// reported.
 	OnPanic func(Panic)
@@ -61,6 +69,7 @@ type Panic struct {
 // valid.
 type Keyspace struct {
 	store   Store
+	refuse  func() error // nil: nothing is refused
 	onPanic func(Panic)
 	keys    directory[*key]
 	topics  directory[*topic]
@@ -74,6 +83,8 @@ type Keyspace struct {
 	expiries   expiries   // of the keys that expire
 	progress   progress   // of writes
 
+	loaded      atomic.Bool     // the state is complete
+	loading     sync.Mutex      // locked during Load
 	lifetime    context.Context // of the actors' calls to the store
 	endLifetime context.CancelFunc
 	closeStore  func() error // closes the store once
@@ -81,7 +92,18 @@ type Keyspace struct {
 
 // Open returns a keyspace with the state that its store holds.
 func Open(o Options) (*Keyspace, error) {
-	ks := &Keyspace{store: o.Store, onPanic: o.OnPanic, quota: quota{max: int64(o.MaxKeys), full: o.Full}}
+	ks := New(o)
+	if err := ks.Load(); err != nil {
+		ks.endLifetime()
+		return nil, err
+	}
+	return ks, nil
+}
+
+// New returns a keyspace whose state is not loaded yet. Until Load has returned, only
+// Loaded, Keys, Revision and Shutdown may be called.
+func New(o Options) *Keyspace {
+	ks := &Keyspace{store: o.Store, refuse: o.Refuse, onPanic: o.OnPanic, quota: quota{max: int64(o.MaxKeys), full: o.Full}}
 	if ks.store == nil {
 		ks.store = newClockMemory()
 	}
@@ -92,27 +114,38 @@ func Open(o Options) (*Keyspace, error) {
 	ks.keys.spawn, ks.topics.spawn = ks.newKey, ks.newTopic
 	ks.index.init()
 	ks.lifetime, ks.endLifetime = context.WithCancel(context.Background())
-	epoch, last, err := ks.store.Load(func(w Record) error {
-		if err := CheckName(w.Key); err != nil {
-			return err
-		}
-		k, err := ks.keys.findOrSpawn(w.Key, true)
-		if err != nil {
-			return err
-		}
-		k.apply(&w, nil)
-		ks.expiries.set(k, w.Expires)
-		return nil
-	})
-	if err != nil {
-		ks.endLifetime()
-		return nil, fmt.Errorf("keyspace: load: %w", err)
+	return ks
+}
+
+// Load loads the state that the store holds. It is called once. It returns ErrClosed if
+// Shutdown was called.
+func (ks *Keyspace) Load() error {
+	ks.loading.Lock()
+	defer ks.loading.Unlock()
+	h, err := ks.store.Load(storeState{ks})
+	if err == nil && ks.keys.closed.Load() {
+		err = ErrClosed
 	}
-	ks.epoch = cmp.Or(epoch, newEpoch())
-	// The deletes up to the store's last version are not known.
-	ks.progress.highestDone, ks.tombstones.forgotten = last, last
+	if err != nil {
+		return fmt.Errorf("keyspace: load: %w", err)
+	}
+	ks.epoch = cmp.Or(h.Epoch, newEpoch())
+	ks.progress.start(h.Last)
+	ks.tombstones.forget(h.Forgotten)
 	ks.expiries.enable()
-	return ks, nil
+	ks.loaded.Store(true)
+	return nil
+}
+
+// Loaded reports whether Load has loaded the state.
+func (ks *Keyspace) Loaded() bool { return ks.loaded.Load() }
+
+// Refusal returns why writes that store a value are refused (Options.Refuse), or nil.
+func (ks *Keyspace) Refusal() error {
+	if ks.refuse == nil {
+		return nil
+	}
+	return ks.refuse()
 }
 
 // newEpoch returns the name of a new history.
@@ -177,7 +210,8 @@ func (ks *Keyspace) Publish(ctx context.Context, topic string, value []byte) err
 // Shutdown ends the keyspace. It refuses new requests with ErrClosed, answers the
 // requests that were accepted, and then closes the store. The store is last because
 // an accepted write needs it. If ctx ends first, Shutdown returns its cause and
-// leaves the store open. Get still works after Shutdown.
+// leaves the store open. Get still works after Shutdown. A Load that has not returned
+// is ended.
 func (ks *Keyspace) Shutdown(ctx context.Context) error {
 	ks.expiries.disable() // keys that are due now are due again at the next start
 	if err := errors.Join(ks.topics.shutdown(ctx), ks.keys.shutdown(ctx)); err != nil {
@@ -185,5 +219,7 @@ func (ks *Keyspace) Shutdown(ctx context.Context) error {
 		return err
 	}
 	ks.endLifetime()
+	ks.loading.Lock() // Load has returned
+	defer ks.loading.Unlock()
 	return ks.closeStore()
 }

@@ -16,13 +16,43 @@ type progress struct {
 	highestDone     uint64 // the highest version of a write that is done
 	highestAssigned uint64 // the highest version that the store gave to a write
 	first, last     *run   // of the list, in the order of add
+
+	added   uint64        // the number of runs that were ever added
+	settled chan struct{} // closed when the runs up to awaited have left the list; nil: nobody waits
+	awaited uint64
+}
+
+// start sets the version that was done before the first run.
+func (p *progress) start(version uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.highestDone = version
+}
+
+// settle waits until every run that is in the list has left it. Only one caller at a time
+// may wait.
+func (p *progress) settle() {
+	p.mu.Lock()
+	settled := make(chan struct{})
+	p.settled, p.awaited = settled, p.added
+	p.settleLocked()
+	p.mu.Unlock()
+	<-settled
+}
+
+func (p *progress) settleLocked() {
+	if p.settled != nil && (p.first == nil || p.first.number > p.awaited) {
+		close(p.settled)
+		p.settled = nil
+	}
 }
 
 // add adds a run to the list.
 func (p *progress) add(r *run) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r.bound, r.prev, r.next = p.highestDone, p.last, nil
+	p.added++
+	r.number, r.bound, r.prev, r.next = p.added, p.highestDone, p.last, nil
 	if p.last == nil {
 		p.first = r
 	} else {
@@ -47,6 +77,7 @@ func (p *progress) remove(r *run, highest uint64) {
 		r.next.prev = r.prev
 	}
 	p.highestDone = max(p.highestDone, highest)
+	p.settleLocked()
 }
 
 // revision returns a version up to which all writes are done.

@@ -14,8 +14,9 @@ type run struct {
 	delivered int       // the number of writes that were delivered
 	unpaused  int       // the deliveries since the actor last yielded
 
-	reserved   bool // the run holds a place of the quota, and the key is not made yet
-	inProgress bool // the run is in the list of the keyspace's progress
+	reserved   bool   // the run holds a place of the quota, and the key is not made yet
+	inProgress bool   // the run is in the list of the keyspace's progress
+	number     uint64 // in the order of the list
 	bound      uint64
 	prev, next *run
 }

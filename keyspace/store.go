@@ -2,6 +2,7 @@ package keyspace
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 )
@@ -19,19 +20,53 @@ type Store interface {
 	// belongs to the caller. The bytes of keys and values never change.
 	Commit(ctx context.Context, writes []Record) error
 
-	// Load yields the state to start from: the last write of each key that has
-	// a value, once. It returns the epoch, and a version that no earlier write
-	// has exceeded and that every later write will exceed. It is called once,
-	// before the first Commit.
-	//
-	// The epoch names the history that the versions belong to. A store that
-	// keeps its state keeps the epoch, too. "" means that a new history begins.
-	Load(yield func(Record) error) (epoch string, last uint64, err error)
+	// Load applies the writes that the store holds to an empty state, and returns
+	// their history. It is called once, before the first Commit. It may keep the
+	// state until Close. It returns the error of State.Apply if there is one.
+	Load(s State) (History, error)
 
 	// Close releases the store's resources. It is called once, after the last
 	// Commit.
 	Close() error
 }
+
+// A State is the state of a keyspace, as its store sees it.
+type State interface {
+	// Apply applies a write that was committed. It may be called only during Load.
+	// The writes of one key come in the order of their versions, but may come again:
+	// a write that is not newer than the key's state changes nothing. A delete makes
+	// a tombstone. Apply returns a NameError, or ErrClosed if the keyspace was shut
+	// down. It keeps the record's Value, and not its Key.
+	Apply(w *Record) error
+
+	// Snapshot yields every key's last write, and every delete that the keyspace
+	// remembers, until yield returns false. It returns a version up to which deletes
+	// may be missing.
+	//
+	// Every write whose Commit returned before the call of Snapshot is in it, or a
+	// newer one of its key. It may also have later writes. Writers do not wait for
+	// Snapshot. The record is valid only during yield.
+	Snapshot(yield func(w *Record) bool) (forgotten uint64)
+}
+
+// A History says which versions a store has given out.
+type History struct {
+	// Epoch names the history that the versions belong to. A store that keeps its
+	// state keeps the epoch, too. "" means that a new history begins.
+	Epoch string
+
+	// Last is a version that no earlier write has exceeded and that every later
+	// write will exceed.
+	Last uint64
+
+	// Forgotten is a version up to which deletes may be missing from what Load
+	// applied.
+	Forgotten uint64
+}
+
+// ErrInsufficientStorage means that a store has no room left for another value. It goes
+// on to commit deletes.
+var ErrInsufficientStorage = errors.New("keyspace: insufficient storage")
 
 // A Record is one accepted write of a key, as the store keeps it.
 type Record struct {
@@ -42,8 +77,8 @@ type Record struct {
 	Version uint64    // set by the Store
 
 	// Touch says that only Expires is new. Then Value, Written and Version are
-	// those of the write that made the value, and the Store keeps them. A Touch
-	// is committed alone.
+	// those of the write that made the value. The Store sets no Version, and need
+	// not keep Value and Written. A Touch is committed alone.
 	Touch bool
 }
 
@@ -87,6 +122,9 @@ func (m *memory) Commit(_ context.Context, writes []Record) error {
 	return nil
 }
 
-func (m *memory) Load(func(Record) error) (string, uint64, error) { return "", m.last.Load(), nil }
+func (m *memory) Load(State) (History, error) {
+	last := m.last.Load()
+	return History{Last: last, Forgotten: last}, nil
+}
 
 func (m *memory) Close() error { return nil }

@@ -18,13 +18,13 @@ type countingStore struct {
 	early   atomic.Int64
 }
 
-func (s *countingStore) Load(yield func(keyspace.Record) error) (string, uint64, error) {
+func (s *countingStore) Load(state keyspace.State) (keyspace.History, error) {
 	s.loading.Store(true)
 	defer s.loading.Store(false)
 	w := keyspace.Record{Key: "k", Value: []byte("1"), Version: 1, Expires: time.Now().Add(-time.Hour)}
-	err := yield(w)
+	err := state.Apply(&w)
 	time.Sleep(time.Minute) // as long as a large journal takes
-	return "", 100, err
+	return keyspace.History{Last: 100}, err
 }
 
 func (s *countingStore) Commit(ctx context.Context, writes []keyspace.Record) error {
@@ -51,14 +51,15 @@ type loaded struct {
 	entries []keyspace.Record
 }
 
-func (s *loaded) Load(yield func(keyspace.Record) error) (string, uint64, error) {
-	for _, e := range s.entries {
-		if err := yield(e); err != nil {
-			return "", 0, err
+func (s *loaded) Load(state keyspace.State) (keyspace.History, error) {
+	for i := range s.entries {
+		if err := state.Apply(&s.entries[i]); err != nil {
+			return keyspace.History{}, err
 		}
 	}
-	_, last, err := s.Store.Load(yield)
-	return "loaded", last, err
+	h, err := s.Store.Load(state)
+	h.Epoch = "loaded"
+	return h, err
 }
 
 func TestOpenLoadsTheStore(t *testing.T) {

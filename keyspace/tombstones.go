@@ -52,6 +52,20 @@ func (t *tombstones) add(d tombstone) {
 	t.positions[d.name] = i
 }
 
+// all returns the tombstones, the oldest first, and the version up to which deletes may
+// have been forgotten.
+func (t *tombstones) all() (deleted []tombstone, forgotten uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	deleted = make([]tombstone, 0, len(t.positions))
+	for i := range t.ring {
+		if d := t.ring[(t.next+i)%len(t.ring)]; d.name != "" {
+			deleted = append(deleted, d)
+		}
+	}
+	return deleted, t.forgotten
+}
+
 // remove removes the tombstone of a key that has a value again.
 func (t *tombstones) remove(name string) {
 	t.mu.Lock()

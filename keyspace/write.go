@@ -84,6 +84,8 @@ func (k *key) planRequest(r *run, q *request, value []byte) []byte {
 	case q.op != opWrite && value == nil:
 		q.refusal = ErrNotFound
 		return value
+	case q.op != opDelete && q.op != opExpire && k.keyspace.refuse != nil && k.refused(q):
+		return value
 	case q.op == opTouch: // only the time to live changes
 	case q.op != opWrite:
 		value, r.expires = nil, time.Time{}
@@ -115,6 +117,14 @@ func (k *key) planRequest(r *run, q *request, value []byte) []byte {
 		k.planTouch(w)
 	}
 	return value
+}
+
+// refused refuses a request that stores something if the store has no room for it.
+func (k *key) refused(q *request) bool {
+	if err := k.keyspace.refuse(); err != nil {
+		q.refusal = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return q.refusal != nil
 }
 
 // planTouch makes w a touch of the key, which is alone in its run.
@@ -174,14 +184,14 @@ func (k *key) retryExpiry() {
 // apply makes the state after a committed write visible to readers. A write that is
 // not newer than the state changes nothing, so a write may be applied twice or
 // late. A touch counts only at the version that it touches. r is nil if the write was
-// loaded from the store.
-func (k *key) apply(w *Record, r *run) {
+// loaded from the store. apply reports whether the state has changed.
+func (k *key) apply(w *Record, r *run) bool {
 	now := k.load()
-	if w.Version <= now.version && !(w.Touch && w.Version == now.version) {
-		return
+	if w.Version <= now.version && !(w.Touch && w.Version == now.version) || w.Touch && w.Version != now.version {
+		return false
 	}
-	k.state.Store(newState(w))
-	switch existed, exists := now.value != nil, w.Value != nil; {
+	k.state.Store(now.after(w))
+	switch existed, exists := now.value != nil, w.Touch || w.Value != nil; {
 	case !existed && exists:
 		if r == nil || !r.reserved {
 			k.keyspace.quota.count()
@@ -194,10 +204,14 @@ func (k *key) apply(w *Record, r *run) {
 		k.keyspace.quota.release()
 		k.keyspace.index.remove(k)
 	}
+	return true
 }
 
-// newState returns the state after a write.
-func newState(w *Record) *state {
+// after returns the state after a write.
+func (s *state) after(w *Record) *state {
+	if w.Touch { // the record need not have the rest
+		return &state{value: s.value, version: s.version, written: s.written, expires: afterEpoch(w.Expires)}
+	}
 	return &state{value: w.Value, version: w.Version, written: w.Written, expires: afterEpoch(w.Expires)}
 }
 

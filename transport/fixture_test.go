@@ -65,9 +65,10 @@ func (s *gatedStore) Commit(ctx context.Context, writes []keyspace.Record) error
 	return err
 }
 
-func (s *gatedStore) Load(yield func(keyspace.Record) error) (string, uint64, error) {
-	_, last, err := s.Store.Load(yield)
-	return "e", last, err
+func (s *gatedStore) Load(state keyspace.State) (keyspace.History, error) {
+	h, err := s.Store.Load(state)
+	h.Epoch = "e"
+	return h, err
 }
 
 func (s *gatedStore) highest() uint64 {

@@ -1,0 +1,77 @@
+package keyspace
+
+import "strings"
+
+// A storeState is the [State] of a keyspace.
+type storeState struct{ keyspace *Keyspace }
+
+// Apply applies a write that the store loads.
+func (s storeState) Apply(w *Record) error {
+	if err := CheckName(w.Key); err != nil {
+		return err
+	}
+	ks := s.keyspace
+	k, ok := ks.keys.find(w.Key)
+	if !ok && w.Value == nil {
+		if !w.Touch {
+			s.bury(w)
+		}
+		return nil
+	}
+	if !ok || ks.keys.closed.Load() {
+		var err error
+		if k, err = ks.keys.findOrSpawn(w.Key, true); err != nil {
+			return err
+		}
+	}
+	if !k.apply(w, nil) {
+		return nil
+	}
+	ks.expiries.set(k, w.Expires)
+	if w.Value == nil && !w.Touch {
+		s.bury(w)
+		ks.keys.remove(w.Key, k) // nobody has sent it a request yet
+	}
+	return nil
+}
+
+// bury makes the tombstone of a delete, unless the key has it already. No pattern has a
+// subscriber yet.
+func (s storeState) bury(w *Record) {
+	t := &s.keyspace.tombstones
+	if known, ok := t.find(w.Key); !ok || known.version < w.Version {
+		t.add(tombstone{name: strings.Clone(w.Key), version: w.Version, written: w.Written})
+	}
+}
+
+// Snapshot yields the keys in the order of their names, and then the deletes, the oldest
+// first.
+func (s storeState) Snapshot(yield func(*Record) bool) (forgotten uint64) {
+	ks := s.keyspace
+	ks.progress.settle() // a write that was committed may not have been applied yet
+	var w Record
+	more := true
+	ks.index.walk(walk{}, func(k *key) bool {
+		if now := k.load(); now.value != nil {
+			w = Record{Key: k.name, Value: now.value, Version: now.version, Written: now.written}
+			if now.expires != 0 {
+				w.Expires = epoch.Add(now.expires)
+			}
+			more = yield(&w)
+		}
+		return more
+	})
+	if !more {
+		return 0
+	}
+	// The deletes come last: a key that was deleted during the walk has its tombstone.
+	deleted, forgotten := ks.tombstones.all()
+	for i := range deleted {
+		d := &deleted[i]
+		w = Record{Key: d.name, Version: d.version, Written: d.written}
+		if !yield(&w) {
+			break
+		}
+	}
+	return forgotten
+}
