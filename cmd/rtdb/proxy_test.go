@@ -192,8 +192,14 @@ func testBehindNginx(t *testing.T, server *process, changes ...string) {
 	// A WebSocket, and a stream that is written to by it.
 	stream := p.open("GET", "/events?key=k", "", ours)
 	events := bufio.NewReader(stream.Body)
-	if line, err := events.ReadString('\n'); err != nil || !strings.HasPrefix(line, "retry: ") {
+	line, err := events.ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, "retry: ") {
 		t.Fatalf("the stream began with %q, %v", line, err)
+	}
+	for !strings.HasPrefix(line, "id: ") { // until the stream is subscribed
+		if line, err = events.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
 	}
 	socket, _, err := p.webSocket(ours)
 	if err != nil {
