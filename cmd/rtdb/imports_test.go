@@ -12,6 +12,7 @@ import (
 var mayDependOn = map[string][]string{
 	"rtdb/actor":                   {},
 	"rtdb/keyspace":                {"rtdb/actor"},
+	"rtdb/keyspace/journal":        {"rtdb/keyspace", "rtdb/actor"},
 	"rtdb/session":                 {"rtdb/keyspace", "rtdb/actor"},
 	"rtdb/transport/rawjson":       {},
 	"rtdb/transport/socket":        {},

@@ -1,0 +1,122 @@
+package journal
+
+import (
+	"hash/crc32"
+	"sync"
+	"sync/atomic"
+)
+
+// A segment is the segment that is appended to. Its fields belong to the committer, unless
+// they say otherwise.
+type segment struct {
+	file    file
+	header  header
+	offset  uint64        // its length
+	whole   uint32        // its checksum
+	next    uint64        // the version of the next write
+	marked  bool          // nothing was written since a frame said that everything is durable
+	written atomic.Uint64 // offset; any goroutine may read it
+	durable atomic.Uint64 // the length that is durable; any goroutine may read it
+
+	mu     sync.Mutex // held while another goroutine than the committer makes the file durable
+	closed bool
+}
+
+func newSegment(f file, h header, whole summary, next uint64) *segment {
+	s := &segment{file: f, header: h, offset: whole.length, whole: whole.checksum, next: next}
+	s.written.Store(whole.length)
+	s.durable.Store(whole.length)
+	return s
+}
+
+// append writes to the end of the file.
+func (s *segment) append(b []byte) error {
+	if _, err := s.file.Write(b); err != nil {
+		return err
+	}
+	s.offset += uint64(len(b))
+	s.whole = crc32.Update(s.whole, castagnoli, b)
+	s.written.Store(s.offset)
+	return nil
+}
+
+// sync makes what was written durable.
+func (s *segment) sync() error {
+	end := s.written.Load()
+	if end == s.durable.Load() {
+		return nil
+	}
+	if err := s.file.Sync(); err != nil {
+		return err
+	}
+	s.durable.Store(end)
+	return nil
+}
+
+// syncIfOpen is sync for other goroutines than the committer.
+func (s *segment) syncIfOpen() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	return s.sync()
+}
+
+// seal makes the segment complete: it gets no further frame, and its successor exists.
+func (s *segment) seal() error {
+	if err := s.append(emptyFrame(frameSeal, s.header.salt, s.next, s.offset)); err != nil {
+		return err
+	}
+	if err := s.sync(); err != nil {
+		return err
+	}
+	return s.close()
+}
+
+func (s *segment) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return s.file.Close()
+}
+
+// sealed returns the summary of the segment with a seal.
+func (s *segment) sealed() summary {
+	t := tail{header: s.header, whole: summary{s.offset, s.whole}, next: s.next}
+	return t.withSeal()
+}
+
+// begin makes a segment with a header, and makes it the active one. The segment before is
+// sealed only when its successor is durable: if it has a seal, a successor that does not
+// exist is missing.
+func (j *Journal) begin(h header) error {
+	name := segmentName(h.number)
+	text := h.encode()
+	if err := writeFile(j.directory, name, text); err != nil {
+		return err
+	}
+	if before := j.active.Load(); before != nil {
+		if err := before.seal(); err != nil {
+			return err
+		}
+	}
+	f, err := j.directory.reopen(name, headerSize)
+	if err != nil {
+		return err
+	}
+	j.active.Store(newSegment(f, h, summary{headerSize, checksum(text)}, h.last+1))
+	return nil
+}
+
+// rotate begins a segment after the active one. Only the committer calls it, or Close when
+// the committer has ended.
+func (j *Journal) rotate() error {
+	s := j.active.Load()
+	if err := s.sync(); err != nil {
+		return err
+	}
+	h := s.header
+	h.salt, h.number, h.last, h.before = newSalt(), h.number+1, s.next-1, s.sealed()
+	return j.begin(h)
+}

@@ -1,0 +1,220 @@
+package journal
+
+import (
+	"fmt"
+	"time"
+
+	"rtdb/keyspace"
+)
+
+const (
+	// idleTime is the time without a write after which a frame says that everything is
+	// durable.
+	idleTime = 50 * time.Millisecond
+
+	// keptBuffer is the longest buffer of a group that is used again.
+	keptBuffer = 4 << 20
+)
+
+// A group is the writes that are committed together.
+type group struct {
+	encoder encoder // its payload is the frames, with room for their headers
+	frames  []frame
+	writes  int
+	next    uint64 // the version after the last write
+	began   time.Time
+	done    chan struct{} // closed when err is set
+	err     error
+}
+
+// A frame is a frame of a group.
+type frame struct {
+	start int
+	first uint64
+	count uint32
+}
+
+func newGroup(buffer []byte) *group {
+	return &group{encoder: encoder{payload: buffer[:0]}, done: make(chan struct{})}
+}
+
+var noHeader [frameHeaderSize]byte
+
+// add adds a write to the group, and gives it the next version.
+func (g *group) add(w *keyspace.Record, next *uint64) {
+	n := len(g.frames)
+	if n == 0 || len(g.encoder.payload)-g.frames[n-1].start > frameSize {
+		g.frames = append(g.frames, frame{start: len(g.encoder.payload), first: *next})
+		g.encoder.begin(append(g.encoder.payload, noHeader[:]...), *next)
+		n++
+	}
+	if !w.Touch {
+		w.Version = *next
+		*next++
+	}
+	g.encoder.add(w, false)
+	g.frames[n-1].count++
+	g.writes++
+}
+
+// seal completes the headers of the frames. offset is that of the group in the file.
+func (g *group) seal(salt uint32, offset, durable uint64) []byte {
+	b := g.encoder.payload
+	for i, f := range g.frames {
+		end := len(b)
+		if i+1 < len(g.frames) {
+			end = g.frames[i+1].start
+		}
+		payload := b[f.start+frameHeaderSize : end]
+		h := frameHeader{
+			length: uint32(len(payload)), first: f.first, durable: durable, kind: frameWrites, count: f.count, payload: checksum(payload),
+		}
+		h.put(b[f.start:], salt, offset+uint64(f.start))
+	}
+	return b
+}
+
+// finish answers the writers.
+func (g *group) finish(err error) {
+	g.err = err
+	close(g.done)
+}
+
+// commitGroups commits group after group until the journal is closed. It is the
+// goroutine of the committer.
+func (j *Journal) commitGroups() {
+	defer close(j.committed)
+	idle := time.NewTimer(idleTime)
+	defer idle.Stop()
+	for {
+		select {
+		case <-j.wake:
+			j.commitNext()
+			idle.Reset(idleTime)
+		case reply := <-j.rotations:
+			reply <- j.rotateOrFail()
+		case <-idle.C:
+			if err := j.markIdle(); err != nil {
+				j.fail(fmt.Errorf("journal: write: %w", err))
+			} else if j.awaitsSync() {
+				idle.Reset(idleTime)
+			}
+		case <-j.stop:
+			j.commitNext()
+			return
+		}
+	}
+}
+
+// take returns the group that waits, or nil, and lets the next one gather.
+func (j *Journal) take() *group {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	g := j.gathering
+	if g.writes == 0 || j.failure != nil {
+		return nil
+	}
+	g.next = j.next
+	j.gathering = newGroup(j.spare)
+	j.spare = nil
+	return g
+}
+
+// commitNext commits the group that waits, if there is one.
+func (j *Journal) commitNext() {
+	g := j.take()
+	if g == nil {
+		return
+	}
+	report := Group{Writes: g.writes}
+	if err := j.write(g, &report); err != nil {
+		j.fail(err)
+		g.finish(err)
+		return
+	}
+	g.finish(nil)
+	if o := j.options.Observer.Group; o != nil {
+		o(report)
+	}
+	if b := g.encoder.payload; cap(b) <= keptBuffer {
+		j.spare = b
+	}
+	if j.active.Load().offset >= j.limits.segment {
+		_ = j.rotateOrFail()
+	}
+}
+
+// write writes a group, and makes it durable if it has to be.
+func (j *Journal) write(g *group, report *Group) error {
+	s := j.active.Load()
+	b := g.seal(s.header.salt, s.offset, s.durable.Load())
+	began := time.Now()
+	report.Bytes, report.Wait = len(b), began.Sub(g.began)
+	if err := s.append(b); err != nil {
+		return fmt.Errorf("journal: write: %w", err)
+	}
+	s.next, s.marked = g.next, false
+	j.logged.Add(uint64(len(b)))
+	if j.options.Fsync != Always {
+		return nil
+	}
+	if err := s.sync(); err != nil {
+		return fmt.Errorf("journal: make durable: %w", err)
+	}
+	report.Sync = time.Since(began)
+	return nil
+}
+
+// rotateOrFail begins a segment.
+func (j *Journal) rotateOrFail() error {
+	j.mu.Lock()
+	err := j.failure
+	j.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if err = j.rotate(); err != nil {
+		err = fmt.Errorf("journal: begin a segment: %w", err)
+		j.fail(err)
+	}
+	return err
+}
+
+// markIdle writes a frame that says that everything is durable, if it is. The frame itself
+// need not be durable: it only helps to tell damage from a torn end.
+func (j *Journal) markIdle() error {
+	s := j.active.Load()
+	if s.marked || s.offset == headerSize || s.durable.Load() != s.offset {
+		return nil
+	}
+	s.marked = true
+	return s.append(emptyFrame(frameIdle, s.header.salt, s.next, s.offset))
+}
+
+// awaitsSync reports whether the active segment has no mark, and is about to be durable.
+func (j *Journal) awaitsSync() bool { return j.options.Fsync > 0 && !j.active.Load().marked }
+
+// syncRegularly makes the active segment durable each interval.
+func (j *Journal) syncRegularly() {
+	ticker := time.NewTicker(j.options.Fsync)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			began := time.Now()
+			s := j.active.Load()
+			if s.written.Load() == s.durable.Load() {
+				continue
+			}
+			if err := s.syncIfOpen(); err != nil {
+				j.fail(fmt.Errorf("journal: make durable: %w", err))
+				return
+			}
+			if o := j.options.Observer.Synced; o != nil {
+				o(time.Since(began))
+			}
+		case <-j.stop:
+			return
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package journal
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// A directory is the part of a file system that the journal uses. Its methods return when
+// the change can be seen, not when it is durable.
+type directory interface {
+	list() ([]fs.FileInfo, error)
+	open(name string) (io.ReadCloser, error)
+	create(name string) (file, error)               // an empty file in place of the one with that name, if there is one
+	reopen(name string, length int64) (file, error) // cuts a file to a length and appends to it
+	rename(from, to string) error                   // replaces to
+	remove(name string) error
+	sync() error          // makes creations, renames and removals durable
+	free() (int64, error) // the bytes that the journal may still write
+}
+
+// A file is a file that is appended to.
+type file interface {
+	io.WriteCloser
+	Sync() error // makes what was written durable, and the file's length
+}
+
+// An osDirectory is a directory of the operating system.
+type osDirectory string
+
+func (d osDirectory) path(name string) string { return filepath.Join(string(d), name) }
+
+func (d osDirectory) list() (infos []fs.FileInfo, err error) {
+	entries, err := os.ReadDir(string(d))
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // it was removed meanwhile
+		case err != nil:
+			return nil, err
+		default:
+			infos = append(infos, info)
+		}
+	}
+	return infos, nil
+}
+
+func (d osDirectory) open(name string) (io.ReadCloser, error) { return os.Open(d.path(name)) }
+
+// fileMode lets the owner and the group read.
+const fileMode = 0o640
+
+func (d osDirectory) create(name string) (file, error) {
+	f, err := os.OpenFile(d.path(name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	return osFile{f}, nil
+}
+
+func (d osDirectory) reopen(name string, length int64) (file, error) {
+	f, err := os.OpenFile(d.path(name), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Truncate(length); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return osFile{f}, nil
+}
+
+func (d osDirectory) rename(from, to string) error { return os.Rename(d.path(from), d.path(to)) }
+
+func (d osDirectory) remove(name string) error { return os.Remove(d.path(name)) }
+
+func (d osDirectory) sync() error {
+	f, err := os.Open(string(d))
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func (d osDirectory) free() (int64, error) { return freeSpace(string(d)) }
+
+// An osFile is a file of the operating system.
+type osFile struct{ *os.File }
+
+func (f osFile) Sync() error { return syncData(f.File) }
+
+// writeFile makes a file with contents, durably: a crash leaves either the whole file or
+// the one that was there before.
+func writeFile(d directory, name string, contents []byte) error {
+	temporary := name + temporarySuffix
+	f, err := d.create(temporary)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(contents)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := d.rename(temporary, name); err != nil {
+		return err
+	}
+	return d.sync()
+}

@@ -1,0 +1,26 @@
+package journal
+
+import (
+	"os"
+	"strings"
+	"syscall"
+)
+
+// syncData makes the data of a file and its length durable.
+func syncData(f *os.File) error {
+	for {
+		if err := syscall.Fdatasync(int(f.Fd())); err != syscall.EINTR {
+			return os.NewSyscallError("fdatasync", err)
+		}
+	}
+}
+
+// bootID names the run of the operating system: what was written in the same run is in
+// its cache, even if it is not durable. "" if it is not known.
+func bootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
+}

@@ -1,0 +1,374 @@
+package journal
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"rtdb/keyspace"
+)
+
+// Values of [Options].Fsync, besides an interval.
+const (
+	Always time.Duration = 0  // each write is durable before it is visible
+	Never  time.Duration = -1 // the operating system decides
+)
+
+// Options are the settings of a [Journal]. The zero value makes every write durable
+// before it is visible, and reports nothing.
+type Options struct {
+	// Fsync says when writes are made durable: Always, Never, or the longest time
+	// until a write that is visible is durable.
+	Fsync time.Duration
+
+	// Reserve is the free space, in bytes, below which values are refused.
+	Reserve int64
+
+	// Observer is told what happens. Its functions must return soon.
+	Observer Observer
+}
+
+// An Observer has a function for each event that can be reported. A nil function is not
+// called.
+type Observer struct {
+	Loaded   func(records int64)                              // each 10,000 writes, during Load
+	Torn     func(file string, offset, bytes int64)           // the end of a file was cut off: it was never acknowledged
+	Unknown  func(file string)                                // the identity was missing, so a new history begins
+	Group    func(g Group)                                    // a group was committed
+	Synced   func(took time.Duration)                         // what was visible was made durable, with an interval
+	Snapshot func(bytes int64, took time.Duration, err error) // a snapshot was written, or failed
+	Room     func(free int64, refusing bool)                  // values are refused from now on, or no longer
+	Failed   func(err error)                                  // once: nothing is committed from now on
+}
+
+// A Group describes a group of writes that was committed together.
+type Group struct {
+	Writes int
+	Bytes  int
+	Wait   time.Duration // from the first write to the write of the group
+	Sync   time.Duration // to make it durable; 0 if that is not waited for
+}
+
+// ErrClosed means that the journal was closed.
+var ErrClosed = errors.New("journal: closed")
+
+// A Journal is a [keyspace.Store] in a directory.
+type Journal struct {
+	dir       string
+	directory directory
+	lock      *os.File
+	layout    *layout
+	options   Options
+	identity  identity
+	store     storeID
+	state     keyspace.State
+
+	mu        sync.Mutex
+	gathering *group // waits to be committed
+	next      uint64 // the version of the next write
+	failure   error  // why nothing is committed any more
+
+	wake      chan struct{}   // gathering is not empty
+	rotations chan chan error // requests to begin a segment
+	stop      chan struct{}   // closed by Close
+	closing   atomic.Bool     // a snapshot is to end
+	running   sync.WaitGroup
+	committed chan struct{} // closed when the committer has ended
+
+	active atomic.Pointer[segment] // only the committer appends to it
+	spare  []byte                  // the committer's: a buffer for the next group
+	logged atomic.Uint64           // the bytes of the segments since the oldest that is kept was begun
+
+	limits limits
+	kept   kept
+	usage  atomic.Pointer[Usage]
+	room   atomic.Pointer[error] // why values are refused
+}
+
+// limits are sizes in bytes, which tests make small.
+type limits struct {
+	segment  uint64 // at which a new segment is begun
+	snapshot uint64 // of the segments, at which a snapshot is due, at least
+}
+
+var defaultLimits = limits{segment: 64 << 20, snapshot: 16 << 20}
+
+const lockName = "lock"
+
+var errLocked = errors.New("journal: locked")
+
+// A LockedError means that another process uses the directory.
+type LockedError struct {
+	Dir string
+	PID int // of the other process; 0: not known
+}
+
+func (e *LockedError) Error() string {
+	by := "another process"
+	if e.PID != 0 {
+		by = fmt.Sprintf("process %d", e.PID)
+	}
+	return fmt.Sprintf("journal: %s uses the directory %s: end it, or choose another directory", by, e.Dir)
+}
+
+// Open locks a directory, which it makes if it does not exist, and checks that the files
+// of a store are there. The errors include LockedError, ForeignError and DamageError.
+func Open(dir string, o Options) (*Journal, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, fmt.Errorf("journal: cannot make the directory: %w", err)
+	}
+	lock, err := lockDirectory(dir)
+	if err != nil {
+		return nil, err
+	}
+	j, err := open(osDirectory(dir), dir, o)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	j.lock = lock
+	return j, nil
+}
+
+// open is Open without the lock.
+func open(d directory, dir string, o Options) (*Journal, error) {
+	j := &Journal{
+		dir: dir, directory: d, options: o, limits: defaultLimits,
+		wake: make(chan struct{}, 1), rotations: make(chan chan error), stop: make(chan struct{}), committed: make(chan struct{}),
+	}
+	var err error
+	if j.layout, err = readLayout(d, dir); err != nil {
+		return nil, err
+	}
+	j.identity, err = readIdentity(d, filepath.Join(dir, identityName))
+	switch {
+	case err == nil:
+		j.store, _ = j.identity.storeID() // it was checked
+	case !isAbsent(err):
+		return nil, err
+	}
+	return j, nil
+}
+
+// lockDirectory locks a directory for this process by the file lock, which has the
+// process's number.
+func lockDirectory(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, fileMode)
+	if err != nil {
+		return nil, fmt.Errorf("journal: cannot write to the directory: %w", err)
+	}
+	switch err := lockFile(f); {
+	case err == errLocked:
+		var text [32]byte
+		n, _ := f.ReadAt(text[:], 0)
+		pid, _ := strconv.Atoi(strings.TrimSpace(string(text[:n])))
+		return nil, errors.Join(&LockedError{dir, pid}, f.Close())
+	case err != nil:
+		return nil, errors.Join(fmt.Errorf("journal: cannot lock the directory %s: %w", dir, err), f.Close())
+	}
+	if err := f.Truncate(0); err == nil {
+		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0) // it only helps a person
+	}
+	return f, nil
+}
+
+// Load implements [keyspace.Store].
+func (j *Journal) Load(s keyspace.State) (keyspace.History, error) {
+	j.state = s
+	p := replay{directory: j.directory, layout: j.layout, store: j.store}
+	p.apply = func(w *keyspace.Record) error {
+		if o := j.options.Observer.Loaded; o != nil && p.records%10_000 == 0 {
+			o(p.records)
+		}
+		return s.Apply(w)
+	}
+	if err := j.recover(&p); err != nil {
+		return keyspace.History{}, err
+	}
+	j.next = j.active.Load().next
+	j.gathering = newGroup(nil)
+	j.logged.Store(uint64(j.layout.logBytes))
+	j.kept.snapshot, j.kept.bytes = j.layout.snapshot, j.layout.bytes-j.layout.logBytes
+	j.kept.useless = j.layout.useless
+	if err := j.removeUseless(); err != nil {
+		return keyspace.History{}, err
+	}
+	j.running.Go(j.commitGroups)
+	if j.options.Fsync > 0 {
+		j.running.Go(j.syncRegularly)
+	}
+	j.look()
+	j.running.Go(j.watchRoom)
+	j.running.Go(j.snapshotRegularly)
+	return keyspace.History{Epoch: j.identity.Epoch, Last: j.next - 1, Forgotten: p.forgotten}, nil
+}
+
+// recover reads the store, and begins a new segment.
+func (j *Journal) recover(p *replay) error {
+	h := header{magic: segmentMagic, salt: newSalt(), always: j.options.Fsync == Always, boot: bootOf(bootID())}
+	if j.layout.fresh {
+		j.store = newStoreID()
+		h.store, h.number, h.last = j.store, 1, clockVersion()
+		h.forgotten = h.last
+		if err := j.begin(h); err != nil {
+			return err
+		}
+		p.forgotten = h.last
+		j.identity = newIdentity(j.store)
+		return j.identity.write(j.directory)
+	}
+	if err := p.run(); err != nil {
+		return err
+	}
+	j.store = p.store
+	t := &p.tail
+	h.store, h.number, h.before = j.store, t.header.number+1, t.withSeal()
+	if j.identity.Store == "" {
+		j.identity = newIdentity(j.store).succeed(j.store)
+		if err := j.identity.write(j.directory); err != nil {
+			return err
+		}
+		if o := j.options.Observer.Unknown; o != nil {
+			o(j.layout.path(identityName))
+		}
+	}
+	p.last = max(p.last, j.identity.From)
+	p.forgotten = max(p.forgotten, j.identity.From)
+	if t.used && !t.header.always && (h.boot == [16]byte{} || h.boot != t.header.boot) {
+		// The operating system ended, too. Clients may know writes that are lost, and
+		// their versions.
+		p.last += lostVersions
+		p.forgotten = p.last
+	}
+	h.last, h.forgotten = p.last, p.forgotten
+	if err := j.finish(p); err != nil {
+		return err
+	}
+	return j.begin(h)
+}
+
+// lostVersions is more than the number of versions that can be lost: those of a segment
+// and of a group.
+const lostVersions = 1 << 24
+
+func newStoreID() (id storeID) {
+	_, _ = rand.Read(id[:]) // it never fails
+	return id
+}
+
+// bootOf returns a bootID as a header has it.
+func bootOf(id string) (b [16]byte) {
+	copy(b[:], strings.ReplaceAll(id, "-", ""))
+	return b
+}
+
+// finish completes what the process that ended had begun: it cuts off a torn end, and
+// seals the segments.
+func (j *Journal) finish(p *replay) error {
+	for _, t := range []*tail{p.unsealed, &p.tail} {
+		if t == nil {
+			continue
+		}
+		name := segmentName(t.header.number)
+		if o := j.options.Observer.Torn; o != nil && t.torn > 0 {
+			o(t.path, int64(t.whole.length), t.torn)
+		}
+		f, err := j.directory.reopen(name, int64(t.whole.length))
+		if err != nil {
+			return err
+		}
+		if t == &p.tail { // it is sealed when the next segment is there
+			err = f.Sync()
+			if err == nil {
+				j.active.Store(newSegment(f, t.header, t.whole, t.next))
+				continue
+			}
+		} else if _, err = f.Write(t.seal()); err == nil {
+			err = f.Sync()
+		}
+		if err = errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Commit implements [keyspace.Store]. The writes are in the next group that is written
+// and made durable. If ctx ends first, Commit returns its cause, and the writes may be
+// made nevertheless.
+func (j *Journal) Commit(ctx context.Context, writes []keyspace.Record) error {
+	j.mu.Lock()
+	if j.failure != nil {
+		defer j.mu.Unlock()
+		return j.failure
+	}
+	g := j.gathering
+	if g.writes == 0 {
+		g.began = time.Now()
+		select {
+		case j.wake <- struct{}{}:
+		default: // it is awake
+		}
+	}
+	for i := range writes {
+		g.add(&writes[i], &j.next)
+	}
+	j.mu.Unlock()
+	select {
+	case <-g.done:
+		return g.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Room returns [keyspace.ErrInsufficientStorage] with the figures while there is less free
+// space than the reserve, or nil. It returns at once.
+func (j *Journal) Room() error {
+	if err := j.room.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// fail refuses all writes from now on. What is in memory and on disk may differ.
+func (j *Journal) fail(err error) {
+	j.mu.Lock()
+	first := j.failure == nil
+	if first {
+		j.failure = err
+	}
+	g := j.gathering
+	j.gathering = newGroup(nil)
+	j.mu.Unlock()
+	g.finish(err)
+	if o := j.options.Observer.Failed; o != nil && first && err != ErrClosed {
+		o(err)
+	}
+}
+
+// Close commits what waits, seals the segment, and unlocks the directory. A store that was
+// closed is whole: every later change of its files is found.
+func (j *Journal) Close() error {
+	j.closing.Store(true)
+	close(j.stop)
+	j.running.Wait()
+	var err error
+	if j.active.Load() != nil {
+		if err = j.rotateOrFail(); err == nil {
+			j.fail(ErrClosed)
+		}
+		err = errors.Join(err, j.active.Load().close())
+	}
+	if j.lock != nil {
+		err = errors.Join(err, j.lock.Close())
+	}
+	return err
+}

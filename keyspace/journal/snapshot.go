@@ -1,0 +1,232 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"rtdb/keyspace"
+)
+
+const (
+	// snapshotSync is the number of bytes after which a snapshot is made durable. Without
+	// it, a commit of the log would have to wait until the file system has written the
+	// whole snapshot.
+	snapshotSync = 1 << 20
+
+	// snapshotRetry is the time until a snapshot that failed is tried again.
+	snapshotRetry = time.Minute
+
+	// snapshotFloor is the free space that a snapshot leaves to the log.
+	snapshotFloor = 16 << 20
+
+	// maxSegments is the number of segments at which a snapshot is due, however small they
+	// are: each start makes one.
+	maxSegments = 64
+)
+
+// kept says which files the store needs.
+type kept struct {
+	mu       sync.Mutex
+	snapshot uint64   // the number of the newest snapshot; 0: none
+	bytes    int64    // of the newest snapshot
+	pins     int      // backups that are running: no file may be removed
+	useless  []string // to be removed when there is no pin
+}
+
+var errClosing = errors.New("journal: closing")
+
+// snapshotRegularly writes a snapshot when the segments are half as long as the one
+// before, so that the disk holds at most three times the data: two snapshots while the
+// second one is written, and the segments.
+func (j *Journal) snapshotRegularly() {
+	ticker := time.NewTicker(lookInterval)
+	defer ticker.Stop()
+	var retryAt time.Time
+	for {
+		select {
+		case <-ticker.C:
+		case <-j.stop:
+			return
+		}
+		if !j.snapshotDue() || time.Now().Before(retryAt) {
+			continue
+		}
+		began := time.Now()
+		bytes, err := j.writeSnapshot()
+		if errors.Is(err, errClosing) {
+			return
+		}
+		if err != nil {
+			retryAt = time.Now().Add(snapshotRetry)
+		}
+		if o := j.options.Observer.Snapshot; o != nil {
+			o(bytes, time.Since(began), err)
+		}
+	}
+}
+
+func (j *Journal) snapshotDue() bool {
+	j.kept.mu.Lock()
+	defer j.kept.mu.Unlock()
+	logged := j.logged.Load()
+	newest := j.active.Load().header.number
+	return logged > max(j.limits.snapshot, uint64(j.kept.bytes/2)) || newest-max(j.kept.snapshot, 1) >= maxSegments
+}
+
+// writeSnapshot begins a segment, and writes a snapshot that has everything before it. It
+// returns the length of the snapshot.
+func (j *Journal) writeSnapshot() (bytes int64, err error) {
+	before := j.logged.Load()
+	if err := j.requestRotation(); err != nil {
+		return 0, err
+	}
+	s := j.active.Load() // or a later one, which would be as good: nothing else seals a segment that is read here
+	number, last := s.header.number, s.header.last
+	w := snapshotWriter{journal: j, name: snapshotName(number) + temporarySuffix}
+	w.header = header{magic: snapshotMagic, salt: newSalt(), store: j.store, number: number, last: last}
+	if bytes, err = w.write(j.state); err != nil {
+		return 0, errors.Join(err, removeUseless(j.directory, []string{w.name}))
+	}
+	// What is visible may be in the snapshot before it is durable in the log.
+	if err := j.active.Load().syncIfOpen(); err != nil {
+		j.fail(fmt.Errorf("journal: make durable: %w", err))
+		return 0, err
+	}
+	if err := j.directory.rename(w.name, snapshotName(number)); err != nil {
+		return 0, err
+	}
+	if err := j.directory.sync(); err != nil {
+		return 0, err
+	}
+	j.logged.Add(-before)
+	j.replaceSnapshot(number, bytes)
+	return bytes, j.removeUseless()
+}
+
+// requestRotation asks the committer to begin a segment.
+func (j *Journal) requestRotation() error {
+	reply := make(chan error, 1)
+	select {
+	case j.rotations <- reply:
+		return <-reply
+	case <-j.committed:
+		return errClosing
+	}
+}
+
+// replaceSnapshot notes which files a new snapshot replaces.
+func (j *Journal) replaceSnapshot(number uint64, bytes int64) {
+	k := &j.kept
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.snapshot != 0 {
+		k.useless = append(k.useless, snapshotName(k.snapshot))
+	}
+	for old := max(k.snapshot, 1); old < number; old++ {
+		k.useless = append(k.useless, segmentName(old))
+	}
+	k.snapshot, k.bytes = number, bytes
+}
+
+// removeUseless removes the files that are not needed, unless a backup runs.
+func (j *Journal) removeUseless() error {
+	k := &j.kept
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.pins > 0 {
+		return nil
+	}
+	names := k.useless
+	k.useless = nil
+	return removeUseless(j.directory, names)
+}
+
+// A snapshotWriter writes the frames of a snapshot.
+type snapshotWriter struct {
+	journal *Journal
+	name    string
+	header  header
+	file    file
+	encoder encoder
+	offset  uint64 // of the next frame
+	unsure  int    // bytes that are not durable
+	count   uint64 // writes
+	last    uint64 // the highest version
+	err     error
+}
+
+// write writes the file and makes it durable. It returns its length.
+func (w *snapshotWriter) write(s keyspace.State) (bytes int64, err error) {
+	if w.file, err = w.journal.directory.create(w.name); err != nil {
+		return 0, err
+	}
+	w.last = w.header.last
+	w.flush(w.header.encode())
+	w.beginFrame()
+	forgotten := s.Snapshot(w.add)
+	if w.err == nil && w.encoder.count > 0 {
+		w.endFrame(frameWrites)
+		w.beginFrame()
+	}
+	for _, figure := range []uint64{w.count, w.last, forgotten} {
+		w.encoder.payload = binary.LittleEndian.AppendUint64(w.encoder.payload, figure)
+	}
+	w.endFrame(frameFooter)
+	if w.err == nil {
+		w.err = w.file.Sync()
+	}
+	return int64(w.offset), errors.Join(w.err, w.file.Close())
+}
+
+func (w *snapshotWriter) add(r *keyspace.Record) bool {
+	w.encoder.add(r, true)
+	w.count++
+	w.last = max(w.last, r.Version)
+	if len(w.encoder.payload) > frameSize {
+		w.endFrame(frameWrites)
+		w.beginFrame()
+	}
+	return w.err == nil
+}
+
+func (w *snapshotWriter) beginFrame() {
+	w.encoder.begin(append(w.encoder.payload[:0], noHeader[:]...), w.header.last)
+}
+
+func (w *snapshotWriter) endFrame(kind frameKind) {
+	b := w.encoder.payload
+	payload := b[frameHeaderSize:]
+	h := frameHeader{
+		length: uint32(len(payload)), first: w.header.last, kind: kind, count: w.encoder.count, payload: checksum(payload),
+	}
+	h.put(b, w.header.salt, w.offset)
+	w.flush(b)
+}
+
+// flush writes b. Now and then it makes the file durable, and checks that there is room.
+func (w *snapshotWriter) flush(b []byte) {
+	if w.err != nil {
+		return
+	}
+	if _, w.err = w.file.Write(b); w.err != nil {
+		return
+	}
+	w.offset += uint64(len(b))
+	if w.unsure += len(b); w.unsure < snapshotSync {
+		return
+	}
+	w.unsure = 0
+	if w.err = w.file.Sync(); w.err != nil {
+		return
+	}
+	free, err := w.journal.directory.free()
+	switch {
+	case w.journal.closing.Load():
+		w.err = errClosing
+	case err == nil && free < snapshotFloor:
+		w.err = fmt.Errorf("journal: a snapshot has no room: %d bytes are free, and the log needs them", free)
+	}
+}
