@@ -2,13 +2,10 @@ package journal
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -101,24 +98,6 @@ type limits struct {
 
 var defaultLimits = limits{segment: 64 << 20, snapshot: 16 << 20}
 
-const lockName = "lock"
-
-var errLocked = errors.New("journal: locked")
-
-// A LockedError means that another process uses the directory.
-type LockedError struct {
-	Dir string
-	PID int // of the other process; 0: not known
-}
-
-func (e *LockedError) Error() string {
-	by := "another process"
-	if e.PID != 0 {
-		by = fmt.Sprintf("process %d", e.PID)
-	}
-	return fmt.Sprintf("journal: %s uses the directory %s: end it, or choose another directory", by, e.Dir)
-}
-
 // Open locks a directory, which it makes if it does not exist, and checks that the files
 // of a store are there. The errors include LockedError, ForeignError and DamageError.
 func Open(dir string, o Options) (*Journal, error) {
@@ -155,149 +134,6 @@ func open(d directory, dir string, o Options) (*Journal, error) {
 		return nil, err
 	}
 	return j, nil
-}
-
-// lockDirectory locks a directory for this process by the file lock, which has the
-// process's number.
-func lockDirectory(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, fileMode)
-	if err != nil {
-		return nil, fmt.Errorf("journal: cannot write to the directory: %w", err)
-	}
-	switch err := lockFile(f); {
-	case err == errLocked:
-		var text [32]byte
-		n, _ := f.ReadAt(text[:], 0)
-		pid, _ := strconv.Atoi(strings.TrimSpace(string(text[:n])))
-		return nil, errors.Join(&LockedError{dir, pid}, f.Close())
-	case err != nil:
-		return nil, errors.Join(fmt.Errorf("journal: cannot lock the directory %s: %w", dir, err), f.Close())
-	}
-	if err := f.Truncate(0); err == nil {
-		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0) // it only helps a person
-	}
-	return f, nil
-}
-
-// Load implements [keyspace.Store].
-func (j *Journal) Load(s keyspace.State) (keyspace.History, error) {
-	j.state = s
-	p := replay{directory: j.directory, layout: j.layout, store: j.store}
-	p.apply = func(w *keyspace.Record) error {
-		if o := j.options.Observer.Loaded; o != nil && p.records%10_000 == 0 {
-			o(p.records)
-		}
-		return s.Apply(w)
-	}
-	if err := j.recover(&p); err != nil {
-		return keyspace.History{}, err
-	}
-	j.next = j.active.Load().next
-	j.gathering = newGroup(nil)
-	j.logged.Store(uint64(j.layout.logBytes))
-	j.kept.snapshot, j.kept.bytes = j.layout.snapshot, j.layout.bytes-j.layout.logBytes
-	j.kept.useless = j.layout.useless
-	if err := j.removeUseless(); err != nil {
-		return keyspace.History{}, err
-	}
-	j.running.Go(j.commitGroups)
-	if j.options.Fsync > 0 {
-		j.running.Go(j.syncRegularly)
-	}
-	j.look()
-	j.running.Go(j.watchRoom)
-	j.running.Go(j.snapshotRegularly)
-	return keyspace.History{Epoch: j.identity.Epoch, Last: j.next - 1, Forgotten: p.forgotten}, nil
-}
-
-// recover reads the store, and begins a new segment.
-func (j *Journal) recover(p *replay) error {
-	h := header{magic: segmentMagic, salt: newSalt(), always: j.options.Fsync == Always, boot: bootOf(bootID())}
-	if j.layout.fresh {
-		j.store = newStoreID()
-		h.store, h.number, h.last = j.store, 1, clockVersion()
-		h.forgotten = h.last
-		if err := j.begin(h); err != nil {
-			return err
-		}
-		p.forgotten = h.last
-		j.identity = newIdentity(j.store)
-		return j.identity.write(j.directory)
-	}
-	if err := p.run(); err != nil {
-		return err
-	}
-	j.store = p.store
-	t := &p.tail
-	h.store, h.number, h.before = j.store, t.header.number+1, t.withSeal()
-	if j.identity.Store == "" {
-		j.identity = newIdentity(j.store).succeed(j.store)
-		if err := j.identity.write(j.directory); err != nil {
-			return err
-		}
-		if o := j.options.Observer.Unknown; o != nil {
-			o(j.layout.path(identityName))
-		}
-	}
-	p.last = max(p.last, j.identity.From)
-	p.forgotten = max(p.forgotten, j.identity.From)
-	if t.used && !t.header.always && (h.boot == [16]byte{} || h.boot != t.header.boot) {
-		// The operating system ended, too. Clients may know writes that are lost, and
-		// their versions.
-		p.last += lostVersions
-		p.forgotten = p.last
-	}
-	h.last, h.forgotten = p.last, p.forgotten
-	if err := j.finish(p); err != nil {
-		return err
-	}
-	return j.begin(h)
-}
-
-// lostVersions is more than the number of versions that can be lost: those of a segment
-// and of a group.
-const lostVersions = 1 << 24
-
-func newStoreID() (id storeID) {
-	_, _ = rand.Read(id[:]) // it never fails
-	return id
-}
-
-// bootOf returns a bootID as a header has it.
-func bootOf(id string) (b [16]byte) {
-	copy(b[:], strings.ReplaceAll(id, "-", ""))
-	return b
-}
-
-// finish completes what the process that ended had begun: it cuts off a torn end, and
-// seals the segments.
-func (j *Journal) finish(p *replay) error {
-	for _, t := range []*tail{p.unsealed, &p.tail} {
-		if t == nil {
-			continue
-		}
-		name := segmentName(t.header.number)
-		if o := j.options.Observer.Torn; o != nil && t.torn > 0 {
-			o(t.path, int64(t.whole.length), t.torn)
-		}
-		f, err := j.directory.reopen(name, int64(t.whole.length))
-		if err != nil {
-			return err
-		}
-		if t == &p.tail { // it is sealed when the next segment is there
-			err = f.Sync()
-			if err == nil {
-				j.active.Store(newSegment(f, t.header, t.whole, t.next))
-				continue
-			}
-		} else if _, err = f.Write(t.seal()); err == nil {
-			err = f.Sync()
-		}
-		if err = errors.Join(err, f.Close()); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Commit implements [keyspace.Store]. The writes are in the next group that is written

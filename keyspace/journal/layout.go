@@ -22,13 +22,17 @@ type layout struct {
 
 func (l *layout) path(name string) string { return filepath.Join(l.dir, name) }
 
-// A ForeignError means that a directory has files, but not those of a store.
+// A ForeignError means that a directory has files, but not those of a store, or that it
+// has none although it must.
 type ForeignError struct {
 	Dir  string
-	File string // one of the files
+	File string // one of the files; "": there is none
 }
 
 func (e *ForeignError) Error() string {
+	if e.File == "" {
+		return fmt.Sprintf("journal: the directory %s has no store", e.Dir)
+	}
 	return fmt.Sprintf("journal: the directory %s is not a store's, because it has %s and no %s: choose an empty directory", e.Dir, e.File, identityName)
 }
 

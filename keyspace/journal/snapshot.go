@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"rtdb/keyspace"
@@ -85,7 +86,7 @@ func (j *Journal) writeSnapshot() (bytes int64, err error) {
 	}
 	s := j.active.Load() // or a later one, which would be as good: nothing else seals a segment that is read here
 	number, last := s.header.number, s.header.last
-	w := snapshotWriter{journal: j, name: snapshotName(number) + temporarySuffix}
+	w := snapshotWriter{directory: j.directory, name: snapshotName(number) + temporarySuffix, closing: &j.closing}
 	w.header = header{magic: snapshotMagic, salt: newSalt(), store: j.store, number: number, last: last}
 	if bytes, err = w.write(j.state); err != nil {
 		return 0, errors.Join(err, removeUseless(j.directory, []string{w.name}))
@@ -146,21 +147,22 @@ func (j *Journal) removeUseless() error {
 
 // A snapshotWriter writes the frames of a snapshot.
 type snapshotWriter struct {
-	journal *Journal
-	name    string
-	header  header
-	file    file
-	encoder encoder
-	offset  uint64 // of the next frame
-	unsure  int    // bytes that are not durable
-	count   uint64 // writes
-	last    uint64 // the highest version
-	err     error
+	directory directory
+	name      string
+	header    header
+	closing   *atomic.Bool // ends it; nil: nothing does
+	file      file
+	encoder   encoder
+	offset    uint64 // of the next frame
+	unsure    int    // bytes that are not durable
+	count     uint64 // writes
+	last      uint64 // the highest version
+	err       error
 }
 
 // write writes the file and makes it durable. It returns its length.
 func (w *snapshotWriter) write(s keyspace.State) (bytes int64, err error) {
-	if w.file, err = w.journal.directory.create(w.name); err != nil {
+	if w.file, err = w.directory.create(w.name); err != nil {
 		return 0, err
 	}
 	w.last = w.header.last
@@ -222,9 +224,9 @@ func (w *snapshotWriter) flush(b []byte) {
 	if w.err = w.file.Sync(); w.err != nil {
 		return
 	}
-	free, err := w.journal.directory.free()
+	free, err := w.directory.free()
 	switch {
-	case w.journal.closing.Load():
+	case w.closing != nil && w.closing.Load():
 		w.err = errClosing
 	case err == nil && free < snapshotFloor:
 		w.err = fmt.Errorf("journal: a snapshot has no room: %d bytes are free, and the log needs them", free)

@@ -1,0 +1,235 @@
+package journal
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// sumsName is the last file of a backup. It has the other files' checksums, as sha256sum
+// writes them.
+const sumsName = "SHA256SUMS"
+
+// Backup writes a copy of the store as a tar archive. The copy has every write whose Commit
+// returned before the call of Backup, and perhaps later ones. Writers do not wait for it.
+// If ctx ends, Backup returns its cause; the archive then has no SHA256SUMS.
+func (j *Journal) Backup(ctx context.Context, w io.Writer) error {
+	k := &j.kept
+	k.mu.Lock()
+	k.pins++
+	snapshot := k.snapshot
+	k.mu.Unlock()
+	defer func() {
+		k.mu.Lock()
+		k.pins--
+		k.mu.Unlock()
+		_ = j.removeUseless() // a file that stays is removed later
+	}()
+	if err := j.requestRotation(); err != nil {
+		return err
+	}
+	newest := j.active.Load().header.number
+	b := backup{ctx: ctx, dir: osDirectory(j.dir), tar: tar.NewWriter(w), now: time.Now()}
+	b.add(identityName, -1)
+	if snapshot != 0 {
+		b.add(snapshotName(snapshot), -1)
+	}
+	for number := max(snapshot, 1); number < newest; number++ {
+		b.add(segmentName(number), -1)
+	}
+	// The newest segment is empty in the copy, as that of a store that was closed.
+	b.add(segmentName(newest), headerSize)
+	b.addSums()
+	if b.err == nil {
+		b.err = b.tar.Close()
+	}
+	return b.err
+}
+
+// A backup is an archive that is being written.
+type backup struct {
+	ctx  context.Context
+	dir  osDirectory
+	tar  *tar.Writer
+	now  time.Time
+	sums strings.Builder
+	err  error
+}
+
+// add adds the first bytes of a file, or all of them if length is -1.
+func (b *backup) add(name string, length int64) {
+	if b.err != nil {
+		return
+	}
+	f, err := os.Open(b.dir.path(name))
+	if err != nil {
+		b.err = err
+		return
+	}
+	defer f.Close()
+	if length < 0 {
+		info, err := f.Stat()
+		if err != nil {
+			b.err = err
+			return
+		}
+		length = info.Size()
+	}
+	if b.err = b.begin(name, length); b.err != nil {
+		return
+	}
+	sum := sha256.New()
+	_, b.err = io.CopyN(io.MultiWriter(b.tar, sum), &contextReader{b.ctx, f}, length)
+	fmt.Fprintf(&b.sums, "%x  %s\n", sum.Sum(nil), name)
+}
+
+func (b *backup) begin(name string, length int64) error {
+	return b.tar.WriteHeader(&tar.Header{Name: name, Mode: fileMode, Size: length, ModTime: b.now, Format: tar.FormatPAX})
+}
+
+func (b *backup) addSums() {
+	if b.err == nil {
+		b.err = b.begin(sumsName, int64(b.sums.Len()))
+	}
+	if b.err == nil {
+		_, b.err = io.WriteString(b.tar, b.sums.String())
+	}
+}
+
+// A contextReader fails when its context ends.
+type contextReader struct {
+	ctx  context.Context
+	from io.Reader
+}
+
+func (r *contextReader) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return r.from.Read(p)
+}
+
+// Restore makes a store of an archive of Backup, in a directory that is empty or does not
+// exist. The store has a history of its own: clients of the store that was copied get
+// everything anew. If it fails, it removes what it made. The errors include LockedError,
+// ForeignError and DamageError.
+func Restore(dir string, from io.Reader) (r Report, err error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return r, err
+	}
+	lock, err := lockDirectory(dir)
+	if err != nil {
+		return r, err
+	}
+	x := restore{dir: osDirectory(dir), sums: map[string]string{}}
+	err = x.run(from)
+	if err != nil {
+		_ = removeUseless(x.dir, x.made)
+	}
+	if err = errors.Join(err, lock.Close()); err != nil {
+		return r, err
+	}
+	return Check(dir)
+}
+
+// A restore is an archive that is being read.
+type restore struct {
+	dir      osDirectory
+	sums     map[string]string // of the files, in hex
+	made     []string
+	identity identity
+}
+
+func (x *restore) run(from io.Reader) error {
+	switch l, err := readLayout(x.dir, string(x.dir)); {
+	case err != nil:
+		return err
+	case !l.fresh:
+		return fmt.Errorf("journal: the directory %s has a store already: choose an empty directory", string(x.dir))
+	}
+	archive := tar.NewReader(from)
+	for {
+		h, err := archive.Next()
+		if err != nil {
+			return fmt.Errorf("journal: the archive is not whole: it ends before %s: %w", sumsName, err)
+		}
+		if h.Name == sumsName {
+			if err := x.checkSums(archive); err != nil {
+				return err
+			}
+			break
+		}
+		if h.Typeflag != tar.TypeReg || !isFile(h.Name) || x.sums[h.Name] != "" {
+			return fmt.Errorf("journal: the archive has %q, which is not a file of a backup", h.Name)
+		}
+		if err := x.extract(h.Name, archive); err != nil {
+			return err
+		}
+	}
+	return x.complete()
+}
+
+// extract writes a file. The identity becomes a store's last file, so that a restore that
+// is interrupted leaves no store that can be mistaken for a whole one.
+func (x *restore) extract(name string, from io.Reader) error {
+	target := name
+	if name == identityName {
+		target += temporarySuffix
+	}
+	f, err := x.dir.create(target)
+	if err != nil {
+		return err
+	}
+	x.made = append(x.made, target)
+	sum := sha256.New()
+	_, err = io.Copy(io.MultiWriter(f, sum), from)
+	if err == nil {
+		err = f.Sync()
+	}
+	x.sums[name] = fmt.Sprintf("%x", sum.Sum(nil))
+	return errors.Join(err, f.Close())
+}
+
+func (x *restore) checkSums(from io.Reader) error {
+	text, err := io.ReadAll(from)
+	if err != nil {
+		return err
+	}
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		sum, name, _ := strings.Cut(strings.TrimSpace(line), "  ")
+		if x.sums[name] != sum {
+			return fmt.Errorf("journal: %s of the archive does not match its checksum", name)
+		}
+		n++
+	}
+	if n != len(x.sums) || n == 0 {
+		return fmt.Errorf("journal: the archive has %d files, but %s names %d", len(x.sums), sumsName, n)
+	}
+	return nil
+}
+
+// complete gives the store its identity.
+func (x *restore) complete() error {
+	temporary := identityName + temporarySuffix
+	if err := x.dir.rename(temporary, identityName); err != nil {
+		return fmt.Errorf("journal: the archive has no %s: %w", identityName, err)
+	}
+	x.made = append(x.made, identityName)
+	i, err := readIdentity(x.dir, filepath.Join(string(x.dir), identityName))
+	if err != nil {
+		return err
+	}
+	store, err := i.storeID()
+	if err != nil {
+		return err
+	}
+	return i.succeed(store).write(x.dir)
+}

@@ -1,0 +1,62 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+const lockName = "lock"
+
+var errLocked = errors.New("journal: locked")
+
+// A LockedError means that another process uses the directory.
+type LockedError struct {
+	Dir string
+	PID int // of the other process; 0: not known
+}
+
+func (e *LockedError) Error() string {
+	by := "another process"
+	if e.PID != 0 {
+		by = fmt.Sprintf("process %d", e.PID)
+	}
+	return fmt.Sprintf("journal: %s uses the directory %s: end it, or choose another directory", by, e.Dir)
+}
+
+// lockDirectory locks a directory for this process by the file lock, which has the
+// process's number.
+func lockDirectory(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, fileMode)
+	if err != nil {
+		return nil, fmt.Errorf("journal: cannot write to the directory: %w", err)
+	}
+	switch err := lockFile(f); {
+	case err == errLocked:
+		var text [32]byte
+		n, _ := f.ReadAt(text[:], 0)
+		pid, _ := strconv.Atoi(strings.TrimSpace(string(text[:n])))
+		return nil, errors.Join(&LockedError{dir, pid}, f.Close())
+	case err != nil:
+		return nil, errors.Join(fmt.Errorf("journal: cannot lock the directory %s: %w", dir, err), f.Close())
+	}
+	if err := f.Truncate(0); err == nil {
+		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0) // it only helps a person
+	}
+	return f, nil
+}
+
+// lockExisting locks the directory of a store that exists.
+func lockExisting(dir string) (unlock func() error, err error) {
+	if _, err := os.Stat(dir); err != nil {
+		return nil, err
+	}
+	lock, err := lockDirectory(dir)
+	if err != nil {
+		return nil, err
+	}
+	return lock.Close, nil
+}

@@ -1,0 +1,273 @@
+package journal
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// A Loss is a part of a store that cannot be read.
+type Loss struct {
+	File   string
+	Offset int64 // of the first byte that is lost
+	Bytes  int64 // 0: the whole file is missing
+
+	// First and Last are the versions that are lost, if they are known: Last is 0
+	// otherwise.
+	First, Last uint64
+}
+
+// String describes the loss in a line.
+func (l Loss) String() string {
+	text := fmt.Sprintf("%s: %d bytes at offset %d", l.File, l.Bytes, l.Offset)
+	if l.Bytes == 0 {
+		text = l.File + ": the file is missing"
+	}
+	if l.Last != 0 {
+		return fmt.Sprintf("%s: the %d writes with versions %d to %d", text, l.Last-l.First+1, l.First, l.Last)
+	}
+	return text + ": an unknown number of writes"
+}
+
+// A Repair is a plan to make a store that can be opened of the parts that are left of a
+// damaged one.
+type Repair struct {
+	Dir    string
+	Losses []Loss // what the store loses; empty: nothing is damaged
+	Keys   int    // that are left and have a value
+
+	contents contents
+	last     uint64
+	store    storeID
+	resumes  bool // the new store was made by a repair that was interrupted
+}
+
+// PlanRepair reads what can be read of the store in a directory. It changes nothing. The
+// errors include LockedError, if a server uses the directory, and ForeignError.
+func PlanRepair(dir string) (r *Repair, err error) {
+	unlock, err := lockExisting(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	r = &Repair{Dir: dir}
+	if _, err := os.Stat(filepath.Join(dir, repairedName, identityName)); err == nil {
+		r.resumes = true
+		return r, nil
+	}
+	d := osDirectory(dir)
+	l, err := readLayout(d, dir)
+	var damage *DamageError
+	switch {
+	case errors.As(err, &damage): // the files that are there are read
+	case err != nil:
+		return nil, err
+	case l.fresh:
+		return nil, &ForeignError{Dir: dir}
+	}
+	i, err := readIdentity(d, filepath.Join(dir, identityName))
+	if errors.As(err, &damage) {
+		r.Losses = append(r.Losses, Loss{File: damage.File, Bytes: 1})
+	} else if err != nil && !isAbsent(err) {
+		return nil, err
+	}
+	r.store, _ = i.storeID()
+	r.last = i.From
+	return r, r.salvage(d, l)
+}
+
+// salvage reads every frame that is whole.
+func (r *Repair) salvage(d directory, l *layout) error {
+	next := uint64(0) // the version that the next segment begins with; 0: not known
+	if l.snapshot != 0 {
+		if _, err := r.salvageFile(d, l.path(snapshotName(l.snapshot)), 0); err != nil {
+			return err
+		}
+	}
+	number := l.snapshot
+	for i, n := range l.segments {
+		if i == 0 && number == 0 && n != 1 {
+			r.Losses = append(r.Losses, Loss{File: l.path(snapshotName(n))})
+		}
+		for ; number != 0 && number < n; number++ {
+			r.Losses = append(r.Losses, Loss{File: l.path(segmentName(number))})
+		}
+		number = n + 1
+		var err error
+		if next, err = r.salvageFile(d, l.path(segmentName(n)), next); err != nil {
+			return err
+		}
+	}
+	r.Keys, _ = r.contents.count()
+	return nil
+}
+
+// salvageFile reads the frames of a file that are whole. expected is the version that the
+// file begins with, or 0. It returns the version that the next file begins with, or 0.
+func (r *Repair) salvageFile(d directory, path string, expected uint64) (next uint64, err error) {
+	name := filepath.Base(path)
+	b, err := readFile(d, name)
+	if err != nil {
+		return 0, err
+	}
+	_, isSegment := parseName(name, segmentSuffix)
+	var salt uint32
+	if len(b) >= headerSize {
+		salt = binary.LittleEndian.Uint32(b[12:])
+	}
+	magic := snapshotMagic
+	if isSegment {
+		magic = segmentMagic
+	}
+	if h, err := parseHeader(b, magic, path); err == nil {
+		r.last = max(r.last, h.last)
+		expected = max(expected, h.last+1)
+	} else {
+		r.Losses = append(r.Losses, Loss{File: path, Bytes: int64(min(len(b), headerSize))})
+	}
+	offset := uint64(min(len(b), headerSize))
+	for offset < uint64(len(b)) {
+		at := nextFrame(b, salt, offset)
+		h, _ := parseFrameHeader(b[min(at, uint64(len(b))):], salt, at)
+		if at > offset {
+			loss := Loss{File: path, Offset: int64(offset), Bytes: int64(at - offset)}
+			if isSegment && expected != 0 && h.first > expected {
+				loss.First, loss.Last = expected, h.first-1
+			}
+			r.Losses = append(r.Losses, loss)
+		}
+		if at == uint64(len(b)) {
+			return 0, nil
+		}
+		if expected, err = r.salvageFrame(path, b[at:], &h, at); err != nil {
+			return 0, err
+		}
+		offset = at + frameHeaderSize + uint64(h.length)
+	}
+	return expected, nil
+}
+
+// salvageFrame applies the writes of a frame.
+func (r *Repair) salvageFrame(path string, b []byte, h *frameHeader, offset uint64) (next uint64, err error) {
+	payload := b[frameHeaderSize:][:h.length]
+	if h.kind == frameFooter {
+		r.contents.forgotten = max(r.contents.forgotten, binary.LittleEndian.Uint64(payload[16:]))
+		return 0, nil
+	}
+	p := replay{apply: r.contents.Apply, last: r.last}
+	next, err = p.applyFrame(&reader{path: path, offset: offset}, h, payload)
+	r.last = p.last
+	return next, err
+}
+
+// nextFrame returns the offset of the first whole frame at or after an offset, or the
+// length of the file.
+func nextFrame(b []byte, salt uint32, offset uint64) uint64 {
+	var mark [4]byte
+	binary.LittleEndian.PutUint32(mark[:], salt)
+	for at := offset; at < uint64(len(b)); at++ {
+		n := bytes.Index(b[at:], mark[:])
+		if n < 0 {
+			break
+		}
+		at += uint64(n)
+		h, ok := parseFrameHeader(b[at:], salt, at)
+		end := at + frameHeaderSize + uint64(h.length)
+		if ok && end <= uint64(len(b)) && checksum(b[at+frameHeaderSize:end]) == h.payload {
+			return at
+		}
+	}
+	return uint64(len(b))
+}
+
+func readFile(d directory, name string) ([]byte, error) {
+	f, err := d.open(name)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(f)
+	return b, errors.Join(err, f.Close())
+}
+
+// Run makes the new store, and moves the files of the damaged one into a directory beside
+// it, whose path it returns. Clients of the old store get everything anew. If Run is
+// interrupted, the store cannot be opened until another repair has ended.
+func (r *Repair) Run() (kept string, err error) {
+	unlock, err := lockExisting(r.Dir)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	if !r.resumes {
+		if err := r.build(); err != nil {
+			return "", err
+		}
+	}
+	kept = filepath.Join(r.Dir, time.Now().UTC().Format("damaged-20060102T150405Z"))
+	if err := os.MkdirAll(kept, 0o750); err != nil {
+		return "", err
+	}
+	d := osDirectory(r.Dir)
+	infos, err := d.list()
+	if err != nil {
+		return "", err
+	}
+	repaired := osDirectory(filepath.Join(r.Dir, repairedName))
+	for _, info := range infos {
+		if info.Mode().IsRegular() && isFile(info.Name()) && info.Name() != lockName {
+			if err := os.Rename(d.path(info.Name()), filepath.Join(kept, info.Name())); err != nil {
+				return "", err
+			}
+		}
+	}
+	infos, err = repaired.list()
+	if err != nil {
+		return "", err
+	}
+	for _, info := range infos {
+		if err := os.Rename(repaired.path(info.Name()), d.path(info.Name())); err != nil {
+			return "", err
+		}
+	}
+	if err := errors.Join(osDirectory(kept).sync(), d.sync()); err != nil {
+		return "", err
+	}
+	return kept, errors.Join(os.Remove(string(repaired)), d.sync())
+}
+
+// build writes the new store to a directory inside the store's.
+func (r *Repair) build() error {
+	temporary := osDirectory(filepath.Join(r.Dir, repairedName+temporarySuffix))
+	if err := errors.Join(os.RemoveAll(string(temporary)), os.Mkdir(string(temporary), 0o750)); err != nil {
+		return err
+	}
+	if r.store == (storeID{}) {
+		r.store = newStoreID()
+	}
+	i := newIdentity(r.store).succeed(r.store)
+	h := header{magic: segmentMagic, salt: newSalt(), store: r.store, number: 1, last: max(r.last, i.From), forgotten: i.From}
+	if err := writeFile(temporary, segmentName(1), h.encode()); err != nil {
+		return err
+	}
+	h.magic, h.salt = snapshotMagic, newSalt()
+	w := snapshotWriter{directory: temporary, name: snapshotName(1), header: h}
+	if _, err := w.write(&r.contents); err != nil {
+		return err
+	}
+	if err := i.write(temporary); err != nil {
+		return err
+	}
+	return errors.Join(os.Rename(string(temporary), filepath.Join(r.Dir, repairedName)), osDirectory(r.Dir).sync())
+}
+
+// isFile reports whether a file is a store's.
+func isFile(name string) bool {
+	_, isSegment := parseName(name, segmentSuffix)
+	_, isSnapshot := parseName(name, snapshotSuffix)
+	return isSegment || isSnapshot || name == identityName || isOwn(name)
+}
