@@ -14,6 +14,7 @@ type segment struct {
 	offset  uint64        // its length
 	whole   uint32        // its checksum
 	next    uint64        // the version of the next write
+	extent  uint64        // the file has at least this length; what is behind offset is zeros
 	marked  bool          // nothing was written since a frame said that everything is durable
 	written atomic.Uint64 // offset; any goroutine may read it
 	durable atomic.Uint64 // the length that is durable; any goroutine may read it
@@ -27,6 +28,32 @@ func newSegment(f file, h header, whole summary, next uint64) *segment {
 	s.written.Store(whole.length)
 	s.durable.Store(whole.length)
 	return s
+}
+
+// extendBy is the number of bytes by which a file is made longer. A longer step would make a
+// commit wait for the zeros; without any, each commit waits until the file system has
+// noted the file's new length: with one writer 3,700–4,100 commits a second instead of 5,400
+// (BenchmarkCommits of package walbench).
+const extendBy = 256 << 10
+
+// reserve makes room for bytes that are about to be appended and made durable.
+func (s *segment) reserve(bytes int) {
+	if end := s.offset + uint64(bytes); end > s.extent {
+		s.extent = end + extendBy
+		s.file.extend(int64(s.extent))
+	}
+}
+
+// trim cuts off the zeros at the end of the file.
+func (s *segment) trim() error {
+	if s.extent <= s.offset {
+		return nil
+	}
+	s.extent = 0
+	if err := s.file.Truncate(int64(s.offset)); err != nil {
+		return err
+	}
+	return s.file.Sync()
 }
 
 // append writes to the end of the file.
@@ -114,6 +141,9 @@ func (j *Journal) begin(h header) error {
 func (j *Journal) rotate() error {
 	s := j.active.Load()
 	if err := s.sync(); err != nil {
+		return err
+	}
+	if err := s.trim(); err != nil {
 		return err
 	}
 	h := s.header

@@ -150,6 +150,9 @@ func (j *Journal) write(g *group, report *Group) error {
 	b := g.seal(s.header.salt, s.offset, s.durable.Load())
 	began := time.Now()
 	report.Bytes, report.Wait = len(b), began.Sub(g.began)
+	if j.options.Fsync == Always {
+		s.reserve(len(b))
+	}
 	if err := s.append(b); err != nil {
 		return fmt.Errorf("journal: write: %w", err)
 	}

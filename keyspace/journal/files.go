@@ -21,10 +21,16 @@ type directory interface {
 	free() (int64, error) // the bytes that the journal may still write
 }
 
-// A file is a file that is appended to.
+// A file is a file that is written from its beginning, or from the length to which it was
+// cut, on.
 type file interface {
 	io.WriteCloser
-	Sync() error // makes what was written durable, and the file's length
+	Sync() error                 // makes what was written durable, and the file's length
+	Truncate(length int64) error // cuts the file to a length, which was written
+
+	// extend makes the file longer by zeros, which are then written over. It need not
+	// succeed, because it only makes Sync faster.
+	extend(length int64)
 }
 
 // An osDirectory is a directory of the operating system.
@@ -56,7 +62,7 @@ func (d osDirectory) open(name string) (io.ReadCloser, error) { return os.Open(d
 const fileMode = 0o640
 
 func (d osDirectory) create(name string) (file, error) {
-	f, err := os.OpenFile(d.path(name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, fileMode)
+	f, err := os.OpenFile(d.path(name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
 	if err != nil {
 		return nil, err
 	}
@@ -64,11 +70,15 @@ func (d osDirectory) create(name string) (file, error) {
 }
 
 func (d osDirectory) reopen(name string, length int64) (file, error) {
-	f, err := os.OpenFile(d.path(name), os.O_WRONLY|os.O_APPEND, 0)
+	f, err := os.OpenFile(d.path(name), os.O_WRONLY, 0)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.Truncate(length); err != nil {
+	err = f.Truncate(length)
+	if err == nil {
+		_, err = f.Seek(length, io.SeekStart)
+	}
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return osFile{f}, nil
@@ -92,6 +102,8 @@ func (d osDirectory) free() (int64, error) { return freeSpace(string(d)) }
 type osFile struct{ *os.File }
 
 func (f osFile) Sync() error { return syncData(f.File) }
+
+func (f osFile) extend(length int64) { extendFile(f.File, length) }
 
 // writeFile makes a file with contents, durably: a crash leaves either the whole file or
 // the one that was there before.

@@ -15,6 +15,12 @@ func syncData(f *os.File) error {
 	}
 }
 
+// extendFile makes a file longer by zeros, if its file system can do it.
+func extendFile(f *os.File, length int64) {
+	const fromTheStart = 0
+	_ = syscall.Fallocate(int(f.Fd()), 0, fromTheStart, length)
+}
+
 // bootID names the run of the operating system: what was written in the same run is in
 // its cache, even if it is not durable. "" if it is not known.
 func bootID() string {

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -214,8 +215,9 @@ func (p *replay) readSegment(number uint64, newest bool) (err error) {
 	return nil
 }
 
-// tornBytes returns the number of bytes from a bad frame to the end of a segment. If a
-// later frame says that the bad one was durable, tornBytes returns a DamageError.
+// tornBytes returns the number of bytes from a bad frame to the end of a segment, without
+// the zeros that were not written over. If a later frame says that the bad one was durable,
+// tornBytes returns a DamageError.
 func (p *replay) tornBytes(r *reader, number uint64, newest bool) (int64, error) {
 	f, err := p.directory.open(segmentName(number))
 	if err != nil {
@@ -231,6 +233,9 @@ func (p *replay) tornBytes(r *reader, number uint64, newest bool) (int64, error)
 	}
 	if newest && claimsBeyond(rest, r.header.salt, r.offset) {
 		return 0, r.damage("it is not as it was written, and was durable once")
+	}
+	if newest {
+		rest = bytes.TrimRight(rest, "\x00")
 	}
 	return int64(len(rest)), nil
 }

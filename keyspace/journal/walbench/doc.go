@@ -1,0 +1,6 @@
+// Package walbench compares the journal with the write-ahead log of etcd
+// (go.etcd.io/etcd/server/v3/storage/wal). It is a module of its own, so that rtdb does not
+// depend on etcd.
+//
+//	go test -bench . -benchtime 1x
+package walbench
