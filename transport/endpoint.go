@@ -33,6 +33,7 @@ type endpoint struct {
 	allow         string              // the value of the header Allow; "" if nothing is at the route
 	strictOrigin  bool                // it costs much or lasts: see guard.Origins.Check
 	whileDraining bool                // it answers at a shutdown, too
+	whileLoading  bool                // it answers before the keyspace is loaded, too
 }
 
 func newEndpoint(g *gate, route string, methods map[string]handler) *endpoint {
@@ -97,6 +98,7 @@ func (e *endpoint) serve(w *response, r *http.Request) error {
 type gate struct {
 	access     *access
 	clients    *registry
+	loaded     func() bool // the keyspace is loaded
 	origins    *guard.Origins
 	rates      *guard.Rates
 	ratePerSec float64 // for messages
@@ -106,8 +108,9 @@ type gate struct {
 // token.
 var ownOrigin = guard.OwnOrigin()
 
-// admit checks the Host header, the origin, that the server is not draining, the token,
-// and the rate. It sets w.principal. done reports that it has answered the request.
+// admit checks the Host header, the origin, that the server is neither draining nor
+// loading, the token, and the rate. It sets w.principal. done reports that it has answered
+// the request.
 func (g *gate) admit(e *endpoint, w *response, r *http.Request) (done bool, err error) {
 	origins := g.origins
 	switch {
@@ -124,11 +127,15 @@ func (g *gate) admit(e *endpoint, w *response, r *http.Request) (done bool, err 
 		return false, err
 	}
 	// A page that asks before it calls is told that it may call even while the server is
-	// draining. Otherwise it could not read why its call is refused.
+	// draining or loading. Otherwise it could not read why its call is refused.
 	preflight := e.allow != "" && guard.Preflight(w, r, e.allow)
-	if g.clients.isDraining() && !e.whileDraining && !preflight {
+	switch {
+	case preflight:
+	case !e.whileDraining && g.clients.isDraining():
 		w.Header().Set("Connection", "close")
 		return false, errDraining
+	case !e.whileLoading && !g.loaded():
+		return false, errLoading
 	}
 	if r.Method == http.MethodOptions && e.allow != "" {
 		w.Header().Set("Allow", e.allow)

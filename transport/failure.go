@@ -59,6 +59,7 @@ type failure struct {
 	message string
 	status  int // of HTTP; 0 means the status of the code
 
+	state   string        // of the server, for readiness checks; "" in other answers
 	retry   time.Duration // when to try again; 0 if the server does not know
 	current *uint64       // the key's version, if it does not match
 }
@@ -73,6 +74,35 @@ func refuse(code, format string, args ...any) *failure {
 // errDraining answers every request once the server is shutting down.
 var errDraining = &failure{
 	code: codeUnavailable, message: "the server is shutting down: try again, or another server", retry: time.Second,
+}
+
+// errLoading answers requests until the keyspace is loaded.
+var errLoading = &failure{
+	code: codeUnavailable, message: "the server is loading its state: try again", retry: time.Second,
+}
+
+// errNoRoom answers a write that the store has no room for.
+var errNoRoom = &failure{
+	code: codeUnavailable,
+	message: "insufficient storage: the server's disk is nearly full, so no value was written: free space on the disk, " +
+		"or delete keys, and try again; reads and deletes go on",
+	retry: 10 * time.Second, // room does not come at once
+}
+
+// as returns the failure as the answer to a readiness check. state is the state of the
+// server in a few words.
+func (f *failure) as(state string) *failure {
+	answer := *f
+	answer.state = state
+	return &answer
+}
+
+// refusalFailure answers a readiness check while the store refuses values.
+func refusalFailure(err error) *failure {
+	if errors.Is(err, keyspace.ErrInsufficientStorage) {
+		return errNoRoom.as("insufficient storage")
+	}
+	return refuse(codeUnavailable, "the store takes no values: %v; reads and deletes go on", err).as("refusing writes")
 }
 
 // isTemporary reports whether the same request may succeed later, without a change of the
@@ -139,6 +169,8 @@ func failureOf(err error) *failure {
 		return errDraining
 	case errors.Is(err, session.ErrLeft):
 		return refuse(codeUnavailable, "the client closed the connection before its request was done")
+	case errors.Is(err, keyspace.ErrInsufficientStorage):
+		return errNoRoom
 	case errors.Is(err, keyspace.ErrUnavailable):
 		return refuse(codeUnavailable, "the write could not be made durable, and was not made")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

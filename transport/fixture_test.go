@@ -93,15 +93,21 @@ func newWire(t testing.TB, o transport.Options) *wire {
 // newWireOn is newWire with options for the keyspace. Its store is always a gatedStore.
 func newWireOn(t testing.TB, k keyspace.Options, o transport.Options) *wire {
 	t.Helper()
-	w := &wire{store: &gatedStore{Store: keyspace.NewMemory(1)}, log: newLogBuffer()}
-	k.Store = w.store
+	store := &gatedStore{Store: keyspace.NewMemory(1)}
+	k.Store = store
 	ks, err := keyspace.Open(k)
 	if err != nil {
 		t.Fatal(err)
 	}
-	logger := zerolog.New(w.log)
-	o.Logger = logger
-	w.keyspace, w.Server = ks, transport.NewServer(ks, o)
+	return serveKeyspace(t, ks, store, o)
+}
+
+// serveKeyspace starts a server of a keyspace, which need not be loaded.
+func serveKeyspace(t testing.TB, ks *keyspace.Keyspace, store *gatedStore, o transport.Options) *wire {
+	t.Helper()
+	w := &wire{keyspace: ks, store: store, log: newLogBuffer()}
+	o.Logger = zerolog.New(w.log)
+	w.Server = transport.NewServer(ks, o)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

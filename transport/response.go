@@ -19,6 +19,7 @@ import (
 	"rtdb/keyspace"
 	"rtdb/transport/auth"
 	"rtdb/transport/guard"
+	"rtdb/transport/rawjson"
 	"rtdb/transport/socket"
 )
 
@@ -98,7 +99,11 @@ func (w *response) challenge(err error) {
 func (w *response) fail(r *http.Request, err error) {
 	f := explain(err)
 	w.code, w.err = f.code, err
-	body := withFailure(nil, f).End()
+	var b rawjson.Builder
+	if f.state != "" {
+		b = b.String("status", f.state)
+	}
+	body := withFailure(b, f).End()
 	if f.isTemporary() && w.route == eventsRoute && isEventSource(r) {
 		w.failStream(r, f, body)
 		return

@@ -266,11 +266,22 @@ func (x *restAPI) deleteKeys(w *response, r *http.Request) error {
 	return nil
 }
 
-// alive answers health and readiness checks. The gate has refused a readiness check
-// if the server is draining.
+// alive answers health checks.
 func (x *restAPI) alive(w *response, _ *http.Request) error {
 	w.json(http.StatusOK, rawjson.Builder(nil).String("status", "ok").End())
 	return nil
+}
+
+// ready answers readiness checks: it says whether the server takes all requests, and if not
+// why. The gate has refused the check if the server is draining.
+func (x *restAPI) ready(w *response, r *http.Request) error {
+	if !x.keyspace.Loaded() {
+		return errLoading.as("loading")
+	}
+	if err := x.keyspace.Refusal(); err != nil {
+		return refusalFailure(err)
+	}
+	return x.alive(w, r)
 }
 
 // openAPI describes the REST API (OpenAPI 3.1). A test compares it with the server's

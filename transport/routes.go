@@ -42,7 +42,7 @@ type routes struct {
 
 func newRoutes(c *core, pool *actor.Pool) *routes {
 	g := &gate{
-		access: &c.access, clients: c.clients,
+		access: &c.access, clients: c.clients, loaded: c.keyspace.Loaded,
 		origins: guard.NewOrigins(c.options.AllowedOrigins),
 		rates:   guard.NewRates(c.options.MaxRequestRate), ratePerSec: c.options.MaxRequestRate,
 	}
@@ -54,7 +54,9 @@ func newRoutes(c *core, pool *actor.Pool) *routes {
 	t.admin = t.mux
 	if c.options.Admin {
 		t.admin = http.NewServeMux()
-		t.admin.Handle("/", &endpoint{gate: g, route: noRoute, audience: forOperator, strictOrigin: true, whileDraining: true})
+		t.admin.Handle("/", &endpoint{
+			gate: g, route: noRoute, audience: forOperator, strictOrigin: true, whileDraining: true, whileLoading: true,
+		})
 	}
 	t.addAdminRoutes(g, c)
 	return t
@@ -96,27 +98,29 @@ func (t *routes) addClientRoutes(g *gate, c *core, pool *actor.Pool) {
 		takes("key", "pattern", "topic", "topicPattern", "snapshot", "last", "since", "epoch", "lastEventId"))
 	stream.strictOrigin = true
 	health := t.add(t.mux, healthRoute, newEndpoint(g, healthRoute, map[string]handler{http.MethodGet: rest.alive}))
-	health.audience, health.whileDraining = forAnyone, true
-	ready := t.add(t.mux, readyRoute, newEndpoint(g, readyRoute, map[string]handler{http.MethodGet: rest.alive}))
-	ready.audience = forAnyone
+	health.audience, health.whileDraining, health.whileLoading = forAnyone, true, true
+	ready := t.add(t.mux, readyRoute, newEndpoint(g, readyRoute, map[string]handler{http.MethodGet: rest.ready}))
+	ready.audience, ready.whileLoading = forAnyone, true
 	t.mux.Handle("/", t.nothing)
 }
 
 // addAdminRoutes adds the operator's paths: to a listener of its own, or else for
 // tokens that grant admin.
 func (t *routes) addAdminRoutes(g *gate, c *core) {
-	add := func(pattern, route string, methods map[string]handler, parameters ...string) {
+	add := func(pattern, route string, methods map[string]handler, parameters ...string) *endpoint {
 		e := t.add(t.admin, pattern, newEndpoint(g, route, methods).takes(parameters...))
-		e.audience, e.strictOrigin, e.whileDraining = forAdmins, true, true
+		e.audience, e.strictOrigin, e.whileDraining, e.whileLoading = forAdmins, true, true, true
 		if c.options.Admin {
 			e.audience = forOperator
 		}
+		return e
 	}
 	op := &operations{c}
 	add(metricsRoute, metricsRoute, map[string]handler{http.MethodGet: plain(c.metrics.exporter().ServeHTTP)})
 	add(sessionsRoute, sessionsRoute, map[string]handler{http.MethodGet: op.listSessions}, "sort", "limit")
 	add(sessionRoute, sessionRoute, map[string]handler{http.MethodDelete: op.kick})
-	add(topicsRoute, topicsRoute, map[string]handler{http.MethodGet: op.listTopics}, "prefix", "pattern", "limit", "after", "reverse")
+	topics := add(topicsRoute, topicsRoute, map[string]handler{http.MethodGet: op.listTopics}, "prefix", "pattern", "limit", "after", "reverse")
+	topics.whileLoading = false
 	add(levelRoute, levelRoute, map[string]handler{http.MethodGet: op.getLevel, http.MethodPut: op.setLevel})
 	for name, h := range map[string]http.HandlerFunc{
 		"": pprof.Index, "cmdline": noCommandLine, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace,

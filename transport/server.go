@@ -30,7 +30,8 @@ type Server struct {
 	admin  http.Server // of the operator's listener
 }
 
-// NewServer returns a server that does not listen yet.
+// NewServer returns a server that does not listen yet. The keyspace need not be loaded
+// (keyspace.New): until it is, the server answers only health checks and the operator.
 func NewServer(ks *keyspace.Keyspace, o Options) *Server {
 	o = o.settled()
 	s := &Server{}
