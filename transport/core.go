@@ -18,6 +18,7 @@ type core struct {
 	access   access
 	clients  *registry
 	metrics  *metrics
+	backups  backups
 	lifetime context.Context // ends when a shutdown cuts off the clients that are left
 }
 

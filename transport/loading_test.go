@@ -64,6 +64,7 @@ func TestAServerThatLoadsItsState(t *testing.T) {
 	const page = "https://app.example"
 	w, finish := newLoadingWire(t, transport.Options{
 		AllowedOrigins: []string{page}, Level: &testLevel{level: "info"},
+		Backup: failingBackup("", "it must not be called"),
 	})
 	w.want(t, "GET", "/healthz", "", 200, `{"status":"ok"}`)
 	w.want(t, "GET", "/readyz", "", 503, `{"status":"loading",`+loadingError+`}`)
@@ -84,6 +85,7 @@ func TestAServerThatLoadsItsState(t *testing.T) {
 		{method: "DELETE", path: "/data?prefix=k"},
 		{method: "POST", path: "/topics/t", body: `{"value":1}`},
 		{method: "GET", path: "/topics"},
+		{method: "GET", path: "/backup"},
 		{method: "GET", path: "/ws"},
 		{method: "GET", path: "/ws", headers: asWebSocket},
 		{method: "GET", path: "/events?key=k/1&snapshot=true"},

@@ -2,13 +2,17 @@ package transport
 
 import (
 	"cmp"
+	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"rtdb/session"
 	"rtdb/transport/rawjson"
+	"rtdb/transport/socket"
 )
 
 // operations has the handlers of the operator.
@@ -146,4 +150,95 @@ func (x *operations) setLevel(w *response, r *http.Request) error {
 	}
 	x.options.Logger.Warn().Str("to", x.options.Level.Current()).Msg("log level changed")
 	return x.getLevel(w, r)
+}
+
+// backups are the backups that are under way. A shutdown breaks them off, because one may
+// take longer than the grace.
+type backups struct {
+	lifetime context.Context // ends when a shutdown begins
+	cancel   context.CancelFunc
+
+	mu      sync.Mutex // held while one begins, and while lifetime is ended
+	running sync.WaitGroup
+}
+
+func (b *backups) init() { b.lifetime, b.cancel = context.WithCancel(context.Background()) }
+
+// begin counts a backup. Its end calls running.Done.
+func (b *backups) begin() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lifetime.Err() != nil {
+		return errDraining
+	}
+	b.running.Add(1)
+	return nil
+}
+
+// end breaks off the backups, and lets no other begin.
+func (b *backups) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cancel()
+}
+
+// wait waits, after end, until no backup is under way.
+func (b *backups) wait() { b.running.Wait() }
+
+// backup sends a copy of the state.
+func (x *operations) backup(w *response, r *http.Request) error {
+	if x.options.Backup == nil {
+		return refuse(codeNotFound, "there is no backup: this server keeps its state in memory; start it with --data-dir")
+	}
+	if r.Method == http.MethodHead {
+		backupHeader(w)
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	if err := x.backups.begin(); err != nil {
+		return err
+	}
+	defer x.backups.running.Done()
+	copied, err := socket.NewDownload(w, r)
+	if err != nil {
+		return fmt.Errorf("transport: the connection of a backup takes no deadline: %w", err)
+	}
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	brokenOff := make(chan struct{})
+	stop := context.AfterFunc(x.backups.lifetime, func() {
+		defer close(brokenOff)
+		cancel(errDraining)
+		copied.Cut()
+	})
+	backupHeader(w)
+	err = x.options.Backup(ctx, copied)
+	if !stop() {
+		<-brokenOff
+	}
+	lost := copied.Finish()
+	switch {
+	case err == nil && lost == nil:
+		if w.status == 0 {
+			w.WriteHeader(http.StatusOK)
+		}
+		return nil
+	case context.Cause(ctx) == errDraining:
+		err = errDraining
+	case lost != nil, r.Context().Err() != nil: // the client is at fault
+		w.abort(cmp.Or(lost, errGone))
+		return nil
+	default:
+		err = refuse(codeInternal, "the backup failed: %v", err)
+	}
+	w.Header().Del("Content-Disposition") // it is no header of an error
+	return err
+}
+
+func backupHeader(w *response) {
+	h := w.Header()
+	h.Set("Content-Type", "application/x-tar")
+	h.Set("Content-Disposition", `attachment; filename="rtdb-backup.tar"`)
+	h.Set("Cache-Control", cacheControl)
+	h.Set("X-Content-Type-Options", "nosniff")
 }

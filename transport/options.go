@@ -2,6 +2,8 @@ package transport
 
 import (
 	"cmp"
+	"context"
+	"io"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -81,6 +83,11 @@ type Options struct {
 	// LogDropped returns how many lines of the log were lost because its sink did not
 	// take them, for the metrics. nil: none.
 	LogDropped func() uint64
+
+	// Backup writes a consistent copy of the state to w, as a tar file. It must return soon
+	// after ctx has ended or a write to w has failed. It may be called by many goroutines at
+	// the same time. nil: the state is in memory only, and there are no backups.
+	Backup func(ctx context.Context, w io.Writer) error
 
 	// Crowded reports that memory is short: then no session is opened, and little
 	// waits for each. It must return at once. nil: memory is never short.

@@ -35,7 +35,8 @@ type response struct {
 	status    int
 	code      string // of the error that was sent
 	err       error
-	refusal   int // the status that an event stream with status 200 stands for, or 0
+	refusal   int  // the status that a response with status 200 stands for, or 0
+	aborted   bool // by abort
 }
 
 func (w *response) WriteHeader(status int) {
@@ -91,14 +92,19 @@ func (w *response) challenge(err error) {
 	w.Header().Set("WWW-Authenticate", value)
 }
 
-// fail sends an error. If the body of the request was refused, it then reads on for a
-// while: a client that sends everything before it reads would otherwise find the
+// fail sends an error, or aborts the response if a part of it was sent. If the body of the
+// request was refused, it then reads on for a while: a client that sends everything before it reads would otherwise find the
 // connection reset, and no response (RFC 9112, section 9.6). A body that was too large
 // ends the connection. Another one does not, if it comes to its end. HTTP/2 needs none of
 // this: it can end a request alone, and its clients stop sending when they get an error.
 func (w *response) fail(r *http.Request, err error) {
 	f := explain(err)
 	w.code, w.err = f.code, err
+	if w.status != 0 {
+		w.refusal = f.status
+		w.abort(err)
+		return
+	}
 	var b rawjson.Builder
 	if f.state != "" {
 		b = b.String("status", f.state)
@@ -130,6 +136,15 @@ func (w *response) fail(r *http.Request, err error) {
 	}
 	if control.SetReadDeadline(time.Now().Add(socket.LingerTimeout)) == nil {
 		_, _ = io.Copy(io.Discard, r.Body)
+	}
+}
+
+// abort ends a response in the middle: the connection or, over HTTP/2, the stream is cut
+// off, so that the client sees that something is missing. err says why, for the log.
+func (w *response) abort(err error) {
+	w.aborted, w.err = true, err
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK) // it reaches nobody, but is logged and counted
 	}
 }
 
@@ -191,6 +206,14 @@ func readBody[T any](r *http.Request, limit int, crowded func() bool, parse func
 	return parse(buffer.Bytes)
 }
 
+// end ends a request that was handled.
+func (w *response) end(log zerolog.Logger, r *http.Request, took time.Duration) {
+	w.log(log, r, took)
+	if w.aborted {
+		panic(http.ErrAbortHandler) // net/http offers no other way
+	}
+}
+
 // log writes the log line of the request. No field can be longer than a name.
 func (w *response) log(log zerolog.Logger, r *http.Request, took time.Duration) {
 	level := zerolog.InfoLevel
@@ -223,7 +246,7 @@ func (w *response) log(log zerolog.Logger, r *http.Request, took time.Duration) 
 		e = e.Str("error", explain(w.err).message)
 	case errors.As(w.err, &host):
 		e = e.Str("host", host.Host).Str("error", explain(w.err).message)
-	case w.refusal != 0, w.code == codeInternal, w.code == codeUnavailable:
+	case w.refusal != 0, w.aborted, w.code == codeInternal, w.code == codeUnavailable:
 		e = e.Err(w.err)
 	}
 	e.Msg("http request")

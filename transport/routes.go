@@ -27,6 +27,7 @@ const (
 	topicsRoute   = "/topics"
 	profileRoute  = "/debug/pprof/"
 	levelRoute    = "/log-level"
+	backupRoute   = "/backup"
 	noRoute       = "none" // of other paths
 )
 
@@ -121,6 +122,8 @@ func (t *routes) addAdminRoutes(g *gate, c *core) {
 	add(sessionRoute, sessionRoute, map[string]handler{http.MethodDelete: op.kick})
 	topics := add(topicsRoute, topicsRoute, map[string]handler{http.MethodGet: op.listTopics}, "prefix", "pattern", "limit", "after", "reverse")
 	topics.whileLoading = false
+	backup := add(backupRoute, backupRoute, map[string]handler{http.MethodGet: op.backup})
+	backup.whileDraining, backup.whileLoading = false, false
 	add(levelRoute, levelRoute, map[string]handler{http.MethodGet: op.getLevel, http.MethodPut: op.setLevel})
 	for name, h := range map[string]http.HandlerFunc{
 		"": pprof.Index, "cmdline": noCommandLine, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace,

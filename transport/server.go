@@ -42,6 +42,7 @@ func NewServer(ks *keyspace.Keyspace, o Options) *Server {
 		clients:  newRegistry(o.MaxSessions, o.Crowded),
 	}
 	s.core.lifetime, s.cutOff = context.WithCancel(context.Background())
+	s.core.backups.init()
 	s.core.metrics = newMetrics(ks, s.core.clients, o.LogDropped)
 	s.routes = newRoutes(s.core, &actor.Pool{Interval: o.FlushInterval})
 	errorLog := stdlog.New(httpErrors{o.Logger}, "", 0)
@@ -66,10 +67,7 @@ func NewServer(ks *keyspace.Keyspace, o Options) *Server {
 		IdleTimeout:       o.IdleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          errorLog,
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			s.links.Add(c)
-			return ctx
-		},
+		ConnContext:       s.connContext,
 	}
 	return s
 }
@@ -105,7 +103,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	res := &response{ResponseWriter: w, route: noRoute, remote: s.core.options.TrustedProxies.RemoteAddr(r)}
 	s.routes.serve(res, r)
 	s.core.metrics.answered(res.route, cmp.Or(res.refusal, res.status))
-	res.log(s.core.options.Logger, r, time.Since(start))
+	res.end(s.core.options.Logger, r, time.Since(start))
 }
 
 // serveAdmin answers one request of the operator's listener.
@@ -113,7 +111,7 @@ func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	res := &response{ResponseWriter: w, route: noRoute, remote: guard.Proxies{}.RemoteAddr(r)}
 	s.routes.admin.ServeHTTP(res, r)
-	res.log(s.core.options.Logger, r, time.Since(start))
+	res.end(s.core.options.Logger, r, time.Since(start))
 }
 
 // Sessions returns the number of open WebSockets and event streams.
@@ -124,9 +122,10 @@ func (s *Server) Sessions() int { return s.core.clients.len() }
 // nobody accepts. WebSockets are closed after their waiting messages were sent. Event
 // streams end last, right before the listeners. So they carry the wills of the WebSockets,
 // and a client that gives up a stream after status 503 does not reconnect to get it. If
-// ctx ends first, Shutdown cuts off the clients that are left and returns the cause. It
-// may be called more than once, and at the same time.
+// ctx ends first, Shutdown cuts off the clients that are left and returns the cause.
+// Backups are broken off at once. It may be called more than once, and at the same time.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.core.backups.end()
 	gone := make(chan struct{})
 	var draining sync.WaitGroup
 	draining.Go(func() {
@@ -148,6 +147,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		cut = errors.Join(context.Cause(ctx), s.http.Close())
 	}
 	s.core.clients.wait()
+	s.core.backups.wait()
 	s.cutOff()
 	return errors.Join(cut, s.admin.Close()) // last, so that the operator can read the metrics meanwhile
 }

@@ -51,6 +51,8 @@
 //   - If the connection is lost, the session ends at once. Messages that were read before are
 //     still handled.
 //   - On Linux, a peer that acknowledges nothing is gone within 30 s (silence.go).
+//   - A [Download], which is a long HTTP response, may take any time, unless its client takes
+//     nothing for 10 s.
 //
 // # The descriptor
 //
