@@ -41,7 +41,7 @@ type sampled struct {
 // due reports whether the next event is to be timed.
 func (s *sampled) due() bool { return s.count.Add(1)%sampling == 0 }
 
-func newMetrics(ks *keyspace.Keyspace, clients *registry, logDropped func() uint64) *metrics {
+func newMetrics(ks *keyspace.Keyspace, clients *registry, o Options) *metrics {
 	m := &metrics{
 		keyspace: ks,
 		registry: prometheus.NewRegistry(),
@@ -75,8 +75,9 @@ func newMetrics(ks *keyspace.Keyspace, clients *registry, logDropped func() uint
 	m.writes["ok"] = writes.WithLabelValues("ok")
 	m.ends.WithLabelValues("internal error") // so that Prometheus sees the first one as an increase
 	m.registry.MustRegister(m.requests, m.ends, m.received, writes, m.commit.Histogram, m.socket.Histogram,
-		&tally{keyspace: ks, clients: clients, logDropped: logDropped},
+		&tally{keyspace: ks, clients: clients, logDropped: o.LogDropped},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(o.Collectors...)
 	return m
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
 	"rtdb/session"
@@ -83,6 +84,11 @@ type Options struct {
 	// LogDropped returns how many lines of the log were lost because its sink did not
 	// take them, for the metrics. nil: none.
 	LogDropped func() uint64
+
+	// Collectors collect metrics of the program, which /metrics shows beside the server's.
+	// Their names must differ from those of the server's metrics. They are asked before the
+	// keyspace is loaded, too.
+	Collectors []prometheus.Collector
 
 	// Backup writes a consistent copy of the state to w, as a tar file. It must return soon
 	// after ctx has ended or a write to w has failed. It may be called by many goroutines at
