@@ -16,8 +16,8 @@
 //	session       queues the update for each subscriber; encode.go encodes it once
 //	websocket.go  hands waiting messages to package socket, which writes them
 //
-// Over HTTP, routes.go finds the endpoint; endpoint.go admits the request (draining,
-// Host, origin, token, rate); rest.go, events.go, websocket.go and operations.go answer
+// Over HTTP, routes.go finds the endpoint; endpoint.go admits the request (Host, origin,
+// draining, loading, token, rate); rest.go, events.go, websocket.go and operations.go answer
 // it. They share a core (core.go). They do not know the [Server], which only puts them
 // together.
 //
@@ -75,15 +75,28 @@
 // memory is short (Options.Crowded), no client is accepted, nothing new is subscribed
 // to, no long message is read, and at most 16 KiB of topics' messages wait for a client.
 //
+// # The store
+//
+// A durable store takes seconds to load. The server may serve a keyspace that is not loaded
+// yet: health checks and most of the operator's calls are answered, and all other requests
+// get 503 and are asked to come back. While the store has no room for values
+// (keyspace.ErrInsufficientStorage), writes are refused with what to do about it, and
+// readiness checks say why. Deletes go on, because they make room.
+//
+// GET /backup streams what Options.Backup writes (socket.Download). The status is sent
+// before the copy is complete. So if the copy fails later, the connection is cut off, and
+// the client does not take what it has for the whole. Options.Collectors add the metrics of
+// the store.
+//
 // # Shutdown
 //
 // Shutdown refuses new requests with 503 while the listeners stay open. Each WebSocket
 // gets its waiting messages and the close code 1012, between two of its requests, and has a
 // second for its own close frame. With more than 100 clients, the server
 // closes one every 2 ms, in random order, in at most 60% of the time that is left. Then
-// event streams end, the listeners close, and last the operator's listener does. The
-// program then drains the keys, and closes the store, because a write in flight needs
-// both.
+// event streams end, the listeners close, and last the operator's listener does. Backups
+// are broken off at the beginning, because they may take longer than the grace. The
+// program then drains the keys, and closes the store, because a write in flight needs both.
 //
 // # In other words
 //

@@ -289,6 +289,23 @@ func tryRefusals(t *testing.T, d *description, usual map[string]exchange) {
 	x := usual["setKey"]
 	x.path, x.status, x.code = "/data/two", http.StatusTooManyRequests, "limit_reached"
 	d.try(t, full, x)
+
+	loading, _ := newLoadingWire(t, transport.Options{})
+	for id, route := range d.operations {
+		if route.Operation.Responses.Status(http.StatusServiceUnavailable) != nil {
+			x := usual[id]
+			x.status, x.code = http.StatusServiceUnavailable, "unavailable"
+			d.try(t, loading, x)
+		}
+	}
+	noRoom := newWireOn(t, keyspace.Options{Refuse: func() error { return keyspace.ErrInsufficientStorage }}, transport.Options{})
+	for _, id := range []string{"setKey", "putKey", "patchKey", "checkReadiness"} {
+		x := usual[id]
+		x.status, x.code = http.StatusServiceUnavailable, "unavailable"
+		d.try(t, noRoom, x)
+	}
+	x = usual["writeKeys"] // the items are refused
+	d.try(t, noRoom, x)
 }
 
 // OpenAPI 3.1 cannot describe the events of a stream, but the document has a schema for
