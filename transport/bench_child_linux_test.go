@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,7 +29,7 @@ type child struct {
 func startChild(b *testing.B, name string) *child {
 	b.Helper()
 	c := &child{process: exec.Command(os.Args[0])}
-	c.process.Env = append(os.Environ(), serverVariable+"="+name)
+	c.process.Env = append(os.Environ(), serverVariable+"="+name, directoryVariable+"="+b.TempDir())
 	c.start(b)
 	line, err := c.stdout.ReadString('\n')
 	if err != nil {
@@ -38,8 +39,9 @@ func startChild(b *testing.B, name string) *child {
 	return c
 }
 
-// startRedis starts Redis. It returns nil if Redis is not installed.
-func startRedis(b *testing.B) *child {
+// startRedis starts Redis with settings, besides those that keep nothing. It returns nil if
+// Redis is not installed.
+func startRedis(b *testing.B, settings ...string) *child {
 	b.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -55,8 +57,8 @@ func startRedis(b *testing.B) *child {
 		b.Fatal(err)
 	}
 	c := &child{
-		process: exec.Command(path, "--bind", "127.0.0.1", "--port", strconv.Itoa(address.Port),
-			"--save", "", "--appendonly", "no", "--daemonize", "no", "--dir", b.TempDir()),
+		process: exec.Command(path, slices.Concat([]string{"--bind", "127.0.0.1", "--port", strconv.Itoa(address.Port),
+			"--save", "", "--appendonly", "no", "--daemonize", "no", "--dir", b.TempDir()}, settings)...),
 		address: address.String(),
 		end:     syscall.SIGTERM,
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/coder/websocket"
 
 	"rtdb/keyspace"
+	"rtdb/keyspace/journal"
 	"rtdb/transport"
 )
 
@@ -29,8 +30,13 @@ import (
 // serverVariable names the server that a process becomes.
 const serverVariable = "RTDB_BENCHMARK_SERVER"
 
+// directoryVariable names a directory in which the server may keep its state.
+const directoryVariable = "RTDB_BENCHMARK_DIRECTORY"
+
 var servers = map[string]func(net.Listener) error{
 	"rtdb":       serveRTDB,
+	"always":     func(l net.Listener) error { return serveDurable(l, journal.Always) },
+	"100ms":      func(l net.Listener) error { return serveDurable(l, 100*time.Millisecond) },
 	"library":    serveLibrary,
 	"unmeasured": serveUnmeasured,
 	"bare":       serveBare,
@@ -95,6 +101,19 @@ func serveRTDB(l net.Listener) error {
 		return err
 	}
 	return s.Serve(l)
+}
+
+// serveDurable serves rtdb with a journal.
+func serveDurable(l net.Listener, fsync time.Duration) error {
+	j, err := journal.Open(os.Getenv(directoryVariable), journal.Options{Fsync: fsync})
+	if err != nil {
+		return err
+	}
+	ks, err := keyspace.Open(keyspace.Options{Store: j, Refuse: j.Room})
+	if err != nil {
+		return err
+	}
+	return transport.NewServer(ks, transport.Options{FlushInterval: transport.DefaultFlushInterval}).Serve(l)
 }
 
 // serveUnmeasured serves rtdb with metrics that count nothing.

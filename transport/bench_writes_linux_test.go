@@ -41,18 +41,110 @@ func BenchmarkWrites(b *testing.B) {
 	}
 }
 
+// BenchmarkDurableWrites measures writes of 1000 WebSockets, each of which waits for its
+// reply, to 10,000 keys. It compares a server that keeps its state in a directory with one
+// that does not, and with Redis.
+func BenchmarkDurableWrites(b *testing.B) {
+	rounds, length, writers := 5, 2*time.Second, 1000
+	if testing.Short() {
+		rounds, length, writers = 1, 50*time.Millisecond, 50
+	}
+	sides := []*writeSide{{name: "rtdb"}, {name: "always"}, {name: "100ms"}}
+	for _, x := range sides {
+		x.server = startChild(b, x.name)
+	}
+	for _, fsync := range []string{"always", "everysec"} {
+		if server := startRedis(b, "--appendonly", "yes", "--appendfsync", fsync); server != nil {
+			sides = append(sides, &writeSide{name: "redis-" + fsync, server: server, speaker: redisWrites{}})
+		}
+	}
+	for b.Loop() {
+		for range rounds {
+			for _, x := range sides {
+				if err := x.round(b, writers, 10_000, 1, length); err != nil {
+					b.Fatalf("%s: %v", x.name, err)
+				}
+			}
+		}
+	}
+	for _, x := range sides {
+		b.ReportMetric(median(x.rates), x.name+"-writes/s")
+		b.ReportMetric(median(x.costs), x.name+"-ns/write")
+	}
+	ratio := func(x, to int, unit string) {
+		var all []float64
+		for i := range sides[x].rates {
+			all = append(all, sides[x].rates[i]/sides[to].rates[i])
+		}
+		b.ReportMetric(median(all), unit)
+	}
+	ratio(1, 0, "always-x-memory")
+	ratio(2, 0, "100ms-x-memory")
+	if len(sides) == 5 {
+		ratio(1, 3, "always-x-redis")
+		ratio(2, 4, "100ms-x-redis")
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// A writeSpeaker says how a server is written to.
+type writeSpeaker interface {
+	begin(s *socket) error
+	request(key int) []byte
+	reply(s *socket) (length int, err error) // receives the first one
+}
+
+// webSocketWrites write over a WebSocket.
+type webSocketWrites struct{}
+
+func (webSocketWrites) begin(s *socket) error { return s.shakeHands("/ws") }
+
+func (webSocketWrites) request(key int) []byte {
+	return clientFrame(fmt.Appendf(nil, `{"id":1,"action":"set","key":%q,"value":%s}`, keyName(key), sampleValue))
+}
+
+func (webSocketWrites) reply(s *socket) (int, error) {
+	reply, err := s.receiveFrame()
+	if err == nil && !bytes.HasPrefix(reply, []byte(`{"id":1,"ok":true,"version":`)) {
+		err = fmt.Errorf("the reply to set is %s", reply)
+	}
+	return len(serverFrame(reply)), err // the number of digits of a version does not change for centuries
+}
+
+// redisWrites write to Redis.
+type redisWrites struct{}
+
+func (redisWrites) begin(*socket) error { return nil }
+
+func (redisWrites) request(key int) []byte {
+	return redisCommand("SET", keyName(key), string(sampleValue))
+}
+
+func (redisWrites) reply(s *socket) (int, error) {
+	const ok = "+OK\r\n"
+	reply, err := s.receive(len(ok))
+	if err == nil && string(reply) != ok {
+		err = fmt.Errorf("the reply to SET is %s", reply)
+	}
+	return len(ok), err
+}
+
 // A writeSide is one of the servers that take writes.
 type writeSide struct {
-	name   string
-	server *child
-	costs  []float64 // CPU for each write of a round, in ns
-	rates  []float64 // writes a second
+	name    string
+	speaker writeSpeaker // nil: over a WebSocket
+	server  *child
+	costs   []float64 // CPU for each write of a round, in ns
+	rates   []float64 // writes a second
 }
 
 // round makes new connections, which are closed before the first ping.
 func (x *writeSide) round(b *testing.B, writers, keys, depth int, length time.Duration) (err error) {
 	b.Helper()
-	l, err := newWriteLoad(x.server.address, writers, keys, depth)
+	if x.speaker == nil {
+		x.speaker = webSocketWrites{}
+	}
+	l, err := newWriteLoad(x.server.address, x.speaker, writers, keys, depth)
 	if err != nil {
 		return err
 	}
@@ -89,7 +181,7 @@ type writer struct {
 	bytes int // of replies
 }
 
-func newWriteLoad(address string, writers, keys, depth int) (l *writeLoad, err error) {
+func newWriteLoad(address string, speaker writeSpeaker, writers, keys, depth int) (l *writeLoad, err error) {
 	l = &writeLoad{depth: depth}
 	if l.poller, err = newPoller(); err != nil {
 		return nil, err
@@ -107,24 +199,19 @@ func newWriteLoad(address string, writers, keys, depth int) (l *writeLoad, err e
 		w := &writer{publisher: publisher{socket: s}}
 		l.writers = append(l.writers, w)
 		for key := i; key < keys; key += writers {
-			request := clientFrame(fmt.Appendf(nil, `{"id":1,"action":"set","key":%q,"value":%s}`, keyName(key), sampleValue))
+			request := speaker.request(key)
 			w.requests = append(w.requests, request...)
 			w.unit = len(request)
 		}
-		if err := s.shakeHands("/ws"); err != nil {
+		if err := speaker.begin(s); err != nil {
 			return l, err
 		}
 		if err := s.send(w.requests[:w.unit]); err != nil {
 			return l, err
 		}
-		reply, err := s.receiveFrame()
-		if err == nil && !bytes.HasPrefix(reply, []byte(`{"id":1,"ok":true,"version":`)) {
-			err = fmt.Errorf("the reply to set is %s", reply)
-		}
-		if err != nil {
+		if l.unit, err = speaker.reply(s); err != nil {
 			return l, err
 		}
-		l.unit = len(serverFrame(reply)) // the number of digits of a version does not change for centuries
 		if err := l.poller.add(s, i); err != nil {
 			return l, err
 		}
