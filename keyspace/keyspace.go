@@ -90,12 +90,13 @@ type Keyspace struct {
 	closeStore  func() error // closes the store once
 }
 
-// Open returns a keyspace with the state that its store holds.
+// Open returns a keyspace with the state that its store holds. If it fails, it closes the
+// store.
 func Open(o Options) (*Keyspace, error) {
 	ks := New(o)
 	if err := ks.Load(); err != nil {
 		ks.endLifetime()
-		return nil, err
+		return nil, errors.Join(err, ks.closeStore())
 	}
 	return ks, nil
 }

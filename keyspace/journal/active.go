@@ -19,8 +19,9 @@ type segment struct {
 	written atomic.Uint64 // offset; any goroutine may read it
 	durable atomic.Uint64 // the length that is durable; any goroutine may read it
 
-	mu     sync.Mutex // held while another goroutine than the committer makes the file durable
+	mu     sync.Mutex // held while the file is made durable
 	closed bool
+	failed error // of a Sync: what was written before it may be lost, though a later Sync succeeds
 }
 
 func newSegment(f file, h header, whole summary, next uint64) *segment {
@@ -67,27 +68,19 @@ func (s *segment) append(b []byte) error {
 	return nil
 }
 
-// sync makes what was written durable.
+// sync makes what was written durable. Any goroutine may call it. A segment that is closed
+// is durable, or its sync has failed before.
 func (s *segment) sync() error {
-	end := s.written.Load()
-	if end == s.durable.Load() {
-		return nil
-	}
-	if err := s.file.Sync(); err != nil {
-		return err
-	}
-	s.durable.Store(end)
-	return nil
-}
-
-// syncIfOpen is sync for other goroutines than the committer.
-func (s *segment) syncIfOpen() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return nil
+	end := s.written.Load()
+	if s.failed != nil || s.closed || end == s.durable.Load() {
+		return s.failed
 	}
-	return s.sync()
+	if s.failed = s.file.Sync(); s.failed == nil {
+		s.durable.Store(end)
+	}
+	return s.failed
 }
 
 // seal makes the segment complete: it gets no further frame, and its successor exists.
@@ -104,6 +97,9 @@ func (s *segment) seal() error {
 func (s *segment) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
 	s.closed = true
 	return s.file.Close()
 }
@@ -137,8 +133,8 @@ func (j *Journal) begin(h header) error {
 }
 
 // rotate begins a segment after the active one. Only the committer calls it, or Close when
-// the committer has ended.
-func (j *Journal) rotate() error {
+// the committer has ended. last says that the new segment gets no write.
+func (j *Journal) rotate(last bool) error {
 	s := j.active.Load()
 	if err := s.sync(); err != nil {
 		return err
@@ -147,6 +143,7 @@ func (j *Journal) rotate() error {
 		return err
 	}
 	h := s.header
+	h.always = h.always || last
 	h.salt, h.number, h.last, h.before = newSalt(), h.number+1, s.next-1, s.sealed()
 	return j.begin(h)
 }

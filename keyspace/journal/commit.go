@@ -92,7 +92,7 @@ func (j *Journal) commitGroups() {
 			j.commitNext()
 			idle.Reset(idleTime)
 		case reply := <-j.rotations:
-			reply <- j.rotateOrFail()
+			reply <- j.rotateOrFail(false)
 		case <-idle.C:
 			if err := j.markIdle(); err != nil {
 				j.fail(fmt.Errorf("journal: write: %w", err))
@@ -128,8 +128,8 @@ func (j *Journal) commitNext() {
 	}
 	report := Group{Writes: g.writes}
 	if err := j.write(g, &report); err != nil {
+		g.finish(err) // first: the program may end when it is told
 		j.fail(err)
-		g.finish(err)
 		return
 	}
 	g.finish(nil)
@@ -140,7 +140,7 @@ func (j *Journal) commitNext() {
 		j.spare = b
 	}
 	if j.active.Load().offset >= j.limits.segment {
-		_ = j.rotateOrFail()
+		_ = j.rotateOrFail(false)
 	}
 }
 
@@ -168,15 +168,15 @@ func (j *Journal) write(g *group, report *Group) error {
 	return nil
 }
 
-// rotateOrFail begins a segment.
-func (j *Journal) rotateOrFail() error {
+// rotateOrFail begins a segment. last says that it gets no write.
+func (j *Journal) rotateOrFail(last bool) error {
 	j.mu.Lock()
 	err := j.failure
 	j.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	if err = j.rotate(); err != nil {
+	if err = j.rotate(last); err != nil {
 		err = fmt.Errorf("journal: begin a segment: %w", err)
 		j.fail(err)
 	}
@@ -195,7 +195,10 @@ func (j *Journal) markIdle() error {
 }
 
 // awaitsSync reports whether the active segment has no mark, and is about to be durable.
-func (j *Journal) awaitsSync() bool { return j.options.Fsync > 0 && !j.active.Load().marked }
+func (j *Journal) awaitsSync() bool {
+	s := j.active.Load()
+	return j.options.Fsync > 0 && !s.marked && s.offset > headerSize
+}
 
 // syncRegularly makes the active segment durable each interval.
 func (j *Journal) syncRegularly() {
@@ -209,7 +212,7 @@ func (j *Journal) syncRegularly() {
 			if s.written.Load() == s.durable.Load() {
 				continue
 			}
-			if err := s.syncIfOpen(); err != nil {
+			if err := s.sync(); err != nil {
 				j.fail(fmt.Errorf("journal: make durable: %w", err))
 				return
 			}

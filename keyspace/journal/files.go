@@ -33,6 +33,25 @@ type file interface {
 	extend(length int64)
 }
 
+// makeDirectory makes a directory and those above it, durably, if they do not exist.
+func makeDirectory(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if err := makeDirectory(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return osDirectory(parent).sync()
+}
+
 // An osDirectory is a directory of the operating system.
 type osDirectory string
 

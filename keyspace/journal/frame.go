@@ -20,9 +20,9 @@ const (
 const (
 	frameHeaderSize = 36
 
-	// maxPayload is the longest payload of a frame that is read. A write is at most a
-	// name of 1 KiB and a value of 1 GiB.
-	maxPayload = 1<<30 + 1<<16
+	// maxPayload is the longest payload of a frame that is read. The last write of a frame
+	// is at most a name of 1 KiB and a value of 1 GiB.
+	maxPayload = frameSize + 1<<30 + 1<<16
 
 	// frameSize is the length at which a frame gets no further write.
 	frameSize = 256 << 10

@@ -73,11 +73,14 @@ func readIdentity(d directory, path string) (i identity, err error) {
 		return i, err
 	}
 	line, sum, _ := strings.Cut(string(text), "\n")
-	if json.Unmarshal([]byte(line), &i) == nil && i.Format > format {
-		return i, &formatError{path, uint32(i.Format)}
-	}
 	if sum != fmt.Sprintf("crc32c %08x\n", checksum([]byte(line))) {
 		return i, &DamageError{path, 0, "the text does not match its checksum"}
+	}
+	switch err := json.Unmarshal([]byte(line), &i); {
+	case i.Format > format:
+		return i, &formatError{path, uint32(i.Format)}
+	case err != nil:
+		return i, &DamageError{path, 0, err.Error()}
 	}
 	if i.Epoch == "" {
 		return i, &DamageError{path, 0, "it has no epoch"}

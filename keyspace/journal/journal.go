@@ -67,6 +67,8 @@ type Journal struct {
 	identity  identity
 	store     storeID
 	state     keyspace.State
+	boot      [16]byte // of the bootID; zero: not known
+	loaded    bool     // Load has succeeded
 
 	mu        sync.Mutex
 	gathering *group // waits to be committed
@@ -101,7 +103,7 @@ var defaultLimits = limits{segment: 64 << 20, snapshot: 16 << 20}
 // Open locks a directory, which it makes if it does not exist, and checks that the files
 // of a store are there. The errors include LockedError, ForeignError and DamageError.
 func Open(dir string, o Options) (*Journal, error) {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
+	if err := makeDirectory(dir); err != nil {
 		return nil, fmt.Errorf("journal: cannot make the directory: %w", err)
 	}
 	lock, err := lockDirectory(dir)
@@ -119,7 +121,7 @@ func Open(dir string, o Options) (*Journal, error) {
 // open is Open without the lock.
 func open(d directory, dir string, o Options) (*Journal, error) {
 	j := &Journal{
-		dir: dir, directory: d, options: o, limits: defaultLimits,
+		dir: dir, directory: d, options: o, limits: defaultLimits, boot: bootOf(bootID()), gathering: newGroup(nil),
 		wake: make(chan struct{}, 1), rotations: make(chan chan error), stop: make(chan struct{}), committed: make(chan struct{}),
 	}
 	var err error
@@ -193,15 +195,19 @@ func (j *Journal) fail(err error) {
 // Close commits what waits, seals the segment, and unlocks the directory. A store that was
 // closed is whole: every later change of its files is found.
 func (j *Journal) Close() error {
-	j.closing.Store(true)
+	if j.closing.Swap(true) {
+		return nil // it was closed
+	}
 	close(j.stop)
 	j.running.Wait()
 	var err error
-	if j.active.Load() != nil {
-		if err = j.rotateOrFail(); err == nil {
+	if j.loaded {
+		if err = j.rotateOrFail(true); err == nil {
 			j.fail(ErrClosed)
 		}
-		err = errors.Join(err, j.active.Load().close())
+	}
+	if s := j.active.Load(); s != nil {
+		err = errors.Join(err, s.close())
 	}
 	if j.lock != nil {
 		err = errors.Join(err, j.lock.Close())

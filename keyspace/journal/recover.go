@@ -22,13 +22,13 @@ func (j *Journal) Load(s keyspace.State) (keyspace.History, error) {
 		return keyspace.History{}, err
 	}
 	j.next = j.active.Load().next
-	j.gathering = newGroup(nil)
 	j.logged.Store(uint64(j.layout.logBytes))
 	j.kept.snapshot, j.kept.bytes = j.layout.snapshot, j.layout.bytes-j.layout.logBytes
 	j.kept.useless = j.layout.useless
 	if err := j.removeUseless(); err != nil {
 		return keyspace.History{}, err
 	}
+	j.loaded = true
 	j.running.Go(j.commitGroups)
 	if j.options.Fsync > 0 {
 		j.running.Go(j.syncRegularly)
@@ -41,7 +41,7 @@ func (j *Journal) Load(s keyspace.State) (keyspace.History, error) {
 
 // recover reads the store, and begins a new segment.
 func (j *Journal) recover(p *replay) error {
-	h := header{magic: segmentMagic, salt: newSalt(), always: j.options.Fsync == Always, boot: bootOf(bootID())}
+	h := header{magic: segmentMagic, salt: newSalt(), always: j.options.Fsync == Always, boot: j.boot}
 	if j.layout.fresh {
 		j.store = newStoreID()
 		h.store, h.number, h.last = j.store, 1, clockVersion()
@@ -70,7 +70,7 @@ func (j *Journal) recover(p *replay) error {
 	}
 	p.last = max(p.last, j.identity.From)
 	p.forgotten = max(p.forgotten, j.identity.From)
-	if t.used && !t.header.always && (h.boot == [16]byte{} || h.boot != t.header.boot) {
+	if !t.header.always && (h.boot == [16]byte{} || h.boot != t.header.boot) {
 		// The operating system ended, too. Clients may know writes that are lost, and
 		// their versions.
 		p.last += lostVersions
@@ -113,13 +113,15 @@ func (j *Journal) finish(p *replay) error {
 		if err != nil {
 			return err
 		}
-		if t == &p.tail { // it is sealed when the next segment is there
-			err = f.Sync()
-			if err == nil {
-				j.active.Store(newSegment(f, t.header, t.whole, t.next))
-				continue
-			}
-		} else if _, err = f.Write(t.seal()); err == nil {
+		err = f.Sync()                  // the end is cut off before something else is written there
+		if err == nil && t == &p.tail { // it is sealed when the next segment is there
+			j.active.Store(newSegment(f, t.header, t.whole, t.next))
+			continue
+		}
+		if err == nil {
+			_, err = f.Write(t.seal())
+		}
+		if err == nil {
 			err = f.Sync()
 		}
 		if err = errors.Join(err, f.Close()); err != nil {

@@ -32,7 +32,6 @@ type tail struct {
 	whole  summary // of its header and its whole frames
 	next   uint64  // the version of the next write
 	torn   int64   // bytes behind its whole frames
-	used   bool    // it has a frame with writes
 	sealed bool
 }
 
@@ -197,7 +196,6 @@ func (p *replay) readSegment(number uint64, newest bool) (err error) {
 		}
 		switch h.kind {
 		case frameWrites:
-			t.used = true
 			if t.next, err = p.applyFrame(r, &h, payload); err != nil {
 				return err
 			}

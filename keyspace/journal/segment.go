@@ -37,7 +37,7 @@ type header struct {
 	last      uint64   // no write before the file has a higher version
 	forgotten uint64   // deletes up to this version may be missing
 	before    summary  // of the segment before; zero in a snapshot and in the first segment
-	always    bool     // each write was durable before it was visible
+	always    bool     // each write of the file was durable before it was visible
 	boot      [16]byte // a part of the bootID of the process that wrote the file; zero: not known
 }
 
@@ -99,8 +99,8 @@ func parseHeader(b []byte, magic, path string) (h header, err error) {
 	if string(b[:8]) != magic {
 		return damaged("the file does not begin as such a file does")
 	}
-	if f := le.Uint32(b[8:]); f != format && (whole || f > format && f < 1000) {
-		return h, &formatError{path, f} // another format may have another header
+	if f := le.Uint32(b[8:]); f != format && whole { // every format has the same length and checksum of the header
+		return h, &formatError{path, f}
 	}
 	if !whole {
 		return damaged("the header does not match its checksum")

@@ -91,16 +91,18 @@ func (j *Journal) writeSnapshot() (bytes int64, err error) {
 	if bytes, err = w.write(j.state); err != nil {
 		return 0, errors.Join(err, removeUseless(j.directory, []string{w.name}))
 	}
-	// What is visible may be in the snapshot before it is durable in the log.
-	if err := j.active.Load().syncIfOpen(); err != nil {
-		j.fail(fmt.Errorf("journal: make durable: %w", err))
-		return 0, err
+	if j.options.Fsync != Always {
+		// What is visible may be in the snapshot before it is durable in the log.
+		if err := j.active.Load().sync(); err != nil {
+			j.fail(fmt.Errorf("journal: make durable: %w", err))
+			return 0, errors.Join(err, removeUseless(j.directory, []string{w.name}))
+		}
 	}
-	if err := j.directory.rename(w.name, snapshotName(number)); err != nil {
-		return 0, err
+	if err = j.directory.rename(w.name, snapshotName(number)); err == nil {
+		err = j.directory.sync()
 	}
-	if err := j.directory.sync(); err != nil {
-		return 0, err
+	if err != nil { // the files that it was to replace are all there
+		return 0, errors.Join(err, removeUseless(j.directory, []string{w.name, snapshotName(number)}))
 	}
 	j.logged.Add(-before)
 	j.replaceSnapshot(number, bytes)
