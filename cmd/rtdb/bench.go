@@ -1,14 +1,10 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"rtdb/cmd/rtdb/bench"
@@ -16,9 +12,7 @@ import (
 
 // A benchCommand measures a server under load, to size a machine.
 type benchCommand struct {
-	addressFlags         `group:"server"`
-	URL                  string  `group:"server" name:"url" placeholder:"URL" help:"URL of the server, in place of --host and --port: http, https, ws or wss. Without a path, /ws is used."`
-	Token                string  `group:"server" env:"RTDB_TOKEN" placeholder:"TOKEN" help:"Access token (JSON Web Token)."`
+	clientFlags          `group:"server"`
 	ConnectionsPerSecond float64 `group:"server" default:"1000" help:"Connections opened a second. 0 is no limit."`
 
 	Keys          int           `group:"load" default:"100" help:"Keys to write. They are new, and deleted at the end."`
@@ -51,11 +45,7 @@ func (s *share) UnmarshalText(text []byte) error {
 }
 
 func (c *benchCommand) options() bench.Options {
-	address, socket := c.URL, ""
-	if address == "" {
-		address, socket = c.client()
-		address = "http://" + address
-	}
+	address, socket := c.address()
 	return bench.Options{
 		URL: address, Socket: socket, Token: c.Token, Subscribers: c.Subscribers, Keys: c.Keys, Subscriptions: c.Subscriptions,
 		Publishers: c.Publishers, Rate: c.Rate, Size: c.Size, Duration: c.Duration,
@@ -65,11 +55,8 @@ func (c *benchCommand) options() bench.Options {
 
 // Validate checks the flags. kong calls it after parsing.
 func (c *benchCommand) Validate() error {
-	switch err := c.addressFlags.check(); {
-	case c.URL == "" && err != nil:
+	if err := c.check(); err != nil {
 		return err
-	case c.URL == "" && c.Port == 0:
-		return errors.New("--port ($PORT): expected the port of a server that runs but got 0")
 	}
 	return c.options().Validate()
 }
@@ -77,19 +64,17 @@ func (c *benchCommand) Validate() error {
 // Run loads the server and prints the report. It also returns an error if the server
 // broke its contract, for example if an update was lost.
 func (c *benchCommand) Run(s *streams) error {
-	// The first signal ends the measurement, the next one ends the process.
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilSignal() // the first signal ends the measurement
 	defer stop()
-	context.AfterFunc(ctx, stop)
 
 	o := c.options()
 	live := isTerminal(s.err)
 	if live {
-		o.OnProgress = func(p bench.Progress) { fmt.Fprint(s.err, "\r\x1b[K", progressLine(p)) }
+		o.OnProgress = func(p bench.Progress) { fmt.Fprint(s.err, clearLine, progressLine(p)) }
 	}
 	report, err := bench.Run(ctx, o)
 	if live {
-		fmt.Fprint(s.err, "\r\x1b[K")
+		fmt.Fprint(s.err, clearLine)
 	}
 	if err != nil {
 		return fmt.Errorf("bench: %w", err)

@@ -19,6 +19,9 @@ type commandLine struct {
 	Health  healthCommand  `cmd:"" help:"Check that a server is alive. Exit status 0 if it is, else 1."`
 	Token   tokenCommand   `cmd:"" help:"Make an access token (the default), or inspect one."`
 	Bench   benchCommand   `cmd:"" help:"Measure a server under load. Exit status 1 if an update was lost or wrong."`
+	Export  exportCommand  `cmd:"" help:"Write the keys of a running server as JSON lines."`
+	Import  importCommand  `cmd:"" help:"Write JSON lines to a running server. Exit status 1 if a line was not imported."`
+	Backup  backupCommand  `cmd:"" help:"Write a backup of a running server to a file, and check it."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
@@ -36,6 +39,8 @@ var flagGroups = []kong.Group{
 	{Key: "tuning", Title: "Tuning:"},
 	{Key: "server", Title: "Server:"},
 	{Key: "load", Title: "Load:"},
+	{Key: "keys", Title: "Keys:"},
+	{Key: "input", Title: "Input:"},
 	{Key: "output", Title: "Output:"},
 	{Key: "grants", Title: "Grants (repeat a flag to grant more):"},
 	{Key: "token", Title: "Token:"},

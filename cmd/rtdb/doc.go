@@ -6,6 +6,9 @@
 //	rtdb health     check that a server is alive
 //	rtdb token      make an access token, or inspect one
 //	rtdb bench      measure a server under load
+//	rtdb export     write the keys of a running server as JSON lines
+//	rtdb import     write JSON lines to a running server
+//	rtdb backup     write a backup of a running server to a file
 //	rtdb version    print the version
 //
 // Each command lists its settings with --help. A setting is a flag, or else an

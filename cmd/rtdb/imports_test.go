@@ -21,6 +21,7 @@ var mayDependOn = map[string][]string{
 	"rtdb/transport/transporttest": {},
 	"rtdb/transport":               {"rtdb/transport/", "rtdb/session", "rtdb/keyspace", "rtdb/actor"},
 	"rtdb/cmd/rtdb/bench":          {}, // it knows the server by the wire contract alone
+	"rtdb/cmd/rtdb/transfer":       {}, // likewise
 	"rtdb/cmd/rtdb":                {"rtdb/"},
 }
 
