@@ -1,7 +1,9 @@
 package journal
 
 import (
+	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"rtdb/keyspace"
@@ -23,8 +25,15 @@ type group struct {
 	writes  int
 	next    uint64 // the version after the last write
 	began   time.Time
-	done    chan struct{} // closed when err is set
-	err     error
+
+	done chan struct{} // closed when err is set
+	err  error
+
+	ctx        context.Context // of the first caller
+	stopWatch  func() bool     // ends the watch over ctx
+	isReleased atomic.Bool
+	released   chan struct{} // closed when done is, or when ctx ends
+	releaseErr error
 }
 
 // A frame is a frame of a group.
@@ -35,7 +44,7 @@ type frame struct {
 }
 
 func newGroup(buffer []byte) *group {
-	return &group{encoder: encoder{payload: buffer[:0]}, done: make(chan struct{})}
+	return &group{encoder: encoder{payload: buffer[:0]}, done: make(chan struct{}), released: make(chan struct{})}
 }
 
 var noHeader [frameHeaderSize]byte
@@ -74,10 +83,45 @@ func (g *group) seal(salt uint32, offset, durable uint64) []byte {
 	return b
 }
 
+// begin begins the group with the context of its first caller. As a rule all callers have
+// the same context, the keyspace's. To watch it once for the group costs less than to watch
+// it in each call: a wait for two channels takes 0.9 of the 6 µs of a write
+// (BenchmarkSet/always).
+func (g *group) begin(ctx context.Context) {
+	g.began, g.ctx = time.Now(), ctx
+	g.stopWatch = context.AfterFunc(ctx, func() { g.release(context.Cause(ctx)) })
+}
+
 // finish answers the writers.
 func (g *group) finish(err error) {
+	if g.stopWatch != nil {
+		g.stopWatch()
+	}
 	g.err = err
 	close(g.done)
+	g.release(err)
+}
+
+// release answers the writers with the first one's context.
+func (g *group) release(err error) {
+	if !g.isReleased.Swap(true) {
+		g.releaseErr = err
+		close(g.released)
+	}
+}
+
+// wait waits for the result.
+func (g *group) wait(ctx context.Context) error {
+	if ctx == g.ctx {
+		<-g.released
+		return g.releaseErr
+	}
+	select {
+	case <-g.done:
+		return g.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // commitGroups commits group after group until the journal is closed. It is the

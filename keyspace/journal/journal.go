@@ -149,7 +149,7 @@ func (j *Journal) Commit(ctx context.Context, writes []keyspace.Record) error {
 	}
 	g := j.gathering
 	if g.writes == 0 {
-		g.began = time.Now()
+		g.begin(ctx)
 		select {
 		case j.wake <- struct{}{}:
 		default: // it is awake
@@ -159,12 +159,7 @@ func (j *Journal) Commit(ctx context.Context, writes []keyspace.Record) error {
 		g.add(&writes[i], &j.next)
 	}
 	j.mu.Unlock()
-	select {
-	case <-g.done:
-		return g.err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return g.wait(ctx)
 }
 
 // Room returns [keyspace.ErrInsufficientStorage] with the figures while there is less free
