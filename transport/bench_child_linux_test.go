@@ -23,13 +23,20 @@ type child struct {
 	stdout  *bufio.Reader
 	address string
 	end     os.Signal // ends it; nil if the end of its input does
+	killed  bool
 }
 
 // startChild starts a server of the map servers. It ends with the benchmark.
 func startChild(b *testing.B, name string) *child {
 	b.Helper()
+	return startChildIn(b, name, b.TempDir())
+}
+
+// startChildIn is startChild with the directory in which the server may keep its state.
+func startChildIn(b *testing.B, name, dir string) *child {
+	b.Helper()
 	c := &child{process: exec.Command(os.Args[0])}
-	c.process.Env = append(os.Environ(), serverVariable+"="+name, directoryVariable+"="+b.TempDir())
+	c.process.Env = append(os.Environ(), serverVariable+"="+name, directoryVariable+"="+dir)
 	c.start(b)
 	line, err := c.stdout.ReadString('\n')
 	if err != nil {
@@ -91,6 +98,9 @@ func (c *child) start(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() {
+		if c.killed {
+			return
+		}
 		_ = c.stdin.Close() // ends the servers of this binary
 		if c.end != nil {
 			_ = c.process.Process.Signal(c.end)
@@ -102,6 +112,16 @@ func (c *child) start(b *testing.B) {
 		}
 		killer.Stop()
 	})
+}
+
+// kill ends the server as kill -9 does.
+func (c *child) kill(b *testing.B) {
+	b.Helper()
+	c.killed = true
+	if err := c.process.Process.Kill(); err != nil {
+		b.Fatal(err)
+	}
+	_ = c.process.Wait() // it says that the process was killed
 }
 
 // ask sends the server a command and returns its answer.

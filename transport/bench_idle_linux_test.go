@@ -9,12 +9,18 @@ import (
 // BenchmarkIdleConnection measures the resident memory of the process for each WebSocket
 // that has one subscription and is idle, before and after a garbage collection.
 func BenchmarkIdleConnection(b *testing.B) {
+	for _, name := range []string{"rtdb", "always"} { // in memory, and in a directory
+		b.Run(name, func(b *testing.B) { measureIdle(b, name) })
+	}
+}
+
+func measureIdle(b *testing.B, name string) {
 	n, wait := 10_000, 3*time.Second
 	if testing.Short() {
 		n, wait = 500, 100*time.Millisecond
 	}
 	for b.Loop() {
-		server := startChild(b, "rtdb")
+		server := startChild(b, name)
 		server.rest(b)
 		before := server.resident(b)
 		sockets := make([]*socket, n)

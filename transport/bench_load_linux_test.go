@@ -208,19 +208,27 @@ func (l *load) read(s *subscriber) error {
 
 const timerNumber = -1 // the timer's number in the poller
 
-// startTimer starts a timer that fires at each interval (timerfd_create(2)), because
-// the time-out of epoll has steps of a millisecond.
-func (l *load) startTimer(interval time.Duration) error {
+// startTimer starts a timer (timerfd_create(2)) that fires at each interval, because the
+// time-out of epoll has steps of a millisecond.
+func (l *load) startTimer(interval time.Duration) (err error) {
+	if l.timer, err = newTimer(interval); err != nil {
+		return err
+	}
+	return l.poller.add(l.timer, timerNumber)
+}
+
+// newTimer returns a timer, from which the number of times that it has fired is read.
+func newTimer(interval time.Duration) (*socket, error) {
 	const monotonic = 1
 	fd, _, errno := syscall.Syscall(syscall.SYS_TIMERFD_CREATE, monotonic, syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
 	if errno != 0 {
-		return errno
+		return nil, errno
 	}
-	l.timer = &socket{fd: int(fd)}
+	timer := &socket{fd: int(fd)}
 	each := syscall.NsecToTimespec(interval.Nanoseconds())
 	spec := [2]syscall.Timespec{each, each}
 	if _, _, errno := syscall.Syscall6(syscall.SYS_TIMERFD_SETTIME, fd, 0, uintptr(unsafe.Pointer(&spec)), 0, 0, 0); errno != 0 {
-		return errors.Join(errno, l.timer.close())
+		return nil, errors.Join(errno, timer.close())
 	}
-	return l.poller.add(l.timer, timerNumber)
+	return timer, nil
 }

@@ -41,52 +41,6 @@ func BenchmarkWrites(b *testing.B) {
 	}
 }
 
-// BenchmarkDurableWrites measures writes of 1000 WebSockets, each of which waits for its
-// reply, to 10,000 keys. It compares a server that keeps its state in a directory with one
-// that does not, and with Redis.
-func BenchmarkDurableWrites(b *testing.B) {
-	rounds, length, writers := 5, 2*time.Second, 1000
-	if testing.Short() {
-		rounds, length, writers = 1, 50*time.Millisecond, 50
-	}
-	sides := []*writeSide{{name: "rtdb"}, {name: "always"}, {name: "100ms"}}
-	for _, x := range sides {
-		x.server = startChild(b, x.name)
-	}
-	for _, fsync := range []string{"always", "everysec"} {
-		if server := startRedis(b, "--appendonly", "yes", "--appendfsync", fsync); server != nil {
-			sides = append(sides, &writeSide{name: "redis-" + fsync, server: server, speaker: redisWrites{}})
-		}
-	}
-	for b.Loop() {
-		for range rounds {
-			for _, x := range sides {
-				if err := x.round(b, writers, 10_000, 1, length); err != nil {
-					b.Fatalf("%s: %v", x.name, err)
-				}
-			}
-		}
-	}
-	for _, x := range sides {
-		b.ReportMetric(median(x.rates), x.name+"-writes/s")
-		b.ReportMetric(median(x.costs), x.name+"-ns/write")
-	}
-	ratio := func(x, to int, unit string) {
-		var all []float64
-		for i := range sides[x].rates {
-			all = append(all, sides[x].rates[i]/sides[to].rates[i])
-		}
-		b.ReportMetric(median(all), unit)
-	}
-	ratio(1, 0, "always-x-memory")
-	ratio(2, 0, "100ms-x-memory")
-	if len(sides) == 5 {
-		ratio(1, 3, "always-x-redis")
-		ratio(2, 4, "100ms-x-redis")
-	}
-	b.ReportMetric(0, "ns/op")
-}
-
 // A writeSpeaker says how a server is written to.
 type writeSpeaker interface {
 	begin(s *socket) error
