@@ -30,7 +30,7 @@ func openReader(d directory, name, path, magic string) (*reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{path: path, source: source, buffer: bufio.NewReaderSize(source, 1<<20), frame: make([]byte, headerSize, frameSize+1<<16)}
+	r := &reader{path: path, source: source, buffer: bufio.NewReaderSize(source, 64<<10), frame: make([]byte, headerSize)}
 	n, err := io.ReadFull(r.buffer, r.frame)
 	if err == nil || err == io.EOF || err == io.ErrUnexpectedEOF {
 		r.header, err = parseHeader(r.frame[:n], magic, path)
