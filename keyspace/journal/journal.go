@@ -36,7 +36,7 @@ type Options struct {
 // An Observer has a function for each event that can be reported. A nil function is not
 // called.
 type Observer struct {
-	Loaded   func(records int64)                              // each 10,000 writes, during Load
+	Loaded   func(records int64)                              // each 10,000 writes, during Load, and at its end
 	Torn     func(file string, offset, bytes int64)           // the end of a file was cut off: it was never acknowledged
 	Unknown  func(file string)                                // the identity was missing, so a new history begins
 	Group    func(g Group)                                    // a group was committed

@@ -21,6 +21,9 @@ func (j *Journal) Load(s keyspace.State) (keyspace.History, error) {
 	if err := j.recover(&p); err != nil {
 		return keyspace.History{}, err
 	}
+	if o := j.options.Observer.Loaded; o != nil {
+		o(p.records)
+	}
 	j.next = j.active.Load().next
 	j.logged.Store(uint64(j.layout.logBytes))
 	j.kept.snapshot, j.kept.bytes = j.layout.snapshot, j.layout.bytes-j.layout.logBytes

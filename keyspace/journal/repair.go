@@ -41,10 +41,13 @@ type Repair struct {
 	Losses []Loss // what the store loses; empty: nothing is damaged
 	Keys   int    // that are left and have a value
 
+	// Resumes says that a repair was interrupted, and that Run completes it. What is lost
+	// is not known any more.
+	Resumes bool
+
 	contents contents
 	last     uint64
 	store    storeID
-	resumes  bool // the new store was made by a repair that was interrupted
 }
 
 // PlanRepair reads what can be read of the store in a directory. It changes nothing. The
@@ -57,7 +60,7 @@ func PlanRepair(dir string) (r *Repair, err error) {
 	defer func() { err = errors.Join(err, unlock()) }()
 	r = &Repair{Dir: dir}
 	if _, err := os.Stat(filepath.Join(dir, repairedName, identityName)); err == nil {
-		r.resumes = true
+		r.Resumes = true
 		return r, nil
 	}
 	d := osDirectory(dir)
@@ -203,7 +206,7 @@ func (r *Repair) Run() (kept string, err error) {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	if !r.resumes {
+	if !r.Resumes {
 		if err := r.build(); err != nil {
 			return "", err
 		}
