@@ -202,6 +202,7 @@ func (j *Journal) write(g *group, report *Group) error {
 	}
 	s.next, s.marked = g.next, false
 	j.logged.Add(uint64(len(b)))
+	j.wrote(len(b))
 	if j.options.Fsync != Always {
 		return nil
 	}

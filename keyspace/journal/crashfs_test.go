@@ -297,7 +297,7 @@ func (h handle) create(name string) (file, error) {
 	} else {
 		node.truncate(0)
 	}
-	return &openFile{h, name, node}, h.end(cut)
+	return &openFile{h, name, node, len(node.data)}, h.end(cut)
 }
 
 func (h handle) reopen(name string, length int64) (file, error) {
@@ -310,7 +310,7 @@ func (h handle) reopen(name string, length int64) (file, error) {
 		return nil, errors.Join(&fs.PathError{Op: "reopen", Path: name, Err: fs.ErrNotExist}, h.end(cut))
 	}
 	node.truncate(int(length))
-	return &openFile{h, name, node}, h.end(cut)
+	return &openFile{h, name, node, len(node.data)}, h.end(cut)
 }
 
 func (n *inode) truncate(length int) {
@@ -380,11 +380,12 @@ func (d *disk) setRoom(bytes int64) {
 	d.room = bytes
 }
 
-// An openFile is a file that is appended to.
+// An openFile is a file that is written from a position on.
 type openFile struct {
 	handle handle
 	name   string
 	node   *inode
+	at     int
 }
 
 func (f *openFile) Write(b []byte) (int, error) {
@@ -393,19 +394,45 @@ func (f *openFile) Write(b []byte) (int, error) {
 	if errors.As(err, &short) {
 		f.handle.disk.mu.Lock()
 		defer f.handle.disk.mu.Unlock()
-		f.node.write(b[:short])
+		f.write(b[:short])
 		return int(short), io.ErrShortWrite
 	}
 	if err != nil {
 		return 0, err
 	}
-	f.node.write(b)
+	f.write(b)
 	return len(b), f.handle.end(cut)
 }
 
-func (n *inode) write(b []byte) {
-	n.pending = append(n.pending, change{len(n.data), slices.Clone(b)})
-	n.data = append(n.data, b...)
+func (f *openFile) write(b []byte) {
+	n := f.node
+	n.pending = append(n.pending, change{f.at, slices.Clone(b)})
+	n.data = grow(n.data, f.at+len(b))
+	copy(n.data[f.at:], b)
+	f.at += len(b)
+}
+
+func (f *openFile) Truncate(length int64) error {
+	cut, err := f.handle.begin("truncate", f.name)
+	if err != nil {
+		return err
+	}
+	f.node.truncate(int(length))
+	return f.handle.end(cut)
+}
+
+// extend is as a write of zeros at the end.
+func (f *openFile) extend(length int64) {
+	cut, err := f.handle.begin("extend", f.name)
+	if err != nil {
+		return
+	}
+	n := f.node
+	if more := int(length) - len(n.data); more > 0 {
+		n.pending = append(n.pending, change{len(n.data), make([]byte, more)})
+		n.data = grow(n.data, int(length))
+	}
+	_ = f.handle.end(cut)
 }
 
 func (f *openFile) Sync() error {

@@ -76,6 +76,7 @@ type Journal struct {
 	failure   error  // why nothing is committed any more
 
 	wake      chan struct{}   // gathering is not empty
+	lookNow   chan struct{}   // much is unseen
 	rotations chan chan error // requests to begin a segment
 	stop      chan struct{}   // closed by Close
 	closing   atomic.Bool     // a snapshot is to end
@@ -89,6 +90,7 @@ type Journal struct {
 	limits limits
 	kept   kept
 	usage  atomic.Pointer[Usage]
+	unseen atomic.Int64          // bytes that were written since the last look at the disk
 	room   atomic.Pointer[error] // why values are refused
 }
 
@@ -122,7 +124,7 @@ func Open(dir string, o Options) (*Journal, error) {
 func open(d directory, dir string, o Options) (*Journal, error) {
 	j := &Journal{
 		dir: dir, directory: d, options: o, limits: defaultLimits, boot: bootOf(bootID()), gathering: newGroup(nil),
-		wake: make(chan struct{}, 1), rotations: make(chan chan error), stop: make(chan struct{}), committed: make(chan struct{}),
+		wake: make(chan struct{}, 1), lookNow: make(chan struct{}, 1), rotations: make(chan chan error), stop: make(chan struct{}), committed: make(chan struct{}),
 	}
 	var err error
 	if j.layout, err = readLayout(d, dir); err != nil {

@@ -25,6 +25,20 @@ func (j *Journal) Usage() Usage {
 	return Usage{}
 }
 
+// lookShare is the share of the reserve that may be written between two looks.
+const lookShare = 8
+
+// wrote counts bytes that were written. If they are a share of the reserve, watchRoom looks
+// at once: a fast disk takes the whole reserve in less than a lookInterval.
+func (j *Journal) wrote(n int) {
+	if unseen := j.unseen.Add(int64(n)); j.options.Reserve > 0 && unseen > j.options.Reserve/lookShare {
+		select {
+		case j.lookNow <- struct{}{}:
+		default: // it is about to look
+		}
+	}
+}
+
 // watchRoom refuses values while there is less free space than the reserve.
 func (j *Journal) watchRoom() {
 	ticker := time.NewTicker(lookInterval)
@@ -33,6 +47,7 @@ func (j *Journal) watchRoom() {
 		j.look()
 		select {
 		case <-ticker.C:
+		case <-j.lookNow:
 		case <-j.stop:
 			return
 		}
@@ -41,6 +56,7 @@ func (j *Journal) watchRoom() {
 
 // look looks at the disk once.
 func (j *Journal) look() {
+	j.unseen.Store(0)
 	var u Usage
 	infos, err := j.directory.list()
 	if err != nil {

@@ -20,6 +20,9 @@ const (
 	// snapshotRetry is the time until a snapshot that failed is tried again.
 	snapshotRetry = time.Minute
 
+	// lowRetry is the time between two snapshots while values are refused.
+	lowRetry = 10 * time.Second
+
 	// snapshotFloor is the free space that a snapshot leaves to the log.
 	snapshotFloor = 16 << 20
 
@@ -55,13 +58,15 @@ func (j *Journal) snapshotRegularly() {
 		if !j.snapshotDue() || time.Now().Before(retryAt) {
 			continue
 		}
-		began := time.Now()
+		began, low := time.Now(), j.Room() != nil
 		bytes, err := j.writeSnapshot()
-		if errors.Is(err, errClosing) {
+		switch {
+		case errors.Is(err, errClosing):
 			return
-		}
-		if err != nil {
+		case err != nil:
 			retryAt = time.Now().Add(snapshotRetry)
+		case low:
+			retryAt = time.Now().Add(lowRetry)
 		}
 		if o := j.options.Observer.Snapshot; o != nil {
 			o(bytes, time.Since(began), err)
@@ -69,11 +74,16 @@ func (j *Journal) snapshotRegularly() {
 	}
 }
 
+// snapshotDue reports whether a snapshot is to be written. While values are refused, one is
+// due after any write: a delete makes room only when the log before it is gone.
 func (j *Journal) snapshotDue() bool {
 	j.kept.mu.Lock()
 	defer j.kept.mu.Unlock()
 	logged := j.logged.Load()
 	newest := j.active.Load().header.number
+	if j.Room() != nil && logged > 0 {
+		return true
+	}
 	return logged > max(j.limits.snapshot, uint64(j.kept.bytes/2)) || newest-max(j.kept.snapshot, 1) >= maxSegments
 }
 
