@@ -31,16 +31,14 @@ func newSegment(f file, h header, whole summary, next uint64) *segment {
 	return s
 }
 
-// extendBy is the number of bytes by which a file is made longer. A longer step would make a
+// reserve makes room for bytes that are about to be appended and made durable. step is the
+// number of bytes by which the file is made longer. A longer step than 256 KiB would make a
 // commit wait for the zeros; without any, each commit waits until the file system has
 // noted the file's new length: with one writer 3,700–4,100 commits a second instead of 5,400
 // (BenchmarkCommits of package walbench).
-const extendBy = 256 << 10
-
-// reserve makes room for bytes that are about to be appended and made durable.
-func (s *segment) reserve(bytes int) {
+func (s *segment) reserve(bytes int, step uint64) {
 	if end := s.offset + uint64(bytes); end > s.extent {
-		s.extent = end + extendBy
+		s.extent = end + step
 		s.file.extend(int64(s.extent))
 	}
 }

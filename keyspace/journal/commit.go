@@ -195,7 +195,7 @@ func (j *Journal) write(g *group, report *Group) error {
 	began := time.Now()
 	report.Bytes, report.Wait = len(b), began.Sub(g.began)
 	if j.options.Fsync == Always {
-		s.reserve(len(b))
+		s.reserve(len(b), j.limits.step)
 	}
 	if err := s.append(b); err != nil {
 		return fmt.Errorf("journal: write: %w", err)

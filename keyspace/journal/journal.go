@@ -98,9 +98,10 @@ type Journal struct {
 type limits struct {
 	segment  uint64 // at which a new segment is begun
 	snapshot uint64 // of the segments, at which a snapshot is due, at least
+	step     uint64 // by which a segment is made longer
 }
 
-var defaultLimits = limits{segment: 64 << 20, snapshot: 16 << 20}
+var defaultLimits = limits{segment: 64 << 20, snapshot: 16 << 20, step: 256 << 10}
 
 // Open locks a directory, which it makes if it does not exist, and checks that the files
 // of a store are there. The errors include LockedError, ForeignError and DamageError.

@@ -21,7 +21,7 @@ import (
 var cuts = map[bool]int{false: 10_000, true: 600}[transporttest.UnderRace]
 
 // smallLimits make segments and snapshots of a few writes.
-var smallLimits = limits{segment: 500, snapshot: 700}
+var smallLimits = limits{segment: 500, snapshot: 700, step: 200}
 
 func TestPowerCut(t *testing.T) {
 	for name, interval := range map[string]time.Duration{"always": Always, "interval": 40 * time.Millisecond, "never": Never} {
