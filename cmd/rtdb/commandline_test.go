@@ -128,7 +128,7 @@ func TestHelp(t *testing.T) {
 		want, lack []string // want is in this order
 	}{
 		{nil, []string{
-			"serve ", "health ", "token make ", "token inspect ", "bench ", "version ",
+			"serve ", "health ", "token make ", "token inspect ", "bench ", "export ", "import ", "backup ", "version ",
 			"Listening:", `--host="localhost"`, "[$HOST]", "--port=8080", "[$PORT]", "--admin-addr=",
 			"Access ", "--jwt-secret=", "--jwt-public-key-file=", "--anonymous-grants=", "--allowed-origins=", "--trusted-proxies=",
 			"TLS:", "--tls-cert-file=", "--tls-key-file=",
@@ -138,6 +138,9 @@ func TestHelp(t *testing.T) {
 		}, []string{"--rate", "--ttl"}},
 		{[]string{"serve"}, []string{"Listening:", "--port", "Tuning:"}, []string{"health"}},
 		{[]string{"bench"}, []string{"--host", "--port", "--url", "--rate", "--json"}, []string{"--jwt"}},
+		{[]string{"export"}, []string{"--host", "--url", "--token", "[$RTDB_TOKEN]", "--prefix", "--pattern", "--to"}, []string{"--jwt", "--max"}},
+		{[]string{"import"}, []string{"--host", "--url", "--token", "--from", "--if-absent", "--keep-going"}, []string{"--jwt", "--max"}},
+		{[]string{"backup"}, []string{"--host", "--url", "--token", "--to", "--force"}, []string{"--jwt", "--max"}},
 		{[]string{"token"}, []string{"token make", "token inspect", "--read", "--ttl", "--jwt-secret", "--jwt-private-key-file"}, []string{"--port"}},
 		{[]string{"token", "make"}, []string{"--read", "--ttl", "--jwt-secret", "--jwt-private-key-file"}, []string{"--port"}},
 		{[]string{"token", "inspect"}, []string{"--jwt-secret", "--jwt-public-key-file"}, []string{"--port", "--read", "--jwt-private"}},

@@ -4,8 +4,11 @@ import (
 	"bufio"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -177,5 +180,42 @@ func TestAStartOnATerminal(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// On a terminal an export shows its progress, and removes it at the end.
+func TestExportShowsItsProgress(t *testing.T) {
+	t.Parallel()
+	terminal, console := openTerminal(t)
+	seen := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("after") == "" {
+			fmt.Fprint(w, `{"items":[{"key":"a","value":1}],"next":"a"}`)
+			return
+		}
+		select {
+		case <-seen:
+		case <-time.After(patience):
+			t.Error("there is no progress")
+		}
+		fmt.Fprint(w, `{"items":[{"key":"b","value":1}]}`)
+	}))
+	defer server.Close()
+	c := command(nil, "export", "--url", server.URL, "--to", filepath.Join(t.TempDir(), "keys.jsonl"))
+	c.Stderr = console
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = console.Close()
+	shown := bufio.NewReader(terminal)
+	if text, err := shown.ReadString('/'); err != nil || !strings.HasPrefix(text, "\r\x1b[K1s  1 keys  1 keys/") {
+		t.Errorf("%v, it shows %q", err, text)
+	}
+	close(seen)
+	if text, err := shown.ReadString('\n'); err != nil || !strings.Contains(text, "\r\x1b[K2 keys exported in ") {
+		t.Errorf("%v, it shows %q", err, text)
+	}
+	if err := c.Wait(); err != nil {
+		t.Error(err)
 	}
 }

@@ -110,8 +110,9 @@ func (m *importing) post(b *batch) ([]result, error) {
 }
 
 // count counts the results. The lines that may be sent again stay in the batch, and the
-// error says why they failed.
-func (m *importing) count(b *batch, results []result) (temporary error) {
+// error says why they failed. It may also be that the token is not accepted any more, which
+// no line can do anything about.
+func (m *importing) count(b *batch, results []result) (err error) {
 	lines := b.lines
 	b.lines = nil
 	for i, r := range results {
@@ -120,12 +121,12 @@ func (m *importing) count(b *batch, results []result) (temporary error) {
 			m.written.Add(1)
 		case r.Error.Code == "version_mismatch" && m.options.IfAbsent:
 			m.kept.Add(1)
-		case r.Error.isTemporary():
+		case r.Error.isTemporary(), r.Error.Code == "unauthorized":
 			b.lines = append(b.lines, l)
-			temporary = r.Error
+			err = r.Error
 		default:
 			m.refuse(&LineError{Line: l.number, Key: l.key, Err: r.Error})
 		}
 	}
-	return temporary
+	return err
 }

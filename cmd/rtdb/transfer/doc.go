@@ -46,8 +46,8 @@
 // # Limits
 //
 // Export holds one key at a time, and reads a page of 1000 keys in each request. Import
-// holds up to three batches of 1 MiB for each of its four connections, and a line of at
-// most 256 MiB. Each connection has its own keys, by the hash of the key; that is how the
+// holds a line, which has at most 256 MiB, and up to 4 MiB for each of its four
+// connections. Each connection has its own keys, by the hash of the key; that is how the
 // order of a key is kept. A batch has a key only once, so a file that repeats one key all
 // the time makes a request for each line.
 package transfer
