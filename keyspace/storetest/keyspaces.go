@@ -233,46 +233,57 @@ func checkExpiredMeanwhile(tb testing.TB, o Options) {
 // checkForgottenDeletes requires that a restart forgets the deletes that the keyspace has
 // forgotten, and no other: a client that resumes from before them gets a reset.
 func checkForgottenDeletes(tb testing.TB, o Options) {
-	const deletes = keyspace.RememberedDeletes + 4464
 	dir := tb.TempDir()
+	s := open(tb, o, dir)
+	begin := keyspace.Mark{Epoch: s.history.Epoch, Revision: s.history.Last}
+	middle, late := begin, begin
+	s.deleteMany("early", 4464+keyspace.RememberedDeletes/2)
+	middle.Revision = s.state.highest()
+	s.deleteMany("late", keyspace.RememberedDeletes/2)
+	late.Revision = s.state.highest()
+	s.close()
 	ks, store := openKeyspace(tb, o, dir)
-	start := keyspace.Mark{Epoch: ks.Epoch(), Revision: ks.Revision()}
-	middle := start
-	for n := 0; n < deletes; n += 1000 {
-		var changes []keyspace.KeyedChange
-		for i := n; i < min(n+1000, deletes); i++ {
-			changes = append(changes, setKey(fmt.Sprint("k/", i), "1"), deleteKey(fmt.Sprint("k/", i)))
-		}
-		highest := write(tb, ks, changes...)
-		if n == deletes/1000/2*1000 {
-			middle.Revision = highest
-		}
-	}
-	last := write(tb, ks, setKey("stays", "1"))
 	for n := range 100 {
-		write(tb, ks, setKey("late", "1"), deleteKey("late"), setKey(fmt.Sprint("late/", n), "1"), deleteKey(fmt.Sprint("late/", n)))
+		key := fmt.Sprint("last/", n)
+		write(tb, ks, setKey(key, "1"), deleteKey(key))
 	}
-	if o.Snapshot != nil {
-		var err error
-		if within(tb, "Snapshot", func() { err = o.Snapshot(store) }); err != nil {
-			tb.Errorf("Snapshot: %v", err)
-		}
-	}
-	shutdown(tb, ks)
-	for range 2 {
-		ks, _ = openKeyspace(tb, o, dir)
-		c := since(start)
-		if c.resume(tb, ks); !c.mark.Reset {
-			tb.Errorf("a client that resumes from before deletes that were forgotten: %+v, want a reset", c.mark)
-		}
-		c = since(keyspace.Mark{Epoch: start.Epoch, Revision: last})
-		if c.resume(tb, ks); c.mark.Reset || c.updates != 101 || len(c.values) != 0 {
-			tb.Errorf("a client that resumes from %d: %+v, %d updates, %d values; want no reset, and 101 deletes", last, c.mark, c.updates, len(c.values))
-		}
-		c = since(middle)
-		if c.resume(tb, ks); c.mark.Reset {
-			tb.Errorf("a client that resumes from the middle, %d, got a reset", middle.Revision)
+	shutdown := func() {
+		tb.Helper()
+		if o.Snapshot != nil {
+			var err error
+			if within(tb, "Snapshot", func() { err = o.Snapshot(store) }); err != nil {
+				tb.Errorf("Snapshot: %v", err)
+			}
 		}
 		shutdown(tb, ks)
 	}
+	for range 2 {
+		shutdown()
+		ks, store = openKeyspace(tb, o, dir)
+		c := since(begin)
+		if c.resume(tb, ks); !c.mark.Reset {
+			tb.Errorf("a client that resumes from before deletes that were forgotten: %+v, want a reset", c.mark)
+		}
+		c = since(middle)
+		if c.resume(tb, ks); c.mark.Reset || c.updates != keyspace.RememberedDeletes/2+100 {
+			tb.Errorf("a client that resumes from %d: %+v, %d deletes; want no reset, %d", middle.Revision, c.mark, c.updates, keyspace.RememberedDeletes/2+100)
+		}
+		c = since(late)
+		if c.resume(tb, ks); c.mark.Reset || c.updates != 100 || len(c.values) != 0 {
+			tb.Errorf("a client that resumes from %d: %+v, %d updates, %d values; want no reset, 100 deletes", late.Revision, c.mark, c.updates, len(c.values))
+		}
+	}
+}
+
+// deleteMany commits deletes of many keys.
+func (s *session) deleteMany(prefix string, deletes int) {
+	var writing sync.WaitGroup
+	for w := range 32 {
+		writing.Go(func() {
+			for n := w; n < deletes; n += 32 {
+				s.commit(remove(fmt.Sprint(prefix, "/", n)))
+			}
+		})
+	}
+	writing.Wait()
 }

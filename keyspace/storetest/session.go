@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -190,12 +191,10 @@ func within(tb testing.TB, what string, f func()) {
 	}
 }
 
-// value returns a value of a size that is different for each number.
+// value returns a value of a size, other bytes for each number.
 func value(size, number int) []byte {
 	v := make([]byte, size)
-	for i := range v {
-		v[i] = byte(i>>8) ^ byte(i) ^ byte(number>>(i%4*8))
-	}
+	_, _ = rand.NewChaCha8([32]byte{byte(number), byte(number >> 8)}).Read(v) // it never fails
 	return v
 }
 
