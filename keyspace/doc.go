@@ -12,7 +12,8 @@
 //
 // # Use
 //
-// [Open] returns a keyspace with the state that its [Store] holds. [Keyspace.Set],
+// [Open] returns a keyspace with the state that its [Store] holds. A server that
+// reports its progress meanwhile calls [New] and [Keyspace.Load] instead. [Keyspace.Set],
 // [Keyspace.Delete], [Keyspace.Write] and [Keyspace.WriteAll] write keys.
 // [Keyspace.Get], [Keyspace.GetInOrder] and [Keyspace.List] read them.
 // [Keyspace.Publish] sends a message to a topic. [Keyspace.Subscribe] delivers the
@@ -56,6 +57,12 @@
 // mailbox, so it can be ahead of the subscribers. Reading a key that does not exist
 // creates nothing. GetInOrder, in contrast, asks the actor, so its result has a
 // place among the updates.
+//
+// A store that keeps writes passes them to a [State] when the keyspace is opened, in the
+// order in which they were made. A store may pass a write again, because a write that is
+// not newer than its key changes nothing. So a store can write a snapshot of the state
+// while writers go on ([State].Snapshot), and later apply the snapshot and then all
+// writes since the snapshot was begun, although the snapshot has some of them already.
 //
 // A topic has an actor, too, but only while the topic has a subscriber, or has mail and
 // a pattern of a subscriber matches it. This actor delivers the messages, and stores
@@ -141,9 +148,10 @@
 // revision receives more than it missed when it resumes, and never less.
 //
 // Versions and revisions belong to a history, which the epoch names
-// ([Keyspace.Epoch]). A keyspace in memory begins a new history at each start. If its
-// clock was behind at that start, an old revision looks like a new one, but has another
-// epoch.
+// ([Keyspace.Epoch]). A store that keeps its state keeps the epoch, too, and goes on with
+// higher versions, so a revision is valid after a restart. A keyspace in memory begins a
+// new history at each start. If its clock was behind at that start, an old revision looks
+// like a new one, but has another epoch.
 //
 // A commit that hangs holds the revision back until it ends. It holds back nothing
 // else.
@@ -156,9 +164,14 @@
 // passed everything, and the mark says so ([Mark.Reset]), in three cases:
 //
 //   - r is below the version of a delete whose tombstone was forgotten.
-//   - r is below the last version of the store when the keyspace was opened.
+//   - r is below the version up to which the store had forgotten deletes when the
+//     keyspace was opened ([History].Forgotten). A keyspace in memory has forgotten
+//     everything from before its start.
 //   - r is above all versions that were ever given to a write, or belongs to another
 //     epoch, so this keyspace did not promise it.
+//
+// A restart is not one of these cases if the store keeps the state, because it then keeps
+// the deletes that the keyspace remembers, too.
 //
 // # Expiry
 //
@@ -167,7 +180,8 @@
 // key. A write that the actor accepted before this message wins. If many keys are
 // due together, 64 of them are asked each millisecond: 100,000 keys take some 2 s,
 // and the median time of a write stays the same (BenchmarkSetWhileKeysExpire). The
-// delete is a write like any other.
+// delete is a write like any other. Keys that expired while the keyspace was closed are
+// due as soon as the state is loaded.
 //
 // A touch changes when a key expires. The store commits it, but it has no version, and
 // no subscriber is told.
@@ -176,6 +190,13 @@
 //
 // If the store refuses a write, the write takes no effect, and the writer gets
 // [ErrUnavailable]. If the store refuses an expiry, the keyspace tries again.
+//
+// A store that has little room left says so before it fails (Options.Refuse). Until there
+// is room, writes that store a value, and touches, get ErrUnavailable and the reason.
+// Deletes and expiries go on.
+//
+// If the state cannot be loaded, Open and Load return the store's error. A Shutdown during
+// Load ends it with [ErrClosed].
 //
 // A panic stops the actor of one key or topic. The requests that the actor had not
 // answered get [ErrInternal], except an unsubscribe, which succeeds. A successor

@@ -84,7 +84,7 @@ type Keyspace struct {
 	progress   progress   // of writes
 
 	loaded      atomic.Bool     // the state is complete
-	loading     sync.Mutex      // locked during Load
+	loading     chan struct{}   // holds a token during Load
 	lifetime    context.Context // of the actors' calls to the store
 	endLifetime context.CancelFunc
 	closeStore  func() error // closes the store once
@@ -104,7 +104,10 @@ func Open(o Options) (*Keyspace, error) {
 // New returns a keyspace whose state is not loaded yet. Until Load has returned, only
 // Loaded, Keys, Revision and Shutdown may be called.
 func New(o Options) *Keyspace {
-	ks := &Keyspace{store: o.Store, refuse: o.Refuse, onPanic: o.OnPanic, quota: quota{max: int64(o.MaxKeys), full: o.Full}}
+	ks := &Keyspace{
+		store: o.Store, refuse: o.Refuse, onPanic: o.OnPanic, loading: make(chan struct{}, 1),
+		quota: quota{max: int64(o.MaxKeys), full: o.Full},
+	}
 	if ks.store == nil {
 		ks.store = newClockMemory()
 	}
@@ -121,8 +124,11 @@ func New(o Options) *Keyspace {
 // Load loads the state that the store holds. It is called once. It returns ErrClosed if
 // Shutdown was called.
 func (ks *Keyspace) Load() error {
-	ks.loading.Lock()
-	defer ks.loading.Unlock()
+	ks.loading <- struct{}{}
+	defer func() { <-ks.loading }()
+	if ks.keys.closed.Load() { // the store may be closed
+		return ErrClosed
+	}
 	h, err := ks.store.Load(storeState{ks})
 	if err == nil && ks.keys.closed.Load() {
 		err = ErrClosed
@@ -220,7 +226,24 @@ func (ks *Keyspace) Shutdown(ctx context.Context) error {
 		return err
 	}
 	ks.endLifetime()
-	ks.loading.Lock() // Load has returned
-	defer ks.loading.Unlock()
+	if err := ks.waitLoad(ctx); err != nil {
+		return err
+	}
 	return ks.closeStore()
+}
+
+// waitLoad waits until Load has returned, if it was called. A later Load does nothing,
+// because the keyspace is shut down.
+func (ks *Keyspace) waitLoad(ctx context.Context) error {
+	select {
+	case ks.loading <- struct{}{}:
+	default:
+		select {
+		case ks.loading <- struct{}{}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	<-ks.loading
+	return nil
 }

@@ -10,10 +10,11 @@ import (
 // A Store makes writes durable and gives them their versions. A store may keep the
 // state in memory, in a journal, or elsewhere.
 type Store interface {
-	// Commit makes the writes durable. It sets the Version of each write that
-	// is not a Touch. Versions rise within the slice, and are above those of all
-	// writes that were committed before, to any key. Commit returns when all
-	// writes are durable. If it returns an error, none of them took effect.
+	// Commit makes the writes of one key durable. It sets the Version of each write
+	// that is not a Touch, and changes nothing else. Versions rise within the slice,
+	// and are above those of all writes that were committed before, to any key. Commit
+	// returns when all writes are durable. If it returns an error, none of them took
+	// effect, except that this is not known if the error is the cause of ctx.
 	//
 	// Commit may block. Many goroutines call it at the same time, but for each
 	// key one at a time. ctx ends when the keyspace is given up. The slice
@@ -22,11 +23,12 @@ type Store interface {
 
 	// Load applies the writes that the store holds to an empty state, and returns
 	// their history. It is called once, before the first Commit. It may keep the
-	// state until Close. It returns the error of State.Apply if there is one.
+	// state until Close. It returns the error of State.Apply if there is one. If Load
+	// fails, only Close follows.
 	Load(s State) (History, error)
 
-	// Close releases the store's resources. It is called once, after the last
-	// Commit.
+	// Close releases the store's resources. It is called once, after Load and the last
+	// Commit have returned, or without Load.
 	Close() error
 }
 
@@ -44,8 +46,12 @@ type State interface {
 	// may be missing.
 	//
 	// Every write whose Commit returned before the call of Snapshot is in it, or a
-	// newer one of its key. It may also have later writes. Writers do not wait for
-	// Snapshot. The record is valid only during yield.
+	// newer one of its key. It lacks the key only if a newer write is committed during
+	// Snapshot. It may also have later writes.
+	//
+	// Snapshot may be called only between Load and Close, and by one goroutine at a
+	// time. It waits for the commits that are in progress, so Commit must not wait for
+	// Snapshot. Writers do not wait for yield. The record is valid only during yield.
 	Snapshot(yield func(w *Record) bool) (forgotten uint64)
 }
 
@@ -60,7 +66,8 @@ type History struct {
 	Last uint64
 
 	// Forgotten is a version up to which deletes may be missing from what Load
-	// applied.
+	// applied: every delete above it was applied. A subscriber that resumes from a
+	// revision below it is passed everything.
 	Forgotten uint64
 }
 
@@ -72,7 +79,7 @@ var ErrInsufficientStorage = errors.New("keyspace: insufficient storage")
 type Record struct {
 	Key     string
 	Value   []byte    // opaque bytes; nil: the key is deleted
-	Expires time.Time // when the key expires; zero: never
+	Expires time.Time // when the key expires; zero: never; a store may keep it in milliseconds, rounded up
 	Written int64     // when the value was written, in Unix milliseconds
 	Version uint64    // set by the Store
 

@@ -12,6 +12,9 @@ func (s storeState) Apply(w *Record) error {
 	}
 	ks := s.keyspace
 	k, ok := ks.keys.find(w.Key)
+	if t, deleted := ks.tombstones.find(w.Key); !ok && deleted && w.Version <= t.version {
+		return nil
+	}
 	if !ok && w.Value == nil {
 		if !w.Touch {
 			s.bury(w)
@@ -35,13 +38,10 @@ func (s storeState) Apply(w *Record) error {
 	return nil
 }
 
-// bury makes the tombstone of a delete, unless the key has it already. No pattern has a
+// bury makes the tombstone of a delete that is newer than the state. No pattern has a
 // subscriber yet.
 func (s storeState) bury(w *Record) {
-	t := &s.keyspace.tombstones
-	if known, ok := t.find(w.Key); !ok || known.version < w.Version {
-		t.add(tombstone{name: strings.Clone(w.Key), version: w.Version, written: w.Written})
-	}
+	s.keyspace.tombstones.add(tombstone{name: strings.Clone(w.Key), version: w.Version, written: w.Written})
 }
 
 // Snapshot yields the keys in the order of their names, and then the deletes, the oldest
@@ -64,7 +64,8 @@ func (s storeState) Snapshot(yield func(*Record) bool) (forgotten uint64) {
 	if !more {
 		return 0
 	}
-	// The deletes come last: a key that was deleted during the walk has its tombstone.
+	// The deletes come last, so that a key that was deleted before the walk came to it is
+	// not missing.
 	deleted, forgotten := ks.tombstones.all()
 	for i := range deleted {
 		d := &deleted[i]
