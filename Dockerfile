@@ -1,5 +1,6 @@
 # Build: docker build -t go-real-time-db .
 # Run:   docker run -p 8080:8080 go-real-time-db
+# Keep:  docker run -p 8080:8080 -v rtdb:/data -e DATA_DIR=/data go-real-time-db
 
 FROM golang:1.26 AS build
 WORKDIR /src
@@ -9,7 +10,8 @@ RUN go mod download
 COPY . .
 ARG VERSION=dev
 RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false \
-    -ldflags "-s -w -X main.version=${VERSION}" -o /out/rtdb ./cmd/rtdb
+    -ldflags "-s -w -X main.version=${VERSION}" -o /out/rtdb ./cmd/rtdb && \
+    mkdir /out/data
 
 FROM scratch
 ARG VERSION=dev
@@ -20,7 +22,10 @@ LABEL org.opencontainers.image.title="rtdb" \
 COPY --from=build /out/rtdb /rtdb
 # To check the certificate of an identity provider (--jwks-url).
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
-# An arbitrary user: the server needs no rights, no home directory and no files.
+# A new named volume that is mounted here has the same owner. Nothing is written to it
+# unless DATA_DIR=/data is set.
+COPY --from=build --chown=65532:65532 /out/data /data
+# An arbitrary user: the server needs no rights and no home directory.
 USER 65532:65532
 ENV HOST=0.0.0.0
 EXPOSE 8080

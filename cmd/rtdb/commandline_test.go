@@ -62,6 +62,11 @@ func TestWrongSettings(t *testing.T) {
 		{[]string{"ALLOWED_ORIGINS=https://a.example, b.example"}, nil, 2, `"b.example"`},
 		{nil, []string{"--allowed-origins", "https://a.example/"}, 2, "--allowed-origins"},
 		{nil, []string{"--trusted-proxies", "10.0.0.0/33"}, 2, "--trusted-proxies"},
+		{nil, []string{"--fsync", "sometimes"}, 2, `--fsync: expected always, never, or a duration from 1ms to 1m such as 100ms, but got "sometimes"`},
+		{[]string{"FSYNC=5m"}, nil, 2, `$FSYNC (--fsync): expected always, never`},
+		{nil, []string{"--disk-reserve", "10%"}, 2, `--disk-reserve: expected a size such as 256MiB, 1GB or a number of bytes, but got "10%"`},
+		{[]string{"DISK_RESERVE=-1"}, nil, 2, "$DISK_RESERVE (--disk-reserve): "},
+		{nil, []string{"--data-dir", ""}, 2, "--data-dir: it is empty"},
 		{nil, []string{"--tls-cert-file", "x.pem"}, 2, "go together"},
 		{nil, []string{"--port", "0", "--tls-cert-file", "/none", "--tls-key-file", "/none"}, 1, "--tls-cert-file"},
 		{nil, []string{"--admin-addr", "9090"}, 2, "--admin-addr"},
@@ -128,10 +133,11 @@ func TestHelp(t *testing.T) {
 		want, lack []string // want is in this order
 	}{
 		{nil, []string{
-			"serve ", "health ", "token make ", "token inspect ", "bench ", "export ", "import ", "backup ", "version ",
+			"serve ", "health ", "token make ", "token inspect ", "bench ", "export ", "import ", "backup ", "check ", "repair ", "restore ", "version ",
 			"Listening:", `--host="localhost"`, "[$HOST]", "--port=8080", "[$PORT]", "--admin-addr=",
 			"Access ", "--jwt-secret=", "--jwt-public-key-file=", "--anonymous-grants=", "--allowed-origins=", "--trusted-proxies=",
 			"TLS:", "--tls-cert-file=", "--tls-key-file=",
+			"Storage ", "--data-dir=DIR", "[$DATA_DIR]", "--fsync=always", "--disk-reserve=256MiB", "[$DISK_RESERVE]",
 			"Limits:", "--max-value-bytes=65536", "[$MAX_VALUE_BYTES]", "--message-timeout=10s",
 			"Logging:", `--log-level="info"`, "[$LOG_LEVEL]", `--log-format="auto"`, "[$LOG_FORMAT]",
 			"Tuning:", "--flush-interval=2ms", "--shutdown-grace=15s", "[$SHUTDOWN_GRACE]",
@@ -144,6 +150,9 @@ func TestHelp(t *testing.T) {
 		{[]string{"token"}, []string{"token make", "token inspect", "--read", "--ttl", "--jwt-secret", "--jwt-private-key-file"}, []string{"--port"}},
 		{[]string{"token", "make"}, []string{"--read", "--ttl", "--jwt-secret", "--jwt-private-key-file"}, []string{"--port"}},
 		{[]string{"token", "inspect"}, []string{"--jwt-secret", "--jwt-public-key-file"}, []string{"--port", "--read", "--jwt-private"}},
+		{[]string{"check"}, []string{"--data-dir=DIR", "[$DATA_DIR]"}, []string{"--port", "--fsync"}},
+		{[]string{"repair"}, []string{"--data-dir=DIR", "--yes"}, []string{"--port", "--fsync"}},
+		{[]string{"restore"}, []string{"--data-dir=DIR", "--from=FILE"}, []string{"--port", "--fsync"}},
 		{[]string{"health"}, []string{"--host", "--port", "--tls-cert-file", "--url"}, []string{"--jwt", "--max"}},
 	} {
 		stdout, stderr, status := runToEnd(t, []string{"COLUMNS=80"}, append(test.args, "--help")...)

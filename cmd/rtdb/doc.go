@@ -1,6 +1,6 @@
 // Command rtdb is a real-time database and publish/subscribe server. It keeps keys
-// and values in memory, and every change of a key reaches every subscribed client at
-// once.
+// and values in memory and, with --data-dir, on disk, and every change of a key reaches
+// every subscribed client at once.
 //
 //	rtdb            run the server
 //	rtdb health     check that a server is alive
@@ -9,6 +9,9 @@
 //	rtdb export     write the keys of a running server as JSON lines
 //	rtdb import     write JSON lines to a running server
 //	rtdb backup     write a backup of a running server to a file
+//	rtdb check      read a whole store, and report
+//	rtdb repair     say what a damaged store has lost, and repair it
+//	rtdb restore    make a store of a backup
 //	rtdb version    print the version
 //
 // Each command lists its settings with --help. A setting is a flag, or else an
@@ -21,8 +24,8 @@
 // standard error: lines that it does not take are dropped and counted.
 //
 // The server exits with status 0 after SIGTERM, SIGINT or SIGQUIT, 1 if it cannot load
-// the certificate, listen or serve, and 2 if a setting is wrong. At SIGHUP it reads its
-// files again.
+// the certificate or the state, listen or serve, 2 if a setting is wrong, and 3 if its
+// store could not write. At SIGHUP it reads its files again.
 //
 // # Structure
 //

@@ -57,7 +57,8 @@ var setTimeFormat = sync.OnceFunc(func() {
 type serverLog struct {
 	zerolog.Logger
 	queue     *logQueue
-	isConsole bool // it has lines for people instead of JSON
+	isConsole bool        // it has lines for people instead of JSON
+	progress  *statusLine // below the lines of the log; nil if a person does not see it
 }
 
 // logger returns a log that writes to out, and sets the level of the process.
@@ -84,7 +85,12 @@ func (f *logFlags) logger(out io.Writer) (l serverLog, err error) {
 		notice.Log().Str(zerolog.LevelFieldName, "warn").Uint64("lines", lines).Msg("log lines dropped")
 		return line.Bytes()
 	})
-	l.Logger = form(l.queue)
+	if l.isConsole && terminal {
+		l.progress = &statusLine{out: l.queue}
+		l.Logger = form(l.progress)
+	} else {
+		l.Logger = form(l.queue)
+	}
 	return l, nil
 }
 

@@ -186,7 +186,7 @@ func (q *logQueue) put(lines []byte) (taken int) {
 		n = len(whole)
 	}
 	if n > 0 {
-		q.torn = whole[n-1] != '\n'
+		q.torn = n < len(whole) && whole[n-1] != '\n'
 	}
 	return max(n-(len(whole)-len(lines)), 0)
 }

@@ -10,9 +10,10 @@ import (
 
 // The exit statuses.
 const (
-	exitOK       = 0
-	exitFailure  = 1 // the command failed: it cannot listen, or the server is not healthy
-	exitBadUsage = 2 // the command line or a setting is wrong
+	exitOK          = 0
+	exitFailure     = 1 // the command failed: it cannot listen, or the server is not healthy
+	exitBadUsage    = 2 // the command line or a setting is wrong
+	exitStoreFailed = 3 // the server's store could not write
 )
 
 func main() {
@@ -32,13 +33,15 @@ func run(args []string, s *streams) int {
 	case command == nil: // the help has been printed
 		return exitOK
 	}
-	if err := command.Run(s); err != nil {
-		if !errors.Is(err, errLogged) {
-			complain(s.err, err)
-		}
-		return exitFailure
+	switch err := command.Run(s); {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errStoreFailed):
+		return exitStoreFailed
+	case !errors.Is(err, errLogged):
+		complain(s.err, err)
 	}
-	return exitOK
+	return exitFailure
 }
 
 // complain prints an error on one line. It does not wait long for standard error, and

@@ -78,7 +78,14 @@ type process struct {
 // start runs a server on a free port.
 func start(t testing.TB, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: command(env, append([]string{"--port", "0"}, args...)...), ended: make(chan struct{}), grown: make(chan struct{}, 1)}
+	return startWith(t, func(c *exec.Cmd) { c.Env = append(c.Env, env...) }, args...)
+}
+
+// startWith is start for a command that is changed before it runs.
+func startWith(t testing.TB, change func(*exec.Cmd), args ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: command(nil, append([]string{"--port", "0"}, args...)...), ended: make(chan struct{}), grown: make(chan struct{}, 1)}
+	change(p.cmd)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

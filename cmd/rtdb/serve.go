@@ -1,14 +1,14 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"sync"
 	"time"
 
+	"github.com/alecthomas/kong"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
 	"rtdb/keyspace"
@@ -21,6 +21,7 @@ type serveCommand struct {
 	AdminAddr        string `group:"listening" env:"ADMIN_ADDR" placeholder:"HOST:PORT" help:"Private address (or unix:PATH) for metrics, sessions, log level and profiles. It asks for no token."`
 	accessFlags      `group:"access"`
 	certificateFlags `group:"tls"`
+	storageFlags     `group:"storage"`
 	limitFlags       `group:"limits"`
 	logFlags         `group:"logging"`
 	FlushInterval    time.Duration `group:"tuning" default:"2ms" env:"FLUSH_INTERVAL" help:"Shortest time between two writes of updates to a WebSocket. 0 delays no update."`
@@ -30,7 +31,8 @@ type serveCommand struct {
 }
 
 // AfterApply checks the flags and reads the keys.
-func (c *serveCommand) AfterApply() error {
+func (c *serveCommand) AfterApply(command *kong.Context) error {
+	c.storageFlags.check(command)
 	if err := c.addressFlags.check(); err != nil {
 		return err
 	}
@@ -56,9 +58,12 @@ func (c *serveCommand) AfterApply() error {
 	return err
 }
 
-// errLogged is returned for an error that has been logged. Once the server logs, a plain
-// line on standard error would break the log.
-var errLogged = errors.New("see the log")
+// Errors that have been logged: once the server logs, a plain line on standard error would
+// break the log.
+var (
+	errLogged      = errors.New("see the log")
+	errStoreFailed = errors.New("the store failed: see the log")
+)
 
 // Run serves until a signal ends the server or a listener fails.
 func (c *serveCommand) Run(s *streams) error {
@@ -89,58 +94,45 @@ func (c *serveCommand) Run(s *streams) error {
 	}
 	memory := guardMemory(limitMemory())
 	defer memory.close()
-	ks, err := keyspace.Open(keyspace.Options{
-		MaxKeys: c.MaxKeys, Full: memory.isShort,
-		OnPanic: func(p keyspace.Panic) { logPanic(log.Logger, p) },
-	})
+	kept, err := c.openStore(log)
 	if err != nil {
 		return err
 	}
-	server := transport.NewServer(ks, c.options(log, memory))
+	ks := keyspace.New(c.keyspaceOptions(log, memory, kept))
+	server := transport.NewServer(ks, c.options(log, memory, kept))
 	c.logStarted(log, listeners, admin, memory)
 	c.access.warnIfOpen(log.Logger, listeners, admin)
+	c.storageFlags.warn(log.Logger)
 	c.access.follow(log.Logger, files)
 	defer c.access.close()
-	if log.isConsole && isTerminal(s.err) {
-		_, _ = io.WriteString(log.queue, c.welcome(listeners)) // a queue never fails
-	}
 
-	failed := make(chan error, len(secure)+len(admin))
-	var serving sync.WaitGroup
-	start := func(serve func(net.Listener) error, listeners []net.Listener) {
-		for _, l := range listeners {
-			serving.Go(func() {
-				if err := serve(l); err != nil {
-					failed <- err
-				}
-			})
+	x := &serving{log: log, signals: signals, server: server, keyspace: ks, store: kept, grace: c.ShutdownGrace}
+	x.welcome = func() {
+		if log.isConsole && isTerminal(s.err) {
+			_, _ = io.WriteString(log.queue, c.welcome(listeners)) // a queue never fails
 		}
 	}
-	start(server.ServeAdmin, admin)
-	start(server.Serve, secure)
+	return x.run(admin, secure, files.reload)
+}
 
-	ended := make(chan struct{})
-	defer close(ended)
-	// It is not waited for: a file system that hangs must not delay the end.
-	go signals.reloadAtHangup(log.Logger, files.reload, ended)
+// openStore opens the store. It returns nil if the state is in memory.
+func (c *serveCommand) openStore(log serverLog) (*store, error) {
+	if c.DataDir == "" {
+		return nil, nil
+	}
+	return c.storageFlags.open(log)
+}
 
-	reason := ""
-	select {
-	case received := <-signals.stop:
-		reason = received.String()
-		signals.endAtNext()
-	case err = <-failed:
-		log.Error().Err(err).Msg("server failed")
-		reason, err = "failed", errLogged
+// keyspaceOptions returns the settings of the keyspace. kept may be nil.
+func (c *serveCommand) keyspaceOptions(log serverLog, memory *memoryGuard, kept *store) keyspace.Options {
+	o := keyspace.Options{
+		MaxKeys: c.MaxKeys, Full: memory.isShort,
+		OnPanic: func(p keyspace.Panic) { logPanic(log.Logger, p) },
 	}
-	began := time.Now()
-	log.Info().Str("reason", reason).Int("sessions", server.Sessions()).Msg("server draining")
-	if drainErr := drain(c.ShutdownGrace, server, ks); drainErr != nil {
-		log.Warn().Err(drainErr).Msg("shutdown grace expired")
+	if kept != nil {
+		o.Store, o.Refuse = kept, kept.Room
 	}
-	serving.Wait()
-	log.Info().Float64("duration_ms", milliseconds(time.Since(began))).Msg("server stopped")
-	return err
+	return o
 }
 
 // closeAll closes listeners that were not closed yet.
@@ -150,9 +142,9 @@ func closeAll(listeners []net.Listener) {
 	}
 }
 
-// options returns the settings of the server.
-func (c *serveCommand) options(log serverLog, memory *memoryGuard) transport.Options {
-	return transport.Options{
+// options returns the settings of the server. kept may be nil.
+func (c *serveCommand) options(log serverLog, memory *memoryGuard, kept *store) transport.Options {
+	o := transport.Options{
 		Logger: log.Logger, Level: logLevel{}, LogDropped: log.queue.dropped, Admin: c.AdminAddr != "",
 		Keys: c.access.keys, Anonymous: c.access.anonymous, TokenCookie: c.TokenCookie,
 		AllowedOrigins: c.access.origins, TrustedProxies: c.access.proxies,
@@ -161,16 +153,10 @@ func (c *serveCommand) options(log serverLog, memory *memoryGuard) transport.Opt
 		MaxPendingBytes: c.MaxPendingBytes, Crowded: memory.isShort,
 		HeaderTimeout: c.HeaderTimeout, IdleTimeout: c.IdleTimeout, MessageTimeout: c.MessageTimeout,
 	}
-}
-
-// drain ends the server and then the keyspace, because a request in flight needs the
-// keyspace. It returns an error if the grace was too short and connections were cut
-// off. The last part of the grace is reserved for that.
-func drain(grace time.Duration, server *transport.Server, ks *keyspace.Keyspace) error {
-	ctx, cancel := context.WithTimeout(context.Background(), grace-min(grace/5, 500*time.Millisecond))
-	defer cancel()
-	err := server.Shutdown(ctx)
-	return errors.Join(err, ks.Shutdown(ctx))
+	if kept != nil {
+		o.Backup, o.Collectors = kept.Backup, []prometheus.Collector{kept.metrics}
+	}
+	return o
 }
 
 func logPanic(log zerolog.Logger, p keyspace.Panic) {

@@ -3,10 +3,13 @@ package main
 import (
 	"net"
 	"strings"
+	"time"
+
+	"rtdb/keyspace/journal"
 )
 
 // welcome returns two plain lines for a person at a terminal: the address of the server,
-// the rights of its clients, and the fact that the state is not kept.
+// the rights of its clients, and where the state is kept.
 func (c *serveCommand) welcome(listeners []net.Listener) string {
 	scheme := "http"
 	if c.TLSCertFile != "" {
@@ -36,6 +39,20 @@ func (c *serveCommand) welcome(listeners []net.Listener) string {
 	}
 	return strings.Join([]string{
 		"rtdb is ready " + where + " (Ctrl-C ends it).",
-		who + " The state is in memory, and is lost when rtdb ends.",
+		who + " " + c.storageFlags.describe(),
 	}, "\n") + "\n"
+}
+
+// describe says where the state is kept, and what a power cut does to it.
+func (f *storageFlags) describe() string {
+	switch fsync := time.Duration(f.Fsync); {
+	case f.DataDir == "":
+		return "The state is in memory, and is lost when rtdb ends."
+	case fsync == journal.Always:
+		return "The state is kept in " + f.DataDir + "."
+	case fsync == journal.Never:
+		return "The state is kept in " + f.DataDir + ". A power cut loses what the system has not written yet."
+	default:
+		return "The state is kept in " + f.DataDir + ". A power cut loses the writes of the last " + fsync.String() + "."
+	}
 }

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"rtdb/keyspace/journal"
+)
+
+// A restoreCommand makes a store of a backup.
+type restoreCommand struct {
+	dirFlags
+	From string `required:"" placeholder:"FILE" help:"Backup to restore, as rtdb backup or GET /backup makes it. - reads standard input."`
+}
+
+// Run makes the store, checks it, and prints what is in it.
+func (c *restoreCommand) Run(s *streams) error {
+	from := s.in
+	if c.From != "-" {
+		f, err := os.Open(c.From)
+		if err != nil {
+			return fmt.Errorf("--from: %w", err)
+		}
+		defer f.Close()
+		from = f
+	}
+	return c.restore(s.out, from)
+}
+
+func (c *restoreCommand) restore(out io.Writer, from io.Reader) error {
+	r, err := journal.Restore(c.DataDir, from)
+	if err != nil {
+		return withHint(c.DataDir, fmt.Errorf("cannot restore %s: %w", c.From, err))
+	}
+	_, err = fmt.Fprintf(out, "%s is restored\n%s", c.DataDir, describeStore(r))
+	return err
+}
