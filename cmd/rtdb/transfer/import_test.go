@@ -170,7 +170,7 @@ func TestImportReportsLines(t *testing.T) {
 	}
 }
 
-// An import ends although its input does not: at an interrupt, and if the server refuses.
+// An interrupt ends an import although its input does not end.
 func TestImportEndsWhileItWaitsForInput(t *testing.T) {
 	_, server := startFakeStore(t)
 	ctx, cancel := context.WithCancel(t.Context())
