@@ -151,8 +151,9 @@ func (j *Journal) Commit(ctx context.Context, writes []keyspace.Record) error {
 		return j.failure
 	}
 	g := j.gathering
-	if g.writes == 0 {
-		g.begin(ctx)
+	first := g.writes == 0
+	if first {
+		g.began, g.ctx = time.Now(), ctx
 		select {
 		case j.wake <- struct{}{}:
 		default: // it is awake
@@ -162,7 +163,7 @@ func (j *Journal) Commit(ctx context.Context, writes []keyspace.Record) error {
 		g.add(&writes[i], &j.next)
 	}
 	j.mu.Unlock()
-	return g.wait(ctx)
+	return g.wait(ctx, first)
 }
 
 // Room returns [keyspace.ErrInsufficientStorage] with the figures while there is less free
