@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +20,8 @@ import (
 // A state is the [keyspace.State] of a store under test: the last write of each key.
 type state struct {
 	tb testing.TB
+
+	snapshots atomic.Int32 // calls of Snapshot that have not returned
 
 	// inFlight is held for reading from before a commit until its writes are in the map.
 	inFlight sync.RWMutex
@@ -86,6 +89,10 @@ func (s *state) commit(writes []keyspace.Record) {
 // Snapshot implements [keyspace.State]. Like a keyspace, it waits for the commits that are
 // in flight, and no commit waits for yield.
 func (s *state) Snapshot(yield func(w *keyspace.Record) bool) (forgotten uint64) {
+	if s.snapshots.Add(1) > 1 {
+		s.tb.Error("Snapshot was called by two goroutines at a time")
+	}
+	defer s.snapshots.Add(-1)
 	all, forgotten := s.all()
 	for _, w := range all {
 		w.Key = strings.Clone(w.Key)
