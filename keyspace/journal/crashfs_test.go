@@ -205,8 +205,11 @@ type handle struct {
 // not locked.
 func (h handle) begin(op, name string) (cut bool, err error) {
 	d := h.disk
-	if d.fault != nil {
-		if err := d.fault(op, name); err != nil {
+	d.mu.Lock()
+	fault := d.fault
+	d.mu.Unlock()
+	if fault != nil {
+		if err := fault(op, name); err != nil {
 			return false, err
 		}
 	}
@@ -371,6 +374,13 @@ func (h handle) free() (int64, error) {
 	h.disk.mu.Lock()
 	defer h.disk.mu.Unlock()
 	return h.disk.room, nil
+}
+
+// setFault sets the fault.
+func (d *disk) setFault(fault func(op, name string) error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fault = fault
 }
 
 // setRoom sets the free space.
