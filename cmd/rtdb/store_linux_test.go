@@ -259,9 +259,9 @@ func TestAFullDisk(t *testing.T) {
 	t.Parallel()
 	disk := mount(t, "size=64m")
 	dir := filepath.Join(disk, "rtdb")
-	// Another program takes a part of the disk. The store may have 20 MiB of the rest.
+	// Another program takes a part of the disk. The store may have 12 MiB of the rest.
 	other := filepath.Join(disk, "other")
-	if err := os.WriteFile(other, make([]byte, 12<<20), 0o600); err != nil {
+	if err := os.WriteFile(other, make([]byte, 20<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p := startKept(t, dir, "--disk-reserve", "32MiB", "--max-value-bytes", "1048576")

@@ -49,6 +49,7 @@ func (j *Journal) snapshotRegularly() {
 	ticker := time.NewTicker(lookInterval)
 	defer ticker.Stop()
 	var retryAt time.Time
+	failedAt := uint64(0) // the bytes of the log when a snapshot failed
 	for {
 		select {
 		case <-ticker.C:
@@ -58,13 +59,20 @@ func (j *Journal) snapshotRegularly() {
 		if !j.snapshotDue() || time.Now().Before(retryAt) {
 			continue
 		}
-		began, low := time.Now(), j.Room() != nil
+		began, low, logged := time.Now(), j.Room() != nil, j.logged.Load()
+		if low && logged == failedAt {
+			continue // nothing has made the state smaller
+		}
 		bytes, err := j.writeSnapshot()
+		failedAt = 0
 		switch {
 		case errors.Is(err, errClosing):
 			return
-		case err != nil:
+		case err != nil && !low:
 			retryAt = time.Now().Add(snapshotRetry)
+		case err != nil:
+			failedAt = logged
+			fallthrough
 		case low:
 			retryAt = time.Now().Add(lowRetry)
 		}
