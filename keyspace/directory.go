@@ -114,6 +114,14 @@ func (d *directory[A]) findOrSpawn(name string, spawn bool) (a A, err error) {
 	return v.(A), nil
 }
 
+// add spawns the actor of a name that has none. Nothing else may add or look for actors at
+// the same time. It spares a load of a million keys a third of its lookups.
+func (d *directory[A]) add(name string) A {
+	a := d.spawn(name)
+	d.byName.Store(name, a)
+	return a
+}
+
 // remove removes the actor, unless another one has its name by now.
 func (d *directory[A]) remove(name string, a A) { d.byName.CompareAndDelete(name, a) }
 

@@ -11,21 +11,19 @@ func (s storeState) Apply(w *Record) error {
 		return err
 	}
 	ks := s.keyspace
+	if ks.keys.closed.Load() {
+		return ErrClosed
+	}
 	k, ok := ks.keys.find(w.Key)
-	if t, deleted := ks.tombstones.find(w.Key); !ok && deleted && w.Version <= t.version {
-		return nil
-	}
-	if !ok && w.Value == nil {
-		if !w.Touch {
+	if !ok {
+		switch t, deleted := ks.tombstones.find(w.Key); {
+		case deleted && w.Version <= t.version, w.Touch:
+			return nil
+		case w.Value == nil:
 			s.bury(w)
+			return nil
 		}
-		return nil
-	}
-	if !ok || ks.keys.closed.Load() {
-		var err error
-		if k, err = ks.keys.findOrSpawn(w.Key, true); err != nil {
-			return err
-		}
+		k = ks.keys.add(strings.Clone(w.Key))
 	}
 	if !k.apply(w, nil) {
 		return nil
