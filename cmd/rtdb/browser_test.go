@@ -18,7 +18,7 @@ func TestPagesInChromium(t *testing.T) {
 	browser := startChromium(t)
 	for name, test := range map[string]func(*testing.T, *chromium){
 		"restart": testEventSourceComesBackAfterARestart, "sessions": testEventSourceComesBackWhenThereIsRoom,
-		"rate": testEventSourceComesBackAfterTooManyRequests, "final": testEventSourceGivesUp, "origins": testPagesOfOtherOrigins,
+		"rate": testEventSourceComesBackAfterTooManyRequests, "store": testAPageOutlivesItsServer, "final": testEventSourceGivesUp, "origins": testPagesOfOtherOrigins,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
