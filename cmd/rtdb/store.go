@@ -153,9 +153,11 @@ func (s *store) logEnd(isClosed bool, err error) error {
 		}
 	}
 	if isClosed && !s.hasFailed {
-		u := s.Usage()
-		s.log.Info().Uint64("writes", s.metrics.writes.Load()).Uint64("written_bytes", s.metrics.bytes.Load()).
-			Int64("bytes", u.Used).Int("segments", u.Segments).Int64("free_bytes", u.Free).Msg("store closed")
+		e := s.log.Info().Uint64("writes", s.metrics.writes.Load()).Uint64("written_bytes", s.metrics.bytes.Load())
+		if u := s.Usage(); u.Used > 0 { // otherwise it was not loaded
+			e = e.Int64("bytes", u.Used).Int("segments", u.Segments).Int64("free_bytes", u.Free)
+		}
+		e.Msg("store closed")
 	}
 	if s.hasFailed {
 		return errStoreFailed

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -120,4 +122,22 @@ func TestToolsOnOtherDirectories(t *testing.T) {
 		t.Error("a directory was made")
 	}
 	tool(t, 2, []string{"check"}, "--data-dir")
+}
+
+// The manual has the metrics of a store, and no others.
+func TestTheManualHasTheMetricsOfAStore(t *testing.T) {
+	t.Parallel()
+	names := func(text, pattern string) (all []string) {
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+			all = append(all, m[1])
+		}
+		slices.Sort(all)
+		return slices.Compact(all)
+	}
+	p := startKept(t, t.TempDir())
+	served := names(p.write("GET", "/metrics", "", 200), `# TYPE (rtdb_store_\w+) `)
+	p.stop()
+	if listed := names(readManual(t, operatorManual), "`(rtdb_store_\\w+)`"); !slices.Equal(listed, served) || len(served) < 12 {
+		t.Errorf("%s lists\n%q, and the server has\n%q", operatorManual, listed, served)
+	}
 }
