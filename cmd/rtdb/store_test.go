@@ -254,6 +254,9 @@ func TestADirectoryThatIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		refused(t, dir, dir, "holiday.jpg", "choose an empty directory")
+		if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+			t.Errorf("the directory has %v, %v", files, err)
+		}
 	})
 	t.Run("no directory", func(t *testing.T) {
 		refused(t, filepath.Join(operatorManual, "d"), operatorManual)

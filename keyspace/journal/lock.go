@@ -28,8 +28,12 @@ func (e *LockedError) Error() string {
 }
 
 // lockDirectory locks a directory for this process by the file lock, which has the
-// process's number.
+// process's number. It changes nothing in a directory that is not a store's.
 func lockDirectory(dir string) (*os.File, error) {
+	var foreign *ForeignError
+	if _, err := readLayout(osDirectory(dir), dir); errors.As(err, &foreign) {
+		return nil, foreign
+	}
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {
 		return nil, fmt.Errorf("journal: cannot write to the directory: %w", err)
