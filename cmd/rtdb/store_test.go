@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -280,7 +282,12 @@ func TestADirectoryThatIsRefused(t *testing.T) {
 	})
 	t.Run("newer format", func(t *testing.T) {
 		dir, segment := kept(t)
-		alter(t, segment, func(b []byte) { b[8] = 2 }) // after the magic
+		alter(t, segment, func(b []byte) {
+			const header = 92 // it ends with its checksum
+			b[8] = 2          // the format, after the magic
+			sum := crc32.Checksum(b[:header-4], crc32.MakeTable(crc32.Castagnoli))
+			binary.LittleEndian.PutUint32(b[header-4:], sum)
+		})
 		p := failsToLoad(t, dir)
 		if e := p.await("state not loaded", 1)[0]; !strings.Contains(e["error"].(string), segment+" has format 2") {
 			t.Errorf("logged %v", e)
