@@ -167,7 +167,7 @@ func (s *store) logEnd(isClosed bool, err error) error {
 
 // plainStoreError returns err without the names of packages.
 func plainStoreError(err error) error {
-	return plainError{err, strings.NewReplacer("journal: ", "", "keyspace: ", "").Replace(err.Error())}
+	return plainError{err, strings.NewReplacer("keyspace: load: ", "", "journal: ", "", "keyspace: ", "").Replace(err.Error())}
 }
 
 // withHint adds to an error of a store what to do about it.

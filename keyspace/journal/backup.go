@@ -141,10 +141,9 @@ func Restore(dir string, from io.Reader) (r Report, err error) {
 
 // A restore is an archive that is being read.
 type restore struct {
-	dir      osDirectory
-	sums     map[string]string // of the files, in hex
-	made     []string
-	identity identity
+	dir  osDirectory
+	sums map[string]string // of the files, in hex
+	made []string
 }
 
 func (x *restore) run(from io.Reader) error {
