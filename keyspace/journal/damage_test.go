@@ -42,7 +42,7 @@ func newSample(t *testing.T, how stop) (s sample) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		j.limits = limits{segment: 400, snapshot: 1 << 30}
+		j.limits = limits{segment: 400, snapshot: 1 << 30, step: 100}
 		for n := range 34 {
 			w := keyspace.Record{Key: fmt.Sprintf("k/%d", n%11), Value: fmt.Appendf(nil, "value %d", n), Written: int64(n)}
 			switch {

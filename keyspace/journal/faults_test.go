@@ -27,7 +27,7 @@ func openWith(t *testing.T, d *disk, o Options) *Journal {
 	t.Helper()
 	j, err := open(d.start(), "/data", o)
 	if err == nil {
-		j.limits = limits{segment: 1 << 20, snapshot: 1 << 30}
+		j.limits = limits{segment: 1 << 20, snapshot: 1 << 30, step: 1000}
 		_, err = j.Load(new(sharedContents))
 	}
 	if err != nil {
@@ -329,7 +329,7 @@ func TestCloseDuringASnapshot(t *testing.T) {
 		d := newDisk()
 		var failed error
 		j := openWith(t, d, Options{Observer: Observer{Snapshot: func(_ int64, _ time.Duration, err error) { failed = err }}})
-		j.limits = limits{segment: 64 << 20, snapshot: 5 << 20}
+		j.limits = limits{segment: 64 << 20, snapshot: 5 << 20, step: 1000}
 		for n := range 12 {
 			w := []keyspace.Record{{Key: fmt.Sprintf("%02d", n), Value: make([]byte, 1<<20)}}
 			if err := j.Commit(context.Background(), w); err != nil {
