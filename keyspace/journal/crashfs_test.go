@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -168,13 +169,14 @@ func (n *inode) afterCut(random *rand.Rand) []byte {
 			b = grow(b, c.offset+len(c.data))
 			for at := c.offset; at < c.offset+len(c.data); {
 				end := min(at/sector*sector+sector, c.offset+len(c.data))
-				switch random.IntN(4) {
-				case 0: // zeros
-				case 1:
+				switch part := random.IntN(4); {
+				case part < 3 && at < len(n.durable): // as before
+				case part == 0: // zeros
+				case part == 1:
 					for i := at; i < end; i++ {
 						b[i] = byte(random.Uint32())
 					}
-				case 2: // what another block of the file has
+				case part == 2: // what another block of the file has
 					copy(b[at:end], b[random.IntN(at+1):])
 				default:
 					copy(b[at:end], c.data[at-c.offset:])
@@ -414,6 +416,18 @@ func (f *openFile) Write(b []byte) (int, error) {
 	return len(b), f.handle.end(cut)
 }
 
+func (f *openFile) WriteAt(b []byte, at int64) (int, error) {
+	cut, err := f.handle.begin("write at", f.name)
+	if err != nil {
+		return 0, err
+	}
+	n := f.node
+	n.pending = append(n.pending, change{int(at), slices.Clone(b)})
+	n.data = grow(n.data, int(at)+len(b))
+	copy(n.data[at:], b)
+	return len(b), f.handle.end(cut)
+}
+
 func (f *openFile) write(b []byte) {
 	n := f.node
 	n.pending = append(n.pending, change{f.at, slices.Clone(b)})
@@ -447,13 +461,32 @@ func (f *openFile) extend(length int64) {
 
 func (f *openFile) Sync() error {
 	cut, err := f.handle.begin("sync", f.name)
+	if errors.Is(err, syscall.EIO) { // the pages are taken for written, but are not on the disk
+		f.handle.disk.mu.Lock()
+		defer f.handle.disk.mu.Unlock()
+		f.node.pending = nil
+		return err
+	}
 	if err != nil {
 		return err
 	}
 	if !cut {
-		f.node.durable, f.node.pending = slices.Clone(f.node.data), nil
+		f.node.makeDurable()
 	}
 	return f.handle.end(cut)
+}
+
+// makeDurable makes the changes durable that are pending.
+func (n *inode) makeDurable() {
+	for _, c := range n.pending {
+		if c.data == nil {
+			n.durable = n.durable[:min(len(n.durable), c.offset)]
+			continue
+		}
+		n.durable = grow(n.durable, c.offset+len(c.data))
+		copy(n.durable[c.offset:], c.data)
+	}
+	n.pending = nil
 }
 
 func (f *openFile) Close() error { return nil }

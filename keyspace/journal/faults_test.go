@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -511,4 +512,52 @@ func TestNothingIsVisibleBeforeItIsDurable(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A sync that failed has lost what was to be durable, though it can be read until the
+// system ends. The next process makes durable what it reads.
+func TestASyncThatFailedLosesItsPages(t *testing.T) {
+	for seed := range uint64(200) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 1))
+			d := newDisk()
+			fault, arm, _ := once("sync", ".log", syscall.EIO)
+			d.setFault(fault)
+			j := openWith(t, d, Options{})
+			for n := range random.IntN(4) {
+				if err := commit(j, fmt.Sprint("before", n)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if seed%2 == 0 {
+				time.Sleep(time.Second) // a frame says that all is durable
+			}
+			arm()
+			if err := commit(j, "during"); err == nil {
+				t.Fatal("the sync has not failed")
+			}
+			_ = j.Close()
+			d.setFault(nil)
+			j, state, _, err := load(d, Always, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := commit(j, "after"); err != nil {
+				t.Fatal(err)
+			}
+			if seed%3 == 0 {
+				d.start() // it is killed
+			}
+			_ = j.Close()
+			keys := keysOf(t, d.afterCut(random))
+			for key := range state.keys {
+				if !slices.Contains(keys, key) {
+					t.Errorf("%s was visible, and is lost", key)
+				}
+			}
+			if !slices.Contains(keys, "after") {
+				t.Errorf("a write that was answered is lost: there are %v", keys)
+			}
+		})
+	}
 }

@@ -25,6 +25,7 @@ type directory interface {
 // cut, on.
 type file interface {
 	io.WriteCloser
+	io.WriterAt                  // of bytes that are there
 	Sync() error                 // makes what was written durable, and the file's length
 	Truncate(length int64) error // cuts the file to a length, which was written
 

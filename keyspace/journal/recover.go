@@ -3,6 +3,7 @@ package journal
 import (
 	"crypto/rand"
 	"errors"
+	"io"
 	"strings"
 
 	"rtdb/keyspace"
@@ -116,7 +117,10 @@ func (j *Journal) finish(p *replay) error {
 		if err != nil {
 			return err
 		}
-		err = f.Sync()                  // the end is cut off before something else is written there
+		err = j.writeAgain(f, name, t.durable, t.whole.length)
+		if err == nil {
+			err = f.Sync() // the end is cut off before something else is written there
+		}
 		if err == nil && t == &p.tail { // it is sealed when the next segment is there
 			j.active.Store(newSegment(f, t.header, t.whole, t.next))
 			continue
@@ -132,4 +136,19 @@ func (j *Journal) finish(p *replay) error {
 		}
 	}
 	return nil
+}
+
+// writeAgain writes a part of a file over itself. If a Sync failed, Linux takes what was
+// written for durable, and the next Sync succeeds, although the disk does not have what is
+// read.
+func (j *Journal) writeAgain(f file, name string, from, to uint64) error {
+	r, err := j.directory.open(name)
+	if err != nil {
+		return err
+	}
+	_, err = io.CopyN(io.Discard, r, int64(from))
+	if err == nil {
+		_, err = io.CopyN(io.NewOffsetWriter(f, int64(from)), r, int64(to-from))
+	}
+	return errors.Join(err, r.Close())
 }

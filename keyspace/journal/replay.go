@@ -33,6 +33,8 @@ type tail struct {
 	next   uint64  // the version of the next write
 	torn   int64   // bytes behind its whole frames
 	sealed bool
+
+	durable uint64 // the highest offset that one of its whole frames says was durable
 }
 
 // withSeal returns the summary of the segment with a seal.
@@ -180,7 +182,7 @@ func (p *replay) readSegment(number uint64, newest bool) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
 	t := &p.tail
-	*t = tail{path: r.path, header: r.header, whole: r.whole, next: r.header.last + 1}
+	*t = tail{path: r.path, header: r.header, whole: r.whole, next: r.header.last + 1, durable: headerSize}
 	for !t.sealed {
 		h, payload, err := r.readFrame()
 		switch {
@@ -205,6 +207,7 @@ func (p *replay) readSegment(number uint64, newest bool) (err error) {
 		default:
 			return &DamageError{r.path, int64(t.whole.length), fmt.Sprintf("a frame of kind %d does not belong there", h.kind)}
 		}
+		t.durable = max(t.durable, min(h.durable, t.whole.length))
 		t.whole = r.whole
 	}
 	if _, err := r.buffer.Peek(1); err != io.EOF {
