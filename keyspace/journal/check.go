@@ -52,7 +52,7 @@ func Check(dir string) (r Report, err error) {
 	}
 	r = Report{
 		Files: len(l.segments), Bytes: l.bytes, Writes: p.records, Last: max(p.last, i.From), Epoch: i.Epoch,
-		Torn: p.tail.torn, Closed: p.unsealed == nil && p.tail.whole.length == headerSize,
+		Torn: p.tail.torn, Closed: (p.before == nil || p.before.sealed) && p.tail.whole.length == headerSize,
 	}
 	if l.snapshot != 0 {
 		r.Files++

@@ -561,3 +561,42 @@ func TestASyncThatFailedLosesItsPages(t *testing.T) {
 		})
 	}
 }
+
+// The same of the seal of a segment, which the next process takes for durable.
+func TestASealWhoseSyncFailed(t *testing.T) {
+	for seed := range uint64(50) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 1))
+			d := newDisk()
+			j := openWith(t, d, Options{})
+			if err := commit(j, "before"); err != nil {
+				t.Fatal(err)
+			}
+			rotated := false
+			d.setFault(func(op, name string) error {
+				rotated = rotated || op == "rename" && name == segmentName(2)
+				if op == "sync" && rotated {
+					return syscall.EIO
+				}
+				return nil
+			})
+			if err := j.requestRotation(); !errors.Is(err, syscall.EIO) {
+				t.Fatal(err)
+			}
+			_ = j.Close()
+			d.setFault(nil)
+			j, _, _, err := load(d, Always, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := commit(j, "after"); err != nil {
+				t.Fatal(err)
+			}
+			d.start() // it is killed
+			_ = j.Close()
+			if keys := keysOf(t, d.afterCut(random)); len(keys) != 2 {
+				t.Errorf("there are %v", keys)
+			}
+		})
+	}
+}

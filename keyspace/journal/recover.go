@@ -105,7 +105,7 @@ func bootOf(id string) (b [16]byte) {
 // finish completes what the process that ended had begun: it cuts off a torn end, and
 // seals the segments.
 func (j *Journal) finish(p *replay) error {
-	for _, t := range []*tail{p.unsealed, &p.tail} {
+	for _, t := range []*tail{p.before, &p.tail} {
 		if t == nil {
 			continue
 		}
@@ -117,7 +117,11 @@ func (j *Journal) finish(p *replay) error {
 		if err != nil {
 			return err
 		}
-		err = j.writeAgain(f, name, t.durable, t.whole.length)
+		from := t.durable
+		if t.sealed { // the rest was durable before its successor was made
+			from = t.whole.length - frameHeaderSize
+		}
+		err = j.writeAgain(f, name, from, t.whole.length)
 		if err == nil {
 			err = f.Sync() // the end is cut off before something else is written there
 		}
@@ -125,11 +129,10 @@ func (j *Journal) finish(p *replay) error {
 			j.active.Store(newSegment(f, t.header, t.whole, t.next))
 			continue
 		}
-		if err == nil {
-			_, err = f.Write(t.seal())
-		}
-		if err == nil {
-			err = f.Sync()
+		if err == nil && !t.sealed {
+			if _, err = f.Write(t.seal()); err == nil {
+				err = f.Sync()
+			}
 		}
 		if err = errors.Join(err, f.Close()); err != nil {
 			return err

@@ -22,7 +22,7 @@ type replay struct {
 	last      uint64 // the highest version
 	forgotten uint64 // deletes up to this version may be missing
 	tail      tail   // of the newest segment
-	unsealed  *tail  // of the segment before, if it lacks its seal
+	before    *tail  // of the segment before the newest one, if that one is empty
 }
 
 // A tail is how a segment ends.
@@ -75,10 +75,12 @@ func (p *replay) run() error {
 // one was begun. The segment before may lack its seal if the newest segment is empty:
 // then the process ended between the two.
 func (p *replay) checkChain(before *tail, newest bool) error {
+	if newest && p.tail.whole.length == headerSize {
+		p.before = before
+	}
 	switch h := &p.tail.header; {
 	case before.sealed && before.torn == 0 && before.whole == h.before:
-	case !before.sealed && newest && p.tail.whole.length == headerSize && before.withSeal() == h.before:
-		p.unsealed = before
+	case !before.sealed && p.before != nil && before.withSeal() == h.before:
 	case before.sealed && before.torn == 0:
 		return &DamageError{p.tail.path, 0, "it does not continue the file before it, which has another length or checksum"}
 	default:
