@@ -26,7 +26,8 @@
 //   - If Commit returns an error, the process must end: what is in memory and on disk may
 //     differ. Every later Commit returns the same error. A sync that fails is not tried
 //     again, because the system may have dropped the data that it could not write
-//     (PostgreSQL's fsync errors of 2018).
+//     (PostgreSQL's fsync errors of 2018). A process that starts after that reads such data
+//     as if it were durable, so it writes again what no frame says is durable.
 //   - Versions rise over restarts, whatever the clock does. The epoch stays, and the deletes
 //     that the keyspace remembers are kept. So clients resume over a restart without a
 //     reset. After a power cut without Always, clients may know writes that are lost. Then
@@ -99,9 +100,12 @@
 //	48   8  forgotten: deletes up to this version may be missing
 //	56   8  length of the segment before, with its seal; 0 in a snapshot and the first segment
 //	64   4  checksum of the segment before
-//	68   4  1 if each write was durable before it was visible
+//	68   4  1 if each write of the file was durable before it was visible, or if it gets none
 //	72  16  boot: the first half of the boot ID of the system, in hex; 0 if it is not known
 //	88   4  checksum of the 88 bytes before
+//
+// Every format keeps the length and the checksum of the header, and the two lines of
+// rtdb.json. So a flipped bit is not taken for another format.
 //
 // The boot ID tells the end of the process from that of the system, which loses what was
 // not durable. A frame is a header of 36 bytes and a payload:
