@@ -84,15 +84,15 @@ func TestARepair(t *testing.T) {
 	segment := filepath.Join(dir, "0000000001.log")
 	alter(t, segment, func(b []byte) { b[len(b)/2] ^= 1 })
 	tool(t, 1, []string{"check", "--data-dir", dir}, segment+" is damaged at offset ", "rtdb repair --data-dir "+dir)
-	plan := tool(t, 1, []string{"repair", "--data-dir", dir}, segment, "the 1 writes with versions", "Left are 8 keys", "nothing was changed", "--yes")
+	plan := tool(t, 1, []string{"repair", "--data-dir", dir}, segment, "the write with version", "Left are 8 keys", "nothing was changed", "--yes")
 	lost := -1
 	for i, v := range versions {
-		if strings.Contains(plan, fmt.Sprintf("versions %d to", v)) {
+		if strings.Contains(plan, fmt.Sprintf("the write with version %d\n", v)) {
 			lost = i
 		}
 	}
 	if lost < 0 {
-		t.Fatalf("the plan names none of the versions %v: %s", versions, plan)
+		t.Fatalf("the plan does not name one of the versions %v: %s", versions, plan)
 	}
 	tool(t, 1, []string{"check", "--data-dir", dir}, "damaged")
 	tool(t, 0, []string{"repair", "--data-dir", dir, "--yes"}, "The damaged files are in "+dir)

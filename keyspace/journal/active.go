@@ -6,22 +6,22 @@ import (
 	"sync/atomic"
 )
 
-// A segment is the segment that is appended to. Its fields belong to the committer, unless
-// they say otherwise.
+// A segment is the newest file of the log, to which the committer appends. Its fields belong
+// to the committer, unless their comments say otherwise.
 type segment struct {
 	file    file
 	header  header
 	offset  uint64        // its length
 	whole   uint32        // its checksum
 	next    uint64        // the version of the next write
-	extent  uint64        // the file has at least this length; what is behind offset is zeros
+	extent  uint64        // the file has at least this length; the bytes behind offset are zeros
 	marked  bool          // nothing was written since a frame said that everything is durable
 	written atomic.Uint64 // offset; any goroutine may read it
 	durable atomic.Uint64 // the length that is durable; any goroutine may read it
 
 	mu     sync.Mutex // held while the file is made durable
 	closed bool
-	failed error // of a Sync: what was written before it may be lost, though a later Sync succeeds
+	failed error // of a Sync: the bytes written before it may be lost, even if a later Sync succeeds
 }
 
 func newSegment(f file, h header, whole summary, next uint64) *segment {
@@ -32,10 +32,10 @@ func newSegment(f file, h header, whole summary, next uint64) *segment {
 }
 
 // reserve makes room for bytes that are about to be appended and made durable. step is the
-// number of bytes by which the file is made longer. A longer step than 256 KiB would make a
-// commit wait for the zeros; without any, each commit waits until the file system has
-// noted the file's new length: with one writer 3,700–4,100 commits a second instead of 5,400
-// (BenchmarkCommits of package walbench).
+// number of bytes by which the file is made longer. With a step above 256 KiB, a commit
+// would wait for the zeros. Without a step, each commit waits until the file system has
+// noted the file's new length: one writer makes 3,700–4,100 commits a second instead of
+// 5,400 (BenchmarkCommits of package walbench).
 func (s *segment) reserve(bytes int, step uint64) {
 	if end := s.offset + uint64(bytes); end > s.extent {
 		s.extent = end + step
@@ -66,8 +66,8 @@ func (s *segment) append(b []byte) error {
 	return nil
 }
 
-// sync makes what was written durable. Any goroutine may call it. A segment that is closed
-// is durable, or its sync has failed before.
+// sync makes all bytes durable that were written before the call. Any goroutine may call
+// it. A segment that is closed is durable, or its sync has failed before.
 func (s *segment) sync() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,8 +109,8 @@ func (s *segment) sealed() summary {
 }
 
 // begin makes a segment with a header, and makes it the active one. The segment before is
-// sealed only when its successor is durable: if it has a seal, a successor that does not
-// exist is missing.
+// sealed only when its successor is durable. So if a segment has a seal and no successor,
+// the successor was lost.
 func (j *Journal) begin(h header) error {
 	name := segmentName(h.number)
 	text := h.encode()
@@ -130,8 +130,8 @@ func (j *Journal) begin(h header) error {
 	return nil
 }
 
-// rotate begins a segment after the active one. Only the committer calls it, or Close when
-// the committer has ended. last says that the new segment gets no write.
+// rotate begins a segment after the active one. Only the committer calls it, or Close after
+// the committer has ended. last is true if the new segment will get no write.
 func (j *Journal) rotate(last bool) error {
 	s := j.active.Load()
 	if err := s.sync(); err != nil {

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// sumsName is the last file of a backup. It has the other files' checksums, as sha256sum
-// writes them.
+// sumsName is the last file of a backup. It has the other files' checksums in the format of
+// sha256sum.
 const sumsName = "SHA256SUMS"
 
 // Backup writes a copy of the store as a tar archive. The copy has every write whose Commit
@@ -44,7 +44,7 @@ func (j *Journal) Backup(ctx context.Context, w io.Writer) error {
 	for number := max(snapshot, 1); number < newest; number++ {
 		b.add(segmentName(number), -1)
 	}
-	// The newest segment is empty in the copy, as that of a store that was closed.
+	// In the copy the newest segment is empty, as in a store that was closed.
 	b.add(segmentName(newest), headerSize)
 	b.addSums()
 	if b.err == nil {
@@ -118,8 +118,8 @@ func (r *contextReader) Read(p []byte) (int, error) {
 
 // Restore makes a store of an archive of Backup, in a directory that is empty or does not
 // exist. The store has a history of its own: clients of the store that was copied get
-// everything anew. If it fails, it removes what it made. The errors include LockedError,
-// ForeignError and DamageError.
+// all values again. If Restore fails, it removes the files that it made. The errors include
+// LockedError, ForeignError and DamageError.
 func Restore(dir string, from io.Reader) (r Report, err error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return r, err

@@ -5,22 +5,23 @@ import (
 	"path/filepath"
 )
 
-// A Report says what is in a store.
+// A Report describes the contents of a store.
 type Report struct {
 	Files   int
-	Bytes   int64 // of the files
-	Writes  int64 // that the files hold
-	Keys    int   // that have a value
-	Deletes int   // that are remembered
-	Last    uint64
+	Bytes   int64  // of the files
+	Writes  int64  // that the files hold
+	Keys    int    // that have a value
+	Deletes int    // that are remembered
+	Last    uint64 // the highest version
 	Epoch   string // of the history; "" if it is not known
 
 	// Torn is the number of bytes at the end of the log that were never acknowledged. The
 	// next start cuts them off.
 	Torn int64
 
-	// Closed says that the store was closed. Otherwise a loss of the newest writes, which
-	// is a cut at the border of two frames, cannot be told from the end of the process.
+	// Closed means that the store was closed. If it was not, a file that was cut short
+	// cannot be told from one that the end of the process left, so the newest writes may be
+	// lost.
 	Closed bool
 }
 

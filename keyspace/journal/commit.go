@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// idleTime is the time without a write after which a frame says that everything is
-	// durable.
+	// idleTime is the time without a write after which an idle frame is written: it says
+	// that everything is durable.
 	idleTime = 50 * time.Millisecond
 
 	// keptBuffer is the longest buffer of a group that is used again.
@@ -31,11 +31,11 @@ type group struct {
 
 	ctx        context.Context // of the first caller
 	isReleased atomic.Bool
-	released   chan struct{} // closed when done is, or when ctx ends
+	released   chan struct{} // closed when done is closed or ctx ends
 	releaseErr error
 }
 
-// A frame is a frame of a group.
+// A frame is the part of a group's payload that becomes one frame of the file.
 type frame struct {
 	start int
 	first uint64
@@ -65,7 +65,7 @@ func (g *group) add(w *keyspace.Record, next *uint64) {
 	g.writes++
 }
 
-// seal completes the headers of the frames. offset is that of the group in the file.
+// seal completes the headers of the frames. offset is the group's place in the file.
 func (g *group) seal(salt uint32, offset, durable uint64) []byte {
 	b := g.encoder.payload
 	for i, f := range g.frames {
@@ -89,7 +89,7 @@ func (g *group) finish(err error) {
 	g.release(err)
 }
 
-// release answers the writers with the first one's context.
+// release answers the writers that have the context of the first one.
 func (g *group) release(err error) {
 	if !g.isReleased.Swap(true) {
 		g.releaseErr = err
@@ -98,8 +98,8 @@ func (g *group) release(err error) {
 }
 
 // wait waits for the result. As a rule all callers have the same context, the keyspace's.
-// Only the first one watches it: a wait for two channels takes 0.9 of the 6 µs of a write
-// (BenchmarkSet/always).
+// Only the first one watches it, because a wait for two channels takes 0.9 of the 6 µs of a
+// write (BenchmarkSet/always).
 func (g *group) wait(ctx context.Context, first bool) error {
 	if first {
 		stop := context.AfterFunc(ctx, func() { g.release(context.Cause(ctx)) })
@@ -165,7 +165,7 @@ func (j *Journal) commitNext() {
 	}
 	report := Group{Writes: g.writes}
 	if err := j.write(g, &report); err != nil {
-		g.finish(err) // first: the program may end when it is told
+		g.finish(err) // first, because fail may end the program
 		j.fail(err)
 		return
 	}
@@ -181,7 +181,7 @@ func (j *Journal) commitNext() {
 	}
 }
 
-// write writes a group, and makes it durable if it has to be.
+// write appends a group to the log and, with Always, makes it durable.
 func (j *Journal) write(g *group, report *Group) error {
 	s := j.active.Load()
 	b := g.seal(s.header.salt, s.offset, s.durable.Load())
@@ -206,7 +206,8 @@ func (j *Journal) write(g *group, report *Group) error {
 	return nil
 }
 
-// rotateOrFail begins a segment. last says that it gets no write.
+// rotateOrFail begins a segment, or makes the journal fail. last is true if the new segment
+// will get no write.
 func (j *Journal) rotateOrFail(last bool) error {
 	j.mu.Lock()
 	err := j.failure
@@ -221,8 +222,8 @@ func (j *Journal) rotateOrFail(last bool) error {
 	return err
 }
 
-// markIdle writes a frame that says that everything is durable, if it is. The frame itself
-// need not be durable: it only helps to tell damage from a torn end.
+// markIdle writes an idle frame if everything is durable. The frame itself need not be
+// durable: it only helps to tell damage from a torn end.
 func (j *Journal) markIdle() error {
 	s := j.active.Load()
 	if s.marked || s.offset == headerSize || s.durable.Load() != s.offset {
@@ -232,7 +233,8 @@ func (j *Journal) markIdle() error {
 	return s.append(emptyFrame(frameIdle, s.header.salt, s.next, s.offset))
 }
 
-// awaitsSync reports whether the active segment has no mark, and is about to be durable.
+// awaitsSync reports whether the active segment has no idle frame yet, because the sync of
+// the interval has not come.
 func (j *Journal) awaitsSync() bool {
 	s := j.active.Load()
 	return j.options.Fsync > 0 && !s.marked && s.offset > headerSize

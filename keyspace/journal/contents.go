@@ -8,13 +8,13 @@ import (
 	"rtdb/keyspace"
 )
 
-// contents are the keys of a store that no keyspace serves. They are a [keyspace.State].
+// contents hold the keys of a store while no keyspace uses it. They are a [keyspace.State].
 type contents struct {
 	keys      map[string]keyspace.Record // the last write of each key, deletes included
 	forgotten uint64
 }
 
-// Apply keeps a write, unless a newer one of its key is there.
+// Apply keeps a write, unless the key has a newer one.
 func (c *contents) Apply(w *keyspace.Record) error {
 	if err := keyspace.CheckName(w.Key); err != nil {
 		return err

@@ -10,7 +10,7 @@
 //
 // [Open] locks a directory and returns a journal, which is passed to the keyspace. The
 // keyspace loads it, commits to it, and closes it. [Check] reads a whole store and reports
-// what it has. [PlanRepair] says what a damaged store would lose, and [Repair.Run] makes a
+// its contents. [PlanRepair] lists the losses of a damaged store, and [Repair.Run] makes a
 // store of the rest. [Journal.Backup] copies a store while it serves, and [Restore] makes a
 // store of the copy.
 //
@@ -21,27 +21,27 @@
 //     sees a write that a power cut can take back.
 //   - With an interval, Commit returns when the operating system has the writes. They
 //     survive the end of the process. A power cut takes at most the writes of the last
-//     interval, and the rest is what it was at one moment: if a write is lost, every later
+//     interval, and the rest is the state of one moment: if a write is lost, every later
 //     one is lost, too. With [Never] the operating system decides how many are lost.
-//   - If Commit returns an error, the process must end: what is in memory and on disk may
-//     differ. Every later Commit returns the same error. A sync that fails is not tried
-//     again, because the system may have dropped the data that it could not write
-//     (PostgreSQL's fsync errors of 2018). A process that starts after that reads such data
-//     as if it were durable, so it writes again what no frame says is durable.
-//   - Versions rise over restarts, whatever the clock does. The epoch stays, and the deletes
-//     that the keyspace remembers are kept. So clients resume over a restart without a
-//     reset. After a power cut without Always, clients may know writes that are lost. Then
+//   - If Commit returns an error, the process must end: the state in memory and the state on
+//     disk may differ. Every later Commit returns the same error. A sync that fails is not
+//     tried again, because the system may have dropped the data that it could not write
+//     (PostgreSQL's fsync errors of 2018). The next process reads such data as if they were
+//     durable. So it writes every frame again that no later frame calls durable.
+//   - Versions rise over restarts, even if the clock goes back. The epoch stays, and the
+//     deletes that the keyspace remembers are kept. So clients resume over a restart without
+//     a reset. After a power cut without Always, clients may know writes that are lost. Then
 //     the versions that were lost are not given out again, and every client is reset.
-//   - Load returns everything that was committed, or a [DamageError] that names a file and
-//     an offset. It repairs nothing but a torn end. The next section says what cannot be
-//     told.
+//   - Load applies every write that was committed, or returns a [DamageError] that names a
+//     file and an offset. It repairs nothing but a torn end. The next section has the
+//     exceptions.
 //   - One process uses a directory at a time. Another one gets a [LockedError].
 //
 // # Damage and torn ends
 //
 // A process that is killed, or a power cut, leaves a torn end: a part of the frame that was
-// being written. It was never acknowledged, so it is cut off. Damage of an older frame looks
-// the same. Three rules tell one from the other:
+// being written. It was never acknowledged, so it is cut off. A damaged older frame looks
+// the same. Three rules tell damage from a torn end:
 //
 //   - Each frame says up to which offset the file was durable when the frame was written.
 //     If a frame is bad, and the header of a later one says that the file was durable
@@ -52,10 +52,10 @@
 //     successor has its length and its checksum. A segment gets its seal only when its
 //     successor exists. So no segment can be missing, be cut, or be another one's.
 //
-// This is what cannot be told from a torn end, all of it in the newest segment of a store
-// that was not closed: damage of the frames behind the last one that says that it is
-// durable, and a file that was cut, at any byte, by something else than the end of the
-// process. A store that was closed has no such case.
+// Two kinds of damage cannot be told from a torn end: damage behind the offset up to which
+// the last whole frame says that the file was durable, and a file that something other than
+// the end of the process has cut, at any byte. Both are possible only in the newest segment
+// of a store that was not closed.
 //
 // # Commits
 //
@@ -75,8 +75,9 @@
 // segments behind it are loaded, and the keyspace drops them by their versions. The file is
 // complete, durable and renamed before the old files are removed.
 //
-// So the disk holds at most two snapshots and the segments: 2.5 times the data, and what is
-// written while a snapshot is made. Each byte of the log costs two bytes of snapshots.
+// So the disk holds at most two snapshots and the segments: 2.5 times the data, and the
+// bytes that are written while a snapshot is made. For each byte of the log, two bytes of
+// snapshots are written.
 //
 // # Files
 //
@@ -107,8 +108,8 @@
 // Every format keeps the length and the checksum of the header, and the two lines of
 // rtdb.json. So a flipped bit is not taken for another format.
 //
-// The boot ID tells the end of the process from that of the system, which loses what was
-// not durable. A frame is a header of 36 bytes and a payload:
+// The boot ID tells the end of the process from that of the system, which loses the data
+// that was not durable. A frame is a header of 36 bytes and a payload:
 //
 //	 0   4  salt of the file
 //	 4   4  length of the payload
@@ -127,7 +128,7 @@
 //	version     if 8: varint, the difference to the version before that had one, or to first
 //	written     not if touch: varint, Unix milliseconds, the difference to the write before
 //	expires     if 4: varint, Unix milliseconds, the difference to written
-//	value       neither if delete nor if touch: uvarint length, bytes
+//	value       not if delete or touch: uvarint length, bytes
 //
 // Without flag 8 the version is one above that of the write before; the first one has the
 // frame's first. A touch has the version of the write that it touches, and takes none.
@@ -141,8 +142,8 @@
 // # Why not a library
 //
 // Nine engines were measured on 2 cores: 64-byte values, random keys of a million, every
-// commit synced in groups. "Harm" is what happened after one flipped byte, a zeroed page of
-// 4 KiB, or a cut.
+// commit synced in groups. "Harm" is the effect of one flipped byte, of a zeroed page of
+// 4 KiB, or of a cut.
 //
 //	engine              thousand commits a second     harm
 //	                    1 / 50 / 1000 writers
@@ -156,7 +157,6 @@
 //	SQLite              5 / 33 / 43                   lost 247 silently
 //	NATS file store     4.7 / 6.4 / 5.8               lost 3,150 silently
 //
-// None of them refuses all damage, and the ones that are as fast are logs, to which the
-// snapshots would have to be added. The benchmark in walbench compares this package with
-// etcd's wal.
+// The other engines do not refuse all damage, and those that are as fast are logs, which
+// lack snapshots. The benchmark in walbench compares this package with etcd's wal.
 package journal

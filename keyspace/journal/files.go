@@ -13,7 +13,7 @@ import (
 type directory interface {
 	list() ([]fs.FileInfo, error)
 	open(name string) (io.ReadCloser, error)
-	create(name string) (file, error)               // an empty file in place of the one with that name, if there is one
+	create(name string) (file, error)               // an empty file; it replaces a file with the same name
 	reopen(name string, length int64) (file, error) // cuts a file to a length and appends to it
 	rename(from, to string) error                   // replaces to
 	remove(name string) error
@@ -21,16 +21,16 @@ type directory interface {
 	free() (int64, error) // the bytes that the journal may still write
 }
 
-// A file is a file that is written from its beginning, or from the length to which it was
-// cut, on.
+// A file is a file that is appended to. It begins empty, or with the length to which reopen
+// has cut it.
 type file interface {
 	io.WriteCloser
-	io.WriterAt                  // of bytes that are there
-	Sync() error                 // makes what was written durable, and the file's length
-	Truncate(length int64) error // cuts the file to a length, which was written
+	io.WriterAt                  // of bytes that the file has already
+	Sync() error                 // makes the bytes and the length of the file durable
+	Truncate(length int64) error // cuts the file to a length, up to which it was written
 
-	// extend makes the file longer by zeros, which are then written over. It need not
-	// succeed, because it only makes Sync faster.
+	// extend makes the file longer with zeros, over which Write writes. It may fail
+	// silently, because it only makes Sync faster.
 	extend(length int64)
 }
 
@@ -126,7 +126,7 @@ func (f osFile) Sync() error { return syncData(f.File) }
 func (f osFile) extend(length int64) { extendFile(f.File, length) }
 
 // writeFile makes a file with contents, durably: a crash leaves either the whole file or
-// the one that was there before.
+// the file that it was to replace.
 func writeFile(d directory, name string, contents []byte) error {
 	temporary := name + temporarySuffix
 	f, err := d.create(temporary)

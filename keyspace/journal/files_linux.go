@@ -21,8 +21,9 @@ func extendFile(f *os.File, length int64) {
 	_ = syscall.Fallocate(int(f.Fd()), 0, fromTheStart, length)
 }
 
-// bootID names the run of the operating system: what was written in the same run is in
-// its cache, even if it is not durable. "" if it is not known.
+// bootID names the run of the operating system. Data that was written in the same run is
+// in the system's cache, even if it is not durable. bootID returns "" if the run is not
+// known.
 func bootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"os"
 )
 
-// freeSpace returns the most: the free space is not known.
+// freeSpace returns the highest number, because the free space is not known here.
 func freeSpace(string) (int64, error) { return math.MaxInt64, nil }
 
-// lockFile does nothing.
+// lockFile does nothing: two processes must not use one directory.
 func lockFile(*os.File) error { return nil }

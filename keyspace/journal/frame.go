@@ -7,21 +7,21 @@ import (
 	"hash/crc32"
 )
 
-// A frameKind says what a frame holds.
+// A frameKind is the purpose of a frame.
 type frameKind uint8
 
 const (
 	frameWrites frameKind = 1 // one or more writes
-	frameIdle   frameKind = 2 // nothing: it only says what is durable
-	frameSeal   frameKind = 3 // nothing: it is the last frame of a segment that has a successor
+	frameIdle   frameKind = 2 // no payload: it only says that everything before it is durable
+	frameSeal   frameKind = 3 // no payload: it is the last frame of a segment that has a successor
 	frameFooter frameKind = 4 // the end of a snapshot
 )
 
 const (
 	frameHeaderSize = 36
 
-	// maxPayload is the longest payload of a frame that is read. The last write of a frame
-	// is at most a name of 1 KiB and a value of 1 GiB.
+	// maxPayload is the longest payload that is accepted when a frame is read. The last
+	// write of a frame may have a name of 1 KiB and a value of 1 GiB.
 	maxPayload = frameSize + 1<<30 + 1<<16
 
 	// frameSize is the length at which a frame gets no further write.
@@ -55,8 +55,8 @@ func (h *frameHeader) put(b []byte, salt uint32, offset uint64) {
 	le.PutUint32(b[32:], headerChecksum(b, offset))
 }
 
-// headerChecksum is over the header and the offset of its frame, so that a frame is not
-// taken for one at another place.
+// headerChecksum covers the header and the offset of its frame, so that a frame at another
+// place does not pass.
 func headerChecksum(b []byte, offset uint64) uint32 {
 	var at [8]byte
 	binary.LittleEndian.PutUint64(at[:], offset)
@@ -111,7 +111,7 @@ func claimsBeyond(rest []byte, salt uint32, offset uint64) bool {
 // A DamageError means that a file is not as it was written.
 type DamageError struct {
 	File   string // the path of the file
-	Offset int64  // of the first byte that is not as it was; the file's length if something is missing
+	Offset int64  // of the first damaged byte or frame; the file's length if its end is missing
 	Reason string
 }
 

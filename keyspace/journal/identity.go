@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// identityName is the file that says that a directory is a store's, and which one's.
+// identityName is the file that makes a directory a store's, and names the store.
 const identityName = "rtdb.json"
 
-// An identity is what is known of a store besides its writes.
+// An identity names a store and its history.
 type identity struct {
 	Format int    `json:"format"`
 	Store  string `json:"store"` // the storeID in hex
 	Epoch  string `json:"epoch"` // of the store's history
 
 	// From is a version up to which clients may know writes that the store does not
-	// have: it was restored from a copy, or repaired.
+	// have, because it was restored from a copy, or repaired.
 	From uint64 `json:"from"`
 }
 
@@ -32,16 +32,16 @@ func newIdentity(store storeID) identity {
 	return identity{Format: format, Store: hex.EncodeToString(store[:]), Epoch: hex.EncodeToString(epoch[:])}
 }
 
-// succeed makes the identity of a store whose writes may have gone back. Clients of the
-// history before get everything anew.
+// succeed returns the identity of a store that may lack writes of the history before.
+// Clients of that history get all values again.
 func (i identity) succeed(store storeID) identity {
 	next := newIdentity(store)
 	next.From = max(i.From, clockVersion())
 	return next
 }
 
-// clockVersion returns the version that a new history begins after: the clock's
-// microseconds, as in memory.
+// clockVersion returns the version after which a new history begins: the clock's
+// microseconds, as for a keyspace in memory.
 func clockVersion() uint64 { return uint64(time.Now().UnixMicro()) }
 
 func (i identity) storeID() (id storeID, err error) {
@@ -61,8 +61,8 @@ func (i identity) write(d directory) error {
 	return writeFile(d, identityName, fmt.Appendf(line, "\ncrc32c %08x\n", checksum(line)))
 }
 
-// readIdentity returns the identity of a store. The error is a fs.ErrNotExist if there is
-// none.
+// readIdentity returns the identity of a store. If the file does not exist, the error is
+// fs.ErrNotExist.
 func readIdentity(d directory, path string) (i identity, err error) {
 	f, err := d.open(identityName)
 	if err != nil {

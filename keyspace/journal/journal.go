@@ -29,29 +29,29 @@ type Options struct {
 	// Reserve is the free space, in bytes, below which values are refused.
 	Reserve int64
 
-	// Observer is told what happens. Its functions must return soon.
+	// Observer is told of events. Its functions must return soon.
 	Observer Observer
 }
 
 // An Observer has a function for each event that can be reported. A nil function is not
 // called.
 type Observer struct {
-	Loaded   func(records int64)                              // each 10,000 writes, during Load, and at its end
+	Loaded   func(records int64)                              // during Load: after each 10,000 writes, and at the end
 	Torn     func(file string, offset, bytes int64)           // the end of a file was cut off: it was never acknowledged
 	Unknown  func(file string)                                // the identity was missing, so a new history begins
 	Group    func(g Group)                                    // a group was committed
-	Synced   func(took time.Duration)                         // what was visible was made durable, with an interval
+	Synced   func(took time.Duration)                         // the log was made durable after an interval
 	Snapshot func(bytes int64, took time.Duration, err error) // a snapshot was written, or failed
 	Room     func(free int64, refusing bool)                  // values are refused from now on, or no longer
-	Failed   func(err error)                                  // once: nothing is committed from now on
+	Failed   func(err error)                                  // called once: nothing is committed from now on
 }
 
 // A Group describes a group of writes that was committed together.
 type Group struct {
 	Writes int
 	Bytes  int
-	Wait   time.Duration // from the first write to the write of the group
-	Sync   time.Duration // to make it durable; 0 if that is not waited for
+	Wait   time.Duration // from the group's first write until the group is written to the log
+	Sync   time.Duration // to write the group and make it durable; 0 without Always
 }
 
 // ErrClosed means that the journal was closed.
@@ -73,32 +73,32 @@ type Journal struct {
 	mu        sync.Mutex
 	gathering *group // waits to be committed
 	next      uint64 // the version of the next write
-	failure   error  // why nothing is committed any more
+	failure   error  // the reason if nothing is committed any more
 
-	wake      chan struct{}   // gathering is not empty
-	lookNow   chan struct{}   // much is unseen
+	wake      chan struct{}   // holds a token if gathering has writes
+	lookNow   chan struct{}   // holds a token if unseen is large
 	rotations chan chan error // requests to begin a segment
 	stop      chan struct{}   // closed by Close
-	closing   atomic.Bool     // a snapshot is to end
+	closing   atomic.Bool     // Close was called; it ends a snapshot
 	running   sync.WaitGroup
 	committed chan struct{} // closed when the committer has ended
 
 	active atomic.Pointer[segment] // only the committer appends to it
 	spare  []byte                  // the committer's: a buffer for the next group
-	logged atomic.Uint64           // the bytes of the segments since the oldest that is kept was begun
+	logged atomic.Uint64           // the bytes of the log that are not in the newest snapshot
 
 	limits limits
 	kept   kept
 	usage  atomic.Pointer[Usage]
 	unseen atomic.Int64          // bytes that were written since the last look at the disk
-	room   atomic.Pointer[error] // why values are refused
+	room   atomic.Pointer[error] // the reason if values are refused; nil: they are not
 }
 
 // limits are sizes in bytes, which tests make small.
 type limits struct {
-	segment  uint64 // at which a new segment is begun
-	snapshot uint64 // of the segments, at which a snapshot is due, at least
-	step     uint64 // by which a segment is made longer
+	segment  uint64 // the length of a segment at which a new one is begun
+	snapshot uint64 // the least length of the segments at which a snapshot is due
+	step     uint64 // the bytes by which a segment is made longer
 }
 
 var defaultLimits = limits{segment: 64 << 20, snapshot: 16 << 20, step: 256 << 10}
@@ -141,9 +141,9 @@ func open(d directory, dir string, o Options) (*Journal, error) {
 	return j, nil
 }
 
-// Commit implements [keyspace.Store]. The writes are in the next group that is written
-// and made durable. If ctx ends first, Commit returns its cause, and the writes may be
-// made nevertheless.
+// Commit implements [keyspace.Store]. It adds the writes to the group that is committed
+// next. If ctx ends before the group is committed, Commit returns the cause of ctx, and the
+// writes may take effect nevertheless.
 func (j *Journal) Commit(ctx context.Context, writes []keyspace.Record) error {
 	j.mu.Lock()
 	if j.failure != nil {
@@ -175,7 +175,8 @@ func (j *Journal) Room() error {
 	return nil
 }
 
-// fail refuses all writes from now on. What is in memory and on disk may differ.
+// fail refuses all writes from now on, because the state in memory and the state on disk
+// may differ.
 func (j *Journal) fail(err error) {
 	j.mu.Lock()
 	first := j.failure == nil
@@ -191,8 +192,8 @@ func (j *Journal) fail(err error) {
 	}
 }
 
-// Close commits what waits, seals the segment, and unlocks the directory. A store that was
-// closed is whole: every later change of its files is found.
+// Close commits the writes that wait, seals the segment, and unlocks the directory. A store
+// that was closed is whole: the next Load finds every later change of its files.
 func (j *Journal) Close() error {
 	if j.closing.Swap(true) {
 		return nil // it was closed

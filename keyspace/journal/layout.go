@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// A layout is the files of a store, as they are found in its directory.
+// A layout describes the files of a store that are in its directory.
 type layout struct {
 	dir      string
 	fresh    bool     // the directory has no file of a store
 	snapshot uint64   // the number of the newest snapshot; 0: there is none
 	segments []uint64 // the numbers of the segments that are not in the snapshot, in order
-	useless  []string // files that are not needed: the snapshot replaces them, or they are not complete
+	useless  []string // files that are not needed, because the snapshot replaces them or they are not complete
 	bytes    int64    // of the snapshot and the segments
 	logBytes int64    // of the segments
 }
@@ -23,17 +23,17 @@ type layout struct {
 func (l *layout) path(name string) string { return filepath.Join(l.dir, name) }
 
 // A ForeignError means that a directory has files, but not those of a store, or that it
-// has none although it must.
+// has no store although the caller needs one.
 type ForeignError struct {
 	Dir  string
-	File string // one of the files; "": there is none
+	File string // one of the files; "" if there is no store
 }
 
 func (e *ForeignError) Error() string {
 	if e.File == "" {
-		return fmt.Sprintf("journal: the directory %s has no store", e.Dir)
+		return fmt.Sprintf("journal: the directory %s has no store: name one that has", e.Dir)
 	}
-	return fmt.Sprintf("journal: the directory %s is not a store's, because it has %s and no %s: choose an empty directory", e.Dir, e.File, identityName)
+	return fmt.Sprintf("journal: the directory %s is not a store's, because it has the file %s and no %s: choose an empty directory", e.Dir, e.File, identityName)
 }
 
 // readLayout finds the files of a store, and checks that none is missing.
@@ -112,7 +112,7 @@ func (l *layout) checkNumbers(first uint64) error {
 	return nil
 }
 
-// isOwn reports whether a file is one that the journal had not completed.
+// isOwn reports whether a file is one that the journal began and did not complete.
 func isOwn(name string) bool {
 	whole, ok := strings.CutSuffix(name, temporarySuffix)
 	if !ok {
@@ -123,8 +123,8 @@ func isOwn(name string) bool {
 	return isSegment || isSnapshot || whole == identityName
 }
 
-// removeUseless removes files that are not needed. It returns the first error, but tries
-// all of them.
+// removeUseless removes files that are not needed. If one cannot be removed, it goes on with
+// the others, and returns all errors.
 func removeUseless(d directory, names []string) error {
 	var all error
 	for _, name := range names {

@@ -27,8 +27,8 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("journal: %s uses the directory %s: end it, or choose another directory", by, e.Dir)
 }
 
-// lockDirectory locks a directory for this process by the file lock, which has the
-// process's number. It changes nothing in a directory that is not a store's.
+// lockDirectory locks a directory for this process, with a file that has the process's
+// number. It changes nothing in a directory that is not a store's.
 func lockDirectory(dir string) (*os.File, error) {
 	var foreign *ForeignError
 	if _, err := readLayout(osDirectory(dir), dir); errors.As(err, &foreign) {

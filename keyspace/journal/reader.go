@@ -13,12 +13,12 @@ type reader struct {
 	path   string
 	header header
 	offset uint64  // of the next frame
-	whole  summary // of what was read
+	whole  summary // of the bytes that were read
 	next   uint64  // the version of the next write of a segment
 
 	source io.ReadCloser
 	buffer *bufio.Reader
-	frame  []byte // the last one
+	frame  []byte // the newest one that was read
 }
 
 // errBadFrame means that there is no whole frame at the reader's offset.
@@ -68,7 +68,7 @@ func (r *reader) readFrame() (h frameHeader, payload []byte, err error) {
 	if !ok {
 		return h, nil, errBadFrame
 	}
-	// The bytes are read before memory is reserved for more than what is there.
+	// A damaged length must not reserve memory for bytes that the file does not have.
 	size := frameHeaderSize + int(h.length)
 	if r.frame = r.frame[:0]; cap(r.frame) >= size {
 		r.frame = r.frame[:size]
@@ -90,7 +90,7 @@ func (r *reader) readFrame() (h frameHeader, payload []byte, err error) {
 	return h, payload, nil
 }
 
-// readGrowing reads size bytes into memory that grows with what is read.
+// readGrowing reads size bytes. Its memory grows with the bytes that it has read.
 func readGrowing(from io.Reader, size int) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(from, int64(size)))
 	if err == nil && len(b) < size {

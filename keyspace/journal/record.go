@@ -30,8 +30,8 @@ func (e *encoder) begin(payload []byte, first uint64) {
 	*e = encoder{payload: payload, version: first}
 }
 
-// add adds a write. explicit says that the version is not one above that of the write
-// before it.
+// add adds a write. explicit is true if its version may not be one above that of the write
+// before it, and must be encoded.
 func (e *encoder) add(w *keyspace.Record, explicit bool) {
 	flags := byte(0)
 	switch {
@@ -73,15 +73,15 @@ func expiryOf(t time.Time) int64 {
 	return t.Add(time.Millisecond - 1).UnixMilli()
 }
 
-var errMalformed = errors.New("a write that cannot be read")
+var errMalformed = errors.New("it has a write that cannot be read")
 
 // A decoder decodes the writes of a frame.
 type decoder struct {
 	rest    []byte
 	count   uint32 // of writes that are left
 	next    uint64 // the version of the next write without an explicit one
-	version uint64 // as the encoder's
-	written int64
+	version uint64 // the base of the next explicit version
+	written int64  // the base of the next time
 }
 
 func newDecoder(h *frameHeader, payload []byte) decoder {
@@ -89,7 +89,7 @@ func newDecoder(h *frameHeader, payload []byte) decoder {
 }
 
 // decode decodes the next write into w. w.Key shares the payload's memory, and w.Value
-// does not. It returns false at the end, or errMalformed.
+// does not. At the end, more is false. The error is errMalformed.
 func (d *decoder) decode(w *keyspace.Record) (more bool, err error) {
 	if d.count == 0 {
 		if len(d.rest) > 0 {

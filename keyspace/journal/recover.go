@@ -87,8 +87,8 @@ func (j *Journal) recover(p *replay) error {
 	return j.begin(h)
 }
 
-// lostVersions is more than the number of versions that can be lost: those of a segment
-// and of a group.
+// lostVersions is more than the number of versions that can be lost: those of one segment and
+// one group.
 const lostVersions = 1 << 24
 
 func newStoreID() (id storeID) {
@@ -96,14 +96,15 @@ func newStoreID() (id storeID) {
 	return id
 }
 
-// bootOf returns a bootID as a header has it.
+// bootOf returns the part of a bootID that a header has.
 func bootOf(id string) (b [16]byte) {
 	copy(b[:], strings.ReplaceAll(id, "-", ""))
 	return b
 }
 
-// finish completes what the process that ended had begun: it cuts off a torn end, and
-// seals the segments.
+// finish completes the work of the process that ended: it cuts off a torn end, seals the
+// segment before the newest if its seal is missing, and makes the newest segment the active
+// one.
 func (j *Journal) finish(p *replay) error {
 	for _, t := range []*tail{p.before, &p.tail} {
 		if t == nil {
@@ -123,9 +124,9 @@ func (j *Journal) finish(p *replay) error {
 		}
 		err = j.writeAgain(f, name, from, t.whole.length)
 		if err == nil {
-			err = f.Sync() // the end is cut off before something else is written there
+			err = f.Sync() // the cut is durable before other bytes are written there
 		}
-		if err == nil && t == &p.tail { // it is sealed when the next segment is there
+		if err == nil && t == &p.tail { // begin seals it after it has made the next segment
 			j.active.Store(newSegment(f, t.header, t.whole, t.next))
 			continue
 		}
@@ -141,9 +142,9 @@ func (j *Journal) finish(p *replay) error {
 	return nil
 }
 
-// writeAgain writes a part of a file over itself. If a Sync failed, Linux takes what was
-// written for durable, and the next Sync succeeds, although the disk does not have what is
-// read.
+// writeAgain writes a part of a file over itself. If a Sync failed, Linux takes the bytes for
+// durable, and the next Sync succeeds, although the disk does not have the bytes that a
+// process reads.
 func (j *Journal) writeAgain(f file, name string, from, to uint64) error {
 	r, err := j.directory.open(name)
 	if err != nil {

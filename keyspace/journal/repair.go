@@ -28,21 +28,25 @@ func (l Loss) String() string {
 	if l.Bytes == 0 {
 		text = l.File + ": the file is missing"
 	}
-	if l.Last != 0 {
-		return fmt.Sprintf("%s: the %d writes with versions %d to %d", text, l.Last-l.First+1, l.First, l.Last)
+	switch {
+	case filepath.Base(l.File) == identityName:
+		return l.File + ": the name of the history, but no writes"
+	case l.Last == 0:
+		return text + ": an unknown number of writes"
+	case l.Last == l.First:
+		return fmt.Sprintf("%s: the write with version %d", text, l.First)
 	}
-	return text + ": an unknown number of writes"
+	return fmt.Sprintf("%s: the %d writes with versions %d to %d", text, l.Last-l.First+1, l.First, l.Last)
 }
 
-// A Repair is a plan to make a store that can be opened of the parts that are left of a
-// damaged one.
+// A Repair is a plan to make a new store from the undamaged parts of a damaged one.
 type Repair struct {
 	Dir    string
-	Losses []Loss // what the store loses; empty: nothing is damaged
-	Keys   int    // that are left and have a value
+	Losses []Loss // the parts that the store loses; empty: nothing is damaged
+	Keys   int    // the keys that are left and have a value
 
-	// Resumes says that a repair was interrupted, and that Run completes it. What is lost
-	// is not known any more.
+	// Resumes means that a repair was interrupted, and that Run completes it. The losses
+	// are not known any more.
 	Resumes bool
 
 	contents contents
@@ -50,7 +54,7 @@ type Repair struct {
 	store    storeID
 }
 
-// PlanRepair reads what can be read of the store in a directory. It changes nothing. The
+// PlanRepair reads the undamaged parts of the store in a directory. It changes nothing. The
 // errors include LockedError, if a server uses the directory, and ForeignError.
 func PlanRepair(dir string) (r *Repair, err error) {
 	unlock, err := lockExisting(dir)
@@ -197,9 +201,9 @@ func readFile(d directory, name string) ([]byte, error) {
 	return b, errors.Join(err, f.Close())
 }
 
-// Run makes the new store, and moves the files of the damaged one into a directory beside
-// it, whose path it returns. Clients of the old store get everything anew. If Run is
-// interrupted, the store cannot be opened until another repair has ended.
+// Run makes the new store, and moves the files of the damaged one into a directory inside
+// the store's, whose path it returns. Clients of the old store get all values again. If Run
+// is interrupted, the store cannot be opened until another repair has ended.
 func (r *Repair) Run() (kept string, err error) {
 	unlock, err := lockExisting(r.Dir)
 	if err != nil {
@@ -268,7 +272,7 @@ func (r *Repair) build() error {
 	return errors.Join(os.Rename(string(temporary), filepath.Join(r.Dir, repairedName)), osDirectory(r.Dir).sync())
 }
 
-// isFile reports whether a file is a store's.
+// isFile reports whether a name is that of a store's file.
 func isFile(name string) bool {
 	_, isSegment := parseName(name, segmentSuffix)
 	_, isSnapshot := parseName(name, snapshotSuffix)

@@ -25,7 +25,7 @@ type replay struct {
 	before    *tail  // of the segment before the newest one, if that one is empty
 }
 
-// A tail is how a segment ends.
+// A tail describes the end of a segment.
 type tail struct {
 	path   string
 	header header
@@ -71,9 +71,9 @@ func (p *replay) run() error {
 	return nil
 }
 
-// checkChain checks that the segment before the one that was read is as it was when that
-// one was begun. The segment before may lack its seal if the newest segment is empty:
-// then the process ended between the two.
+// checkChain checks that the segment before the one that was read has the length and the
+// checksum that its successor's header names. The segment before may lack its seal if the
+// newest segment is empty, because the process may end before it writes the seal.
 func (p *replay) checkChain(before *tail, newest bool) error {
 	if newest && p.tail.whole.length == headerSize {
 		p.before = before
@@ -84,7 +84,7 @@ func (p *replay) checkChain(before *tail, newest bool) error {
 	case before.sealed && before.torn == 0:
 		return &DamageError{p.tail.path, 0, "it does not continue the file before it, which has another length or checksum"}
 	default:
-		return &DamageError{before.path, int64(before.whole.length), "it is not as it was written"}
+		return &DamageError{before.path, int64(before.whole.length), "its end is missing or damaged"}
 	}
 	if p.tail.header.last+1 < before.next {
 		return &DamageError{p.tail.path, 0, fmt.Sprintf("it begins after version %d, but the file before it ends with %d", p.tail.header.last, before.next-1)}
@@ -147,9 +147,9 @@ func (p *replay) readSnapshot() (err error) {
 		h, payload, err := r.readFrame()
 		switch {
 		case err == io.EOF:
-			return r.damage("the end is missing")
+			return r.damage("the end of the file is missing")
 		case err == errBadFrame:
-			return r.damage("it is not as it was written")
+			return r.damage("there is no whole frame")
 		case err != nil:
 			return err
 		case h.kind == frameFooter && len(payload) == footerSize:
@@ -168,7 +168,7 @@ func (p *replay) readFooter(r *reader, payload []byte) error {
 	p.last = max(p.last, le.Uint64(payload[8:]))
 	p.forgotten = max(p.forgotten, le.Uint64(payload[16:]))
 	if n := le.Uint64(payload); n != uint64(p.records) {
-		return r.damage("it has %d writes, and not %d", p.records, n)
+		return r.damage("the snapshot has %d writes, but its end says %d", p.records, n)
 	}
 	if _, err := r.buffer.Peek(1); err != io.EOF {
 		return r.damage("something follows the end")
@@ -235,7 +235,7 @@ func (p *replay) tornBytes(r *reader, number uint64, newest bool) (int64, error)
 		return 0, err
 	}
 	if newest && claimsBeyond(rest, r.header.salt, r.offset) {
-		return 0, r.damage("it is not as it was written, and was durable once")
+		return 0, r.damage("there is no whole frame, although the bytes were durable once")
 	}
 	if newest {
 		rest = bytes.TrimRight(rest, "\x00")

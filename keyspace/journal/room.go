@@ -14,10 +14,10 @@ const lookInterval = time.Second
 type Usage struct {
 	Used     int64 // the bytes of its files
 	Free     int64 // the bytes that it may still write
-	Segments int   // the segments that are not in the snapshot
+	Segments int   // the files of the log
 }
 
-// Usage returns the space that the store took a second ago at most.
+// Usage returns the space that the store took at most a second ago.
 func (j *Journal) Usage() Usage {
 	if u := j.usage.Load(); u != nil {
 		return *u
@@ -25,11 +25,12 @@ func (j *Journal) Usage() Usage {
 	return Usage{}
 }
 
-// lookShare is the share of the reserve that may be written between two looks.
+// lookShare divides the reserve: if more than that part of it was written since the last
+// look, the next look comes at once.
 const lookShare = 8
 
-// wrote counts bytes that were written. If they are a share of the reserve, watchRoom looks
-// at once: a fast disk takes the whole reserve in less than a lookInterval.
+// wrote counts bytes that were written. If they are too large a part of the reserve,
+// watchRoom looks at once: a fast disk takes the whole reserve in less than a lookInterval.
 func (j *Journal) wrote(n int) {
 	if unseen := j.unseen.Add(int64(n)); j.options.Reserve > 0 && unseen > j.options.Reserve/lookShare {
 		select {
@@ -78,7 +79,7 @@ func (j *Journal) look() {
 	refusing, was := u.Free < j.options.Reserve, j.room.Load() != nil
 	switch {
 	case refusing:
-		err := fmt.Errorf("%w: %d bytes are free, and %d are in reserve", keyspace.ErrInsufficientStorage, u.Free, j.options.Reserve)
+		err := fmt.Errorf("%w: %d bytes are free, which is less than the reserve of %d", keyspace.ErrInsufficientStorage, u.Free, j.options.Reserve)
 		j.room.Store(&err)
 	case was:
 		j.room.Store(nil)

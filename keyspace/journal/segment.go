@@ -33,7 +33,7 @@ type header struct {
 	magic     string
 	salt      uint32   // begins each frame of the file
 	store     storeID  // the store that the file belongs to
-	number    uint64   // of the segment; of a snapshot, that of the first segment that is not in it
+	number    uint64   // of the segment; in a snapshot, that of the first segment that the snapshot does not replace
 	last      uint64   // no write before the file has a higher version
 	forgotten uint64   // deletes up to this version may be missing
 	before    summary  // of the segment before; zero in a snapshot and in the first segment
@@ -97,7 +97,7 @@ func parseHeader(b []byte, magic, path string) (h header, err error) {
 	le := binary.LittleEndian
 	whole := le.Uint32(b[headerSize-4:]) == checksum(b[:headerSize-4])
 	if string(b[:8]) != magic {
-		return damaged("the file does not begin as such a file does")
+		return damaged(fmt.Sprintf("the file begins with %q, and not with %q", b[:8], magic))
 	}
 	if f := le.Uint32(b[8:]); f != format && whole { // every format has the same length and checksum of the header
 		return h, &formatError{path, f}

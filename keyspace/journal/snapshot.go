@@ -31,7 +31,7 @@ const (
 	maxSegments = 64
 )
 
-// kept says which files the store needs.
+// kept lists the files that the store needs, and those that it may remove.
 type kept struct {
 	mu       sync.Mutex
 	snapshot uint64   // the number of the newest snapshot; 0: none
@@ -42,9 +42,9 @@ type kept struct {
 
 var errClosing = errors.New("journal: closing")
 
-// snapshotRegularly writes a snapshot when the segments are half as long as the one
-// before, so that the disk holds at most three times the data: two snapshots while the
-// second one is written, and the segments.
+// snapshotRegularly writes a snapshot when the segments are half as long as the snapshot
+// before. So the disk holds at most about 2.5 times the data: two snapshots while the second
+// one is written, and the segments.
 func (j *Journal) snapshotRegularly() {
 	ticker := time.NewTicker(lookInterval)
 	defer ticker.Stop()
@@ -61,7 +61,7 @@ func (j *Journal) snapshotRegularly() {
 		}
 		began, low, logged := time.Now(), j.Room() != nil, j.logged.Load()
 		if low && logged == failedAt {
-			continue // nothing has made the state smaller
+			continue // no write has made the state smaller
 		}
 		bytes, err := j.writeSnapshot()
 		failedAt = 0
@@ -83,7 +83,7 @@ func (j *Journal) snapshotRegularly() {
 }
 
 // snapshotDue reports whether a snapshot is to be written. While values are refused, one is
-// due after any write: a delete makes room only when the log before it is gone.
+// due after any write, because a delete makes room only when the log before it is removed.
 func (j *Journal) snapshotDue() bool {
 	j.kept.mu.Lock()
 	defer j.kept.mu.Unlock()
@@ -102,7 +102,7 @@ func (j *Journal) writeSnapshot() (bytes int64, err error) {
 	if err := j.requestRotation(); err != nil {
 		return 0, err
 	}
-	s := j.active.Load() // or a later one, which would be as good: nothing else seals a segment that is read here
+	s := j.active.Load() // a later segment would do, too, because the state has all writes before it
 	number, last := s.header.number, s.header.last
 	w := snapshotWriter{directory: j.directory, name: snapshotName(number) + temporarySuffix, closing: &j.closing}
 	w.header = header{magic: snapshotMagic, salt: newSalt(), store: j.store, number: number, last: last}
@@ -110,7 +110,7 @@ func (j *Journal) writeSnapshot() (bytes int64, err error) {
 		return 0, errors.Join(err, removeUseless(j.directory, []string{w.name}))
 	}
 	if j.options.Fsync != Always {
-		// What is visible may be in the snapshot before it is durable in the log.
+		// A visible write may be in the snapshot before it is durable in the log.
 		if err := j.active.Load().sync(); err != nil {
 			j.fail(fmt.Errorf("journal: make durable: %w", err))
 			return 0, errors.Join(err, removeUseless(j.directory, []string{w.name}))
@@ -119,7 +119,7 @@ func (j *Journal) writeSnapshot() (bytes int64, err error) {
 	if err = j.directory.rename(w.name, snapshotName(number)); err == nil {
 		err = j.directory.sync()
 	}
-	if err != nil { // the files that it was to replace are all there
+	if err != nil { // all files that the snapshot was to replace are still there
 		return 0, errors.Join(err, removeUseless(j.directory, []string{w.name, snapshotName(number)}))
 	}
 	j.logged.Add(-before)
@@ -170,12 +170,12 @@ type snapshotWriter struct {
 	directory directory
 	name      string
 	header    header
-	closing   *atomic.Bool // ends it; nil: nothing does
+	closing   *atomic.Bool // if it is set, the snapshot ends; nil: nothing ends it
 	file      file
 	encoder   encoder
 	offset    uint64 // of the next frame
-	unsure    int    // bytes that are not durable
-	count     uint64 // writes
+	unsure    int    // the bytes that may not be durable yet
+	count     uint64 // the number of writes
 	last      uint64 // the highest version
 	err       error
 }
@@ -249,6 +249,6 @@ func (w *snapshotWriter) flush(b []byte) {
 	case w.closing != nil && w.closing.Load():
 		w.err = errClosing
 	case err == nil && free < snapshotFloor:
-		w.err = fmt.Errorf("journal: a snapshot has no room: %d bytes are free, and the log needs them", free)
+		w.err = fmt.Errorf("journal: no room for a snapshot: %d bytes are free, and the log needs the last %d: free space on the disk", free, snapshotFloor)
 	}
 }
