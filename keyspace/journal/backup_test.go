@@ -185,3 +185,67 @@ func TestRepair(t *testing.T) {
 		t.Errorf("the repaired store, written to: %+v, %v", report, err)
 	}
 }
+
+// A repair finds losses if a start would refuse the store, and not otherwise.
+func TestARepairFindsTheDamageThatAStartRefuses(t *testing.T) {
+	first, second := "0000000001.log", "0000000002.log"
+	for name, c := range map[string]struct {
+		damage func(t *testing.T, dir string)
+		file   string // of the loss; "": the store is whole
+	}{
+		"killed": {func(*testing.T, string) {}, ""},
+		"a torn end": {func(t *testing.T, dir string) {
+			text := bytes.TrimRight(must(os.ReadFile(filepath.Join(dir, first))), "\x00")
+			if err := os.Truncate(filepath.Join(dir, first), int64(len(text)-3)); err != nil {
+				t.Fatal(err)
+			}
+		}, ""},
+		"the newest segment is missing": {func(t *testing.T, dir string) {
+			shutdown(t, open(t, dir, journal.Options{}))
+			last := filepath.Join(dir, "0000000003.log")
+			if err := os.Remove(last); err != nil {
+				t.Fatal(err)
+			}
+		}, "0000000003.log"},
+		"a segment of another store": {func(t *testing.T, dir string) {
+			shutdown(t, open(t, dir, journal.Options{}))
+			other := t.TempDir()
+			shutdown(t, open(t, other, journal.Options{}))
+			if err := os.WriteFile(filepath.Join(dir, second), must(os.ReadFile(filepath.Join(other, second))), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			ks := open(t, dir, journal.Options{})
+			set(t, ks, 100, "1")
+			killed := filepath.Join(t.TempDir(), "killed")
+			if err := os.CopyFS(killed, os.DirFS(dir)); err != nil {
+				t.Fatal(err)
+			}
+			shutdown(t, ks)
+			c.damage(t, killed)
+			_, err := journal.Check(killed)
+			if refused := err != nil; refused != (c.file != "") {
+				t.Fatalf("Check: %v", err)
+			}
+			r, err := journal.PlanRepair(killed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.file == "" && len(r.Losses) > 0 {
+				t.Errorf("losses of a store that is whole: %v", r.Losses)
+			}
+			if c.file != "" && (len(r.Losses) != 1 || r.Losses[0].File != filepath.Join(killed, c.file)) {
+				t.Errorf("the losses are %v, want one of %s", r.Losses, c.file)
+			}
+			if _, err := r.Run(); err != nil {
+				t.Fatal(err)
+			}
+			if report, err := journal.Check(killed); err != nil || report.Keys < 99 {
+				t.Errorf("the repaired store: %+v, %v", report, err)
+			}
+		})
+	}
+}

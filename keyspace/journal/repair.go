@@ -9,13 +9,16 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"rtdb/keyspace"
 )
 
 // A Loss is a part of a store that cannot be read.
 type Loss struct {
 	File   string
-	Offset int64 // of the first byte that is lost
-	Bytes  int64 // 0: the whole file is missing
+	Offset int64  // of the first byte that is lost
+	Bytes  int64  // 0: the whole file is missing, or the number is not known
+	Reason string // of the damage, if the number of bytes is not known
 
 	// First and Last are the versions that are lost, if they are known: Last is 0
 	// otherwise.
@@ -25,7 +28,10 @@ type Loss struct {
 // String describes the loss in a line.
 func (l Loss) String() string {
 	text := fmt.Sprintf("%s: %d bytes at offset %d", l.File, l.Bytes, l.Offset)
-	if l.Bytes == 0 {
+	switch {
+	case l.Reason != "":
+		text = fmt.Sprintf("%s: at offset %d, %s", l.File, l.Offset, l.Reason)
+	case l.Bytes == 0:
 		text = l.File + ": the file is missing"
 	}
 	switch {
@@ -85,19 +91,45 @@ func PlanRepair(dir string) (r *Repair, err error) {
 	}
 	r.store, _ = i.storeID()
 	r.last = i.From
-	return r, r.salvage(d, l)
+	return r, r.plan(d, l)
+}
+
+// plan reads the undamaged parts of the files, and finds the losses. The files are damaged if
+// a start would refuse them, and not otherwise.
+func (r *Repair) plan(d directory, l *layout) error {
+	start := replay{directory: d, layout: l, store: r.store, apply: func(*keyspace.Record) error { return nil }}
+	refused := l.checkNumbers(max(l.snapshot, 1))
+	if refused == nil {
+		refused = start.run()
+	}
+	var damage *DamageError
+	if refused != nil && !errors.As(refused, &damage) {
+		return refused
+	}
+	known := len(r.Losses) // in the identity
+	if err := r.salvage(d, l); err != nil {
+		return err
+	}
+	switch {
+	case refused == nil:
+		r.Losses = r.Losses[:known]
+	case len(r.Losses) == known:
+		r.Losses = append(r.Losses, Loss{File: damage.File, Offset: damage.Offset, Reason: damage.Reason})
+	}
+	return nil
 }
 
 // salvage reads every frame that is whole.
 func (r *Repair) salvage(d directory, l *layout) error {
 	next := uint64(0) // the version that the next segment begins with; 0: not known
 	if l.snapshot != 0 {
-		if _, err := r.salvageFile(d, l.path(snapshotName(l.snapshot)), 0); err != nil {
+		if _, err := r.salvageFile(d, l.path(snapshotName(l.snapshot)), 0, false); err != nil {
 			return err
 		}
 	}
 	number := l.snapshot
 	for i, n := range l.segments {
+		newest := i == len(l.segments)-1
 		if i == 0 && number == 0 && n != 1 {
 			r.Losses = append(r.Losses, Loss{File: l.path(snapshotName(n))})
 		}
@@ -106,7 +138,7 @@ func (r *Repair) salvage(d directory, l *layout) error {
 		}
 		number = n + 1
 		var err error
-		if next, err = r.salvageFile(d, l.path(segmentName(n)), next); err != nil {
+		if next, err = r.salvageFile(d, l.path(segmentName(n)), next, newest); err != nil {
 			return err
 		}
 	}
@@ -115,8 +147,9 @@ func (r *Repair) salvage(d directory, l *layout) error {
 }
 
 // salvageFile reads the frames of a file that are whole. expected is the version that the
-// file begins with, or 0. It returns the version that the next file begins with, or 0.
-func (r *Repair) salvageFile(d directory, path string, expected uint64) (next uint64, err error) {
+// file begins with, or 0. It returns the version that the next file begins with, or 0. The
+// torn end of the newest segment is not a loss.
+func (r *Repair) salvageFile(d directory, path string, expected uint64, newest bool) (next uint64, err error) {
 	name := filepath.Base(path)
 	b, err := readFile(d, name)
 	if err != nil {
@@ -141,6 +174,9 @@ func (r *Repair) salvageFile(d directory, path string, expected uint64) (next ui
 	for offset < uint64(len(b)) {
 		at := nextFrame(b, salt, offset)
 		h, _ := parseFrameHeader(b[min(at, uint64(len(b))):], salt, at)
+		if at == uint64(len(b)) && newest && !claimsBeyond(b[offset:], salt, offset) {
+			return 0, nil
+		}
 		if at > offset {
 			loss := Loss{File: path, Offset: int64(offset), Bytes: int64(at - offset)}
 			if isSegment && expected != 0 && h.first > expected {
