@@ -164,20 +164,23 @@ func TestRestartsAreLinearizable(t *testing.T) {
 	}
 }
 
-// A disk that loses what was synced is caught.
+// A disk that loses what was synced is caught, unless it happens to lose nothing.
 func TestTheCheckerCatchesALostWrite(t *testing.T) {
-	ops := restarts(t, 1, func(d *disk) *disk {
-		files := d.files()
-		newest := ""
-		for name := range files {
-			if _, ok := parseName(name, segmentSuffix); ok {
-				newest = max(newest, name)
+	for seed := range uint64(20) {
+		ops := restarts(t, seed, func(d *disk) *disk {
+			files := d.files()
+			newest := ""
+			for name := range files {
+				if _, ok := parseName(name, segmentSuffix); ok {
+					newest = max(newest, name)
+				}
 			}
+			files[newest] = files[newest][:headerSize]
+			return diskOf(files)
+		})
+		if porcupine.CheckOperationsTimeout(registerModel, ops, 20*time.Second) == porcupine.Illegal {
+			return
 		}
-		files[newest] = files[newest][:headerSize]
-		return diskOf(files)
-	})
-	if got := porcupine.CheckOperationsTimeout(registerModel, ops, 20*time.Second); got != porcupine.Illegal {
-		t.Errorf("the lost writes passed: %s", got)
 	}
+	t.Error("the lost writes passed")
 }

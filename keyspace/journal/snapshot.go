@@ -17,6 +17,11 @@ const (
 	// whole snapshot.
 	snapshotSync = 1 << 20
 
+	// firstSnapshot is the time from the start until a snapshot may be due. A server that
+	// is killed again and again gets there, too: otherwise each start would have one more
+	// segment to read.
+	firstSnapshot = 50 * time.Millisecond
+
 	// snapshotRetry is the time until a snapshot that failed is tried again.
 	snapshotRetry = time.Minute
 
@@ -46,13 +51,14 @@ var errClosing = errors.New("journal: closing")
 // before. So the disk holds at most about 2.5 times the data: two snapshots while the second
 // one is written, and the segments.
 func (j *Journal) snapshotRegularly() {
-	ticker := time.NewTicker(lookInterval)
+	ticker := time.NewTicker(firstSnapshot)
 	defer ticker.Stop()
 	var retryAt time.Time
 	failedAt := uint64(0) // the bytes of the log when a snapshot failed
 	for {
 		select {
 		case <-ticker.C:
+			ticker.Reset(lookInterval)
 		case <-j.stop:
 			return
 		}
