@@ -157,7 +157,7 @@ func (x *restore) run(from io.Reader) error {
 	for {
 		h, err := archive.Next()
 		if err != nil {
-			return fmt.Errorf("journal: the archive is not whole: it ends before %s: %w", sumsName, err)
+			return fmt.Errorf("journal: the archive is not a whole backup, because no %s ends it: make the backup again: %w", sumsName, err)
 		}
 		if h.Name == sumsName {
 			if err := x.checkSums(archive); err != nil {
@@ -189,6 +189,9 @@ func (x *restore) extract(name string, from io.Reader) error {
 	x.made = append(x.made, target)
 	sum := sha256.New()
 	_, err = io.Copy(io.MultiWriter(f, sum), from)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fmt.Errorf("journal: the archive is not whole: it ends in %s, so make the backup again: %w", name, err)
+	}
 	if err == nil {
 		err = f.Sync()
 	}
@@ -205,7 +208,7 @@ func (x *restore) checkSums(from io.Reader) error {
 	for line := range strings.Lines(string(text)) {
 		sum, name, _ := strings.Cut(strings.TrimSpace(line), "  ")
 		if x.sums[name] != sum {
-			return fmt.Errorf("journal: %s of the archive does not match its checksum", name)
+			return fmt.Errorf("journal: the file %q of the archive does not match its checksum: make the backup again", name)
 		}
 		n++
 	}

@@ -133,7 +133,7 @@ type deaf struct{ _ byte }
 
 func (*deaf) Deliver(*keyspace.Update) {}
 
-// A repair says what is lost, keeps the damaged files, and leaves a store with the rest.
+// A repair lists the losses, keeps the damaged files, and leaves a store with the rest.
 func TestRepair(t *testing.T) {
 	dir := t.TempDir()
 	ks := open(t, dir, journal.Options{})

@@ -19,9 +19,9 @@ type Report struct {
 	// next start cuts them off.
 	Torn int64
 
-	// Closed means that the store was closed. If it was not, a file that was cut short
-	// cannot be told from one that the end of the process left, so the newest writes may be
-	// lost.
+	// Closed means that the store was closed, or not written to after it was opened. If it is
+	// false, a file that was cut short cannot be told from one that the end of the process
+	// left, so the newest writes may be lost.
 	Closed bool
 }
 
@@ -53,7 +53,7 @@ func Check(dir string) (r Report, err error) {
 	}
 	r = Report{
 		Files: len(l.segments), Bytes: l.bytes, Writes: p.records, Last: max(p.last, i.From), Epoch: i.Epoch,
-		Torn: p.tail.torn, Closed: (p.before == nil || p.before.sealed) && p.tail.whole.length == headerSize,
+		Torn: p.tail.torn, Closed: (p.before == nil || p.before.sealed) && p.tail.whole.length == headerSize && p.tail.torn == 0,
 	}
 	if l.snapshot != 0 {
 		r.Files++

@@ -16,8 +16,8 @@ import (
 // errCut is the result of every call after the power was cut.
 var errCut = errors.New("the power is off")
 
-// A disk is a file system in memory. What is written can be read at once, but it is durable
-// only after a sync. A process uses it through a handle.
+// A disk is a file system in memory. Data that is written can be read at once, but it is
+// durable only after a sync. A process uses the disk through a handle.
 type disk struct {
 	mu      sync.Mutex
 	entries map[string]*inode // as they are read
@@ -74,7 +74,7 @@ func diskOf(files map[string][]byte) *disk {
 	return d
 }
 
-// files returns what can be read.
+// files returns the files as they are read.
 func (d *disk) files() map[string][]byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -109,7 +109,7 @@ func (d *disk) isOff() bool {
 	return d.off
 }
 
-// afterCut returns a disk with what was durable, and a random part of what was not.
+// afterCut returns a disk with the durable data and a random part of the rest.
 func (d *disk) afterCut(random *rand.Rand) *disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -176,7 +176,7 @@ func (n *inode) afterCut(random *rand.Rand) []byte {
 					for i := at; i < end; i++ {
 						b[i] = byte(random.Uint32())
 					}
-				case part == 2: // what another block of the file has
+				case part == 2: // the contents of another block of the file
 					copy(b[at:end], b[random.IntN(at+1):])
 				default:
 					copy(b[at:end], c.data[at-c.offset:])

@@ -21,7 +21,7 @@ func (d noSegments) create(name string) (file, error) {
 	return d.directory.create(name)
 }
 
-// An anyState is a state that counts what is applied.
+// An anyState is a state that counts the writes that are applied.
 type anyState struct{ applied int }
 
 func (s *anyState) Apply(*keyspace.Record) error                            { s.applied++; return nil }

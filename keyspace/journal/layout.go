@@ -31,7 +31,7 @@ type ForeignError struct {
 
 func (e *ForeignError) Error() string {
 	if e.File == "" {
-		return fmt.Sprintf("journal: the directory %s has no store: name one that has", e.Dir)
+		return fmt.Sprintf("journal: the directory %s has no store: name the directory of a store", e.Dir)
 	}
 	return fmt.Sprintf("journal: the directory %s is not a store's, because it has the file %s and no %s: choose an empty directory", e.Dir, e.File, identityName)
 }
@@ -95,6 +95,9 @@ func readLayout(d directory, dir string) (*layout, error) {
 	return l, l.checkNumbers(first)
 }
 
+// isMissing is the reason of a DamageError whose file does not exist.
+const isMissing = "the file is missing"
+
 // checkNumbers returns an error if a segment is missing.
 func (l *layout) checkNumbers(first uint64) error {
 	if len(l.segments) == 0 || l.snapshot == 0 && l.segments[0] != 1 {
@@ -102,11 +105,11 @@ func (l *layout) checkNumbers(first uint64) error {
 		if len(l.segments) > 0 {
 			missing = snapshotName(l.segments[0])
 		}
-		return &DamageError{l.path(missing), 0, "the file is missing"}
+		return &DamageError{l.path(missing), 0, isMissing}
 	}
 	for i, number := range l.segments {
 		if want := first + uint64(i); number != want {
-			return &DamageError{l.path(segmentName(want)), 0, "the file is missing"}
+			return &DamageError{l.path(segmentName(want)), 0, isMissing}
 		}
 	}
 	return nil

@@ -56,7 +56,7 @@ func lockDirectory(dir string) (*os.File, error) {
 // lockExisting locks the directory of a store that exists.
 func lockExisting(dir string) (unlock func() error, err error) {
 	if _, err := os.Stat(dir); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("journal: cannot find the directory of a store: %w", err)
 	}
 	lock, err := lockDirectory(dir)
 	if err != nil {

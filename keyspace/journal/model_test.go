@@ -19,7 +19,7 @@ import (
 	"rtdb/transport/transporttest"
 )
 
-// A model is a keyspace on a disk, and a plain map of what it must hold.
+// A model is a keyspace on a disk, and a plain map of the values that it must hold.
 type model struct {
 	disk     *disk
 	interval time.Duration

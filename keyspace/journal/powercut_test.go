@@ -72,7 +72,7 @@ type script struct {
 
 	mu       sync.Mutex
 	epoch    string
-	visible  map[uint64]seen      // by version: what a reader, a writer or a subscriber was told
+	visible  map[uint64]seen      // by version: the writes that a reader, a writer or a subscriber was told of
 	tried    map[string]bool      // keys and values of writes that were tried
 	expiries map[uint64][]promise // by version: when the key expires, in order
 }
@@ -159,7 +159,8 @@ func (s *script) runProcess(t *testing.T, process int) {
 	}
 }
 
-// adopt notes what a reader sees after a start: a write that was tried may be there.
+// adopt notes the state that a reader sees after a start: it may have writes that were
+// tried.
 func (s *script) adopt(t *testing.T, ks *keyspace.Keyspace) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -183,7 +184,7 @@ func (s *script) adopt(t *testing.T, ks *keyspace.Keyspace) {
 	}
 }
 
-// Deliver notes what a subscriber is told.
+// Deliver notes the updates of a subscriber.
 func (s *script) Deliver(u *keyspace.Update) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -243,7 +244,7 @@ func (s *script) writeKeys(ks *keyspace.Keyspace, writer, process int) {
 	}
 }
 
-// check opens the store on what is left of the disk. It reports whether writes that were
+// check opens the store on the rest of the disk. It reports whether writes that were
 // visible are lost.
 func (s *script) check(t *testing.T, d *disk, random *rand.Rand) (lossy bool) {
 	if random.IntN(4) == 0 {
@@ -293,7 +294,7 @@ func load(d *disk, interval time.Duration, boot byte) (*Journal, *contents, keys
 	return j, state, history, nil
 }
 
-// compare compares the state with what was visible.
+// compare compares the state with the visible writes.
 func (s *script) compare(t *testing.T, state *contents, history keyspace.History) (lossy bool) {
 	newest, there := uint64(0), uint64(0)
 	for _, w := range state.keys {
@@ -335,7 +336,7 @@ func (s *script) compare(t *testing.T, state *contents, history keyspace.History
 	return lossy
 }
 
-// promised reports whether what was visible at a time must be there after the cut.
+// promised reports whether a write that was visible at a time must be there after the cut.
 func (s *script) promised(at time.Time) bool {
 	end := s.disk.cutTime
 	if !s.killedAt.IsZero() && s.killedAt.Before(end) {

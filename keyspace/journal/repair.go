@@ -29,10 +29,10 @@ type Loss struct {
 func (l Loss) String() string {
 	text := fmt.Sprintf("%s: %d bytes at offset %d", l.File, l.Bytes, l.Offset)
 	switch {
-	case l.Reason != "":
+	case l.Reason != "" && l.Reason != isMissing:
 		text = fmt.Sprintf("%s: at offset %d, %s", l.File, l.Offset, l.Reason)
 	case l.Bytes == 0:
-		text = l.File + ": the file is missing"
+		text = l.File + ": " + isMissing
 	}
 	switch {
 	case filepath.Base(l.File) == identityName:

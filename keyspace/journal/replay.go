@@ -66,7 +66,7 @@ func (p *replay) run() error {
 		}
 	}
 	if p.tail.sealed {
-		return &DamageError{p.layout.path(segmentName(p.tail.header.number + 1)), 0, "the file is missing"}
+		return &DamageError{p.layout.path(segmentName(p.tail.header.number + 1)), 0, isMissing}
 	}
 	return nil
 }

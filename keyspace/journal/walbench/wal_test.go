@@ -50,7 +50,7 @@ func (l rtdbLog) commit(key string, value []byte) error {
 
 func (l rtdbLog) close() error { return l.journal.Close() }
 
-// etcdLog is etcd's log with a committer that saves what waits as one batch, as etcd's
+// etcdLog is etcd's log with a committer that saves waiting writes as one batch, as etcd's
 // raft loop does. wal.Save makes the batch durable.
 type etcdLog struct {
 	wal     *wal.WAL
