@@ -114,8 +114,8 @@ func (d *directory[A]) findOrSpawn(name string, spawn bool) (a A, err error) {
 	return v.(A), nil
 }
 
-// add spawns the actor of a name that has none. Nothing else may add or look for actors at
-// the same time. It spares a load of a million keys a third of its lookups.
+// add spawns the actor of a name that has none. No other call may add or look for actors at
+// the same time. It saves a load of a million keys a third of the lookups.
 func (d *directory[A]) add(name string) A {
 	a := d.spawn(name)
 	d.byName.Store(name, a)

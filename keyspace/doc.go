@@ -12,8 +12,8 @@
 //
 // # Use
 //
-// [Open] returns a keyspace with the state that its [Store] holds. A server that
-// reports its progress meanwhile calls [New] and [Keyspace.Load] instead. [Keyspace.Set],
+// [Open] returns a keyspace with the state that its [Store] holds. A server that reports
+// the progress of the load calls [New] and [Keyspace.Load] instead. [Keyspace.Set],
 // [Keyspace.Delete], [Keyspace.Write] and [Keyspace.WriteAll] write keys.
 // [Keyspace.Get], [Keyspace.GetInOrder] and [Keyspace.List] read them.
 // [Keyspace.Publish] sends a message to a topic. [Keyspace.Subscribe] delivers the
@@ -191,9 +191,9 @@
 // If the store refuses a write, the write takes no effect, and the writer gets
 // [ErrUnavailable]. If the store refuses an expiry, the keyspace tries again.
 //
-// A store that has little room left says so before it fails (Options.Refuse). Until there
-// is room, writes that store a value, and touches, get ErrUnavailable and the reason.
-// Deletes and expiries go on.
+// A store that has little room left makes the keyspace refuse values before a write fails
+// (Options.Refuse). Until there is room, writes that store a value, and touches, get
+// ErrUnavailable and the reason. Deletes and expiries go on.
 //
 // If the state cannot be loaded, Open and Load return the store's error. A Shutdown during
 // Load ends it with [ErrClosed].

@@ -44,11 +44,11 @@ type Options struct {
 	// memory is never short.
 	Full func() bool
 
-	// Refuse returns why the store takes no more values, or nil. While it does, a
-	// write that stores a value, and a touch, return an error that wraps both
-	// ErrUnavailable and the reason. Deletes and expiries go on. Many actors may call
-	// Refuse at the same time, and it must return at once. If it is nil, nothing is
-	// refused.
+	// Refuse returns the reason if the store takes no more values, else nil. While there
+	// is a reason, a write that stores a value, and a touch, return an error that wraps
+	// both ErrUnavailable and the reason. Deletes and expiries go on. Many actors may
+	// call Refuse at the same time, and it must return at once. If Refuse is nil, no
+	// write is refused.
 	Refuse func() error
 
 	// OnPanic receives each panic of an actor. If it is nil, panics are not
@@ -147,7 +147,8 @@ func (ks *Keyspace) Load() error {
 // Loaded reports whether Load has loaded the state.
 func (ks *Keyspace) Loaded() bool { return ks.loaded.Load() }
 
-// Refusal returns why writes that store a value are refused (Options.Refuse), or nil.
+// Refusal returns the reason if writes that store a value are refused (Options.Refuse),
+// else nil.
 func (ks *Keyspace) Refusal() error {
 	if ks.refuse == nil {
 		return nil
@@ -217,8 +218,8 @@ func (ks *Keyspace) Publish(ctx context.Context, topic string, value []byte) err
 // Shutdown ends the keyspace. It refuses new requests with ErrClosed, answers the
 // requests that were accepted, and then closes the store. The store is last because
 // an accepted write needs it. If ctx ends first, Shutdown returns its cause and
-// leaves the store open. Get still works after Shutdown. A Load that has not returned
-// is ended.
+// leaves the store open. Get still works after Shutdown. Shutdown also ends a Load that
+// has not returned.
 func (ks *Keyspace) Shutdown(ctx context.Context) error {
 	ks.expiries.disable() // keys that are due now are due again at the next start
 	if err := errors.Join(ks.topics.shutdown(ctx), ks.keys.shutdown(ctx)); err != nil {

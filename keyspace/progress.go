@@ -18,7 +18,7 @@ type progress struct {
 	first, last     *run   // of the list, in the order of add
 
 	added   uint64        // the number of runs that were ever added
-	settled chan struct{} // closed when the runs up to awaited have left the list; nil: nobody waits
+	settled chan struct{} // closed when the runs up to awaited have left the list; nil: settle does not wait
 	awaited uint64
 }
 
@@ -29,8 +29,8 @@ func (p *progress) start(version uint64) {
 	p.highestDone = version
 }
 
-// settle waits until every run that is in the list has left it. Only one caller at a time
-// may wait.
+// settle waits until every run that is in the list at the call has left it. Only one caller
+// at a time may wait.
 func (p *progress) settle() {
 	p.mu.Lock()
 	settled := make(chan struct{})

@@ -13,8 +13,8 @@ type Store interface {
 	// Commit makes the writes of one key durable. It sets the Version of each write
 	// that is not a Touch, and changes nothing else. Versions rise within the slice,
 	// and are above those of all writes that were committed before, to any key. Commit
-	// returns when all writes are durable. If it returns an error, none of them took
-	// effect, except that this is not known if the error is the cause of ctx.
+	// returns when all writes are durable. If it returns the cause of ctx, the writes may
+	// take effect nevertheless. If it returns another error, none of them takes effect.
 	//
 	// Commit may block. Many goroutines call it at the same time, but for each
 	// key one at a time. ctx ends when the keyspace is given up. The slice
@@ -45,9 +45,9 @@ type State interface {
 	// remembers, until yield returns false. It returns a version up to which deletes
 	// may be missing.
 	//
-	// Every write whose Commit returned before the call of Snapshot is in it, or a
-	// newer one of its key. It lacks the key only if a newer write is committed during
-	// Snapshot. It may also have later writes.
+	// The snapshot has every write whose Commit returned before the call of Snapshot,
+	// or a newer write of the same key. It lacks the key only if a newer write is
+	// committed during Snapshot. It may also have later writes.
 	//
 	// Snapshot may be called only between Load and Close, and by one goroutine at a
 	// time. It waits for the commits that are in progress, so Commit must not wait for
@@ -65,9 +65,9 @@ type History struct {
 	// write will exceed.
 	Last uint64
 
-	// Forgotten is a version up to which deletes may be missing from what Load
-	// applied: every delete above it was applied. A subscriber that resumes from a
-	// revision below it is passed everything.
+	// Forgotten is a version up to which deletes may be missing: Load applied every
+	// delete above it. A subscriber that resumes from a revision below it is passed all
+	// values.
 	Forgotten uint64
 }
 

@@ -31,7 +31,7 @@ func (s storeState) Apply(w *Record) error {
 	ks.expiries.set(k, w.Expires)
 	if w.Value == nil && !w.Touch {
 		s.bury(w)
-		ks.keys.remove(w.Key, k) // nobody has sent it a request yet
+		ks.keys.remove(w.Key, k) // it has no mail yet
 	}
 	return nil
 }

@@ -167,7 +167,7 @@ func TestASnapshotHasTheDeletes(t *testing.T) {
 
 // A snapshot waits for a commit that the store has numbered, but no writer waits for a
 // snapshot.
-func TestASnapshotHasWhatWasCommittedBefore(t *testing.T) {
+func TestASnapshotHasTheCommitsBeforeIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := make(chan struct{})
 		s := replay()

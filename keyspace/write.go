@@ -119,7 +119,8 @@ func (k *key) planRequest(r *run, q *request, value []byte) []byte {
 	return value
 }
 
-// refused refuses a request that stores something if the store has no room for it.
+// refused refuses a request that stores a value or a time if the store has no room. It
+// reports whether it did.
 func (k *key) refused(q *request) bool {
 	if err := k.keyspace.refuse(); err != nil {
 		q.refusal = fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -209,7 +210,7 @@ func (k *key) apply(w *Record, r *run) bool {
 
 // after returns the state after a write.
 func (s *state) after(w *Record) *state {
-	if w.Touch { // the record need not have the rest
+	if w.Touch { // the record of a touch need not have a value
 		return &state{value: s.value, version: s.version, written: s.written, expires: afterEpoch(w.Expires)}
 	}
 	return &state{value: w.Value, version: w.Version, written: w.Written, expires: afterEpoch(w.Expires)}

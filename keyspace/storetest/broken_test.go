@@ -153,7 +153,7 @@ func brokenStores() []broken {
 		}}},
 		{"FailedLoad", "Load ignores an error", fault{apply: func(*diskStore, error) error { return nil }}},
 		{"FailedLoad", "Load returns another error", fault{apply: func(*diskStore, error) error { return errBroken }}},
-		{"FailedLoad", "Load cuts off what it did not apply", fault{apply: func(s *diskStore, err error) error {
+		{"FailedLoad", "Load cuts off the writes that it did not apply", fault{apply: func(s *diskStore, err error) error {
 			s.disk.writes = s.disk.writes[:len(s.disk.writes)/2]
 			return err
 		}}},
@@ -168,8 +168,8 @@ func brokenStores() []broken {
 			w.Expires = time.Time{}
 			return true
 		}}},
-		{"Snapshot", "a snapshot forgets what is forgotten", fault{recall: true}},
-		{"ForgottenDeletes", "a snapshot forgets what is forgotten", fault{recall: true}},
+		{"Snapshot", "a snapshot does not keep Forgotten", fault{recall: true}},
+		{"ForgottenDeletes", "a snapshot does not keep Forgotten", fault{recall: true}},
 	}
 }
 

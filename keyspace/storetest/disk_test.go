@@ -18,7 +18,7 @@ type disks struct {
 	opened int
 }
 
-// A disk is what a store has kept.
+// A disk holds the writes that a store has kept.
 type disk struct {
 	epoch     string
 	last      uint64
@@ -58,11 +58,11 @@ type fault struct {
 	late     bool                                                                    // a write is kept with the next one, or by Close
 	retain   bool                                                                    // the caller's slice is read by Close
 	apply    func(s *diskStore, err error) error                                     // replaces an error of State.Apply
-	history  func(s *diskStore, h *keyspace.History)                                 // changes what Load returns
+	history  func(s *diskStore, h *keyspace.History)                                 // changes the result of Load
 	close    func(s *diskStore) error                                                // at the end of Close
 	snapshot func(s *diskStore, w *keyspace.Record) bool                             // changes a write of a snapshot; false: it is not kept
 	alias    bool                                                                    // a snapshot keeps the records that it gets
-	recall   bool                                                                    // a snapshot forgets what is forgotten
+	recall   bool                                                                    // a snapshot does not keep Forgotten
 }
 
 func (s *diskStore) Commit(ctx context.Context, writes []keyspace.Record) error {
@@ -98,7 +98,7 @@ func (s *diskStore) Commit(ctx context.Context, writes []keyspace.Record) error 
 	return nil
 }
 
-// flush keeps what is pending.
+// flush keeps the pending writes.
 func (s *diskStore) flush() {
 	for _, w := range s.pending {
 		w.Value = bytes.Clone(w.Value)
@@ -138,7 +138,7 @@ func (s *diskStore) Close() error {
 	return nil
 }
 
-// replace replaces what the store has kept by a snapshot.
+// replace replaces the writes that the store has kept with a snapshot.
 func (s *diskStore) replace() error {
 	s.mu.Lock()
 	before := len(s.disk.writes)

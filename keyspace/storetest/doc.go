@@ -11,10 +11,10 @@
 //		})
 //	}
 //
-// # What is tested
+// # Tests
 //
-// One half of the checks calls the store as a keyspace does, and compares what the store
-// applies after it was opened again with a plain map. The other half opens a
+// One half of the checks calls the store as a keyspace does. After the store was opened
+// again, they compare the writes that it applies with a plain map. The other half opens a
 // [keyspace.Keyspace] on the store, and sees it as a client does: values, updates, and
 // subscribers that resume over a restart.
 //
@@ -29,9 +29,8 @@
 //     [Options].Copy is set.
 //   - Failure: an error of State.Apply ends Load, and harms nothing.
 //
-// In other words: if the suite passes, a client cannot tell the store from one that never
-// stops. What happens after a power cut, and when the disk fails, is for each store's own
-// tests.
+// In other words: if the suite passes, a client cannot tell a durable store from one that
+// never stops. Power cuts and failures of the disk are left to each store's own tests.
 //
 // The suite is tested with stores that are broken on purpose: each of them fails.
 package storetest

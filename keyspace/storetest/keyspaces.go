@@ -116,8 +116,8 @@ func list(tb testing.TB, ks *keyspace.Keyspace) map[string]string {
 	return c.values
 }
 
-// checkResume requires that a client that resumes over a restart gets exactly what it has
-// missed, deletes included. If the store is not durable, the client gets a reset.
+// checkResume requires that a client that resumes over a restart gets exactly the changes
+// that it has missed, deletes included. If the store is not durable, the client gets a reset.
 func checkResume(tb testing.TB, o Options) {
 	dir := tb.TempDir()
 	ks, _ := openKeyspace(tb, o, dir)

@@ -174,7 +174,7 @@ func checkPanic(tb testing.TB, o Options) {
 	s.goesOn("panics/")
 }
 
-// goesOn requires that the store goes on, after commits of the keys with a prefix may have
+// goesOn requires that the store still commits after commits of keys with a prefix may have
 // failed.
 func (s *session) goesOn(prefix string) {
 	s.tb.Helper()
@@ -192,7 +192,7 @@ func (s *session) goesOn(prefix string) {
 			s.tb.Errorf("%s was not written", short(key))
 		}
 	}
-	// It is not known which of the commits that failed took effect.
+	// A commit that failed may have taken effect or not.
 	s.state.ignore(prefix)
 	next.state.ignore(prefix)
 	next.wantAll(s)

@@ -56,8 +56,8 @@ var names = []string{
 // sizes are sizes of values, around those at which a store may change its encoding.
 var sizes = []int{0, 1, 2, 127, 128, 255, 256, 4095, 4096, 4097, 16383, 16384, 65535, 65536, 65537, 256 << 10, 1 << 20}
 
-// checkReload requires that a store that is opened again applies exactly what was
-// committed: names, values, times, touches and deletes.
+// checkReload requires that a store that is opened again applies exactly the committed
+// names, values, times, touches and deletes.
 func checkReload(tb testing.TB, o Options) {
 	s := open(tb, o, tb.TempDir()).reopen()
 	for n, name := range names {
@@ -260,8 +260,8 @@ func checkKilled(tb testing.TB, o Options) {
 	}
 }
 
-// checkSnapshot requires that a store that replaces what it has kept by a snapshot loses
-// nothing, while others write.
+// checkSnapshot requires that a store loses nothing if it replaces the writes that it has
+// kept with a snapshot, while other writers go on.
 func checkSnapshot(tb testing.TB, o Options) {
 	if o.Snapshot == nil {
 		tb.Skip("the store makes no snapshots")

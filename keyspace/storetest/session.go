@@ -89,7 +89,7 @@ func (s *session) reopen() *session {
 	return next
 }
 
-// wantAll requires that nothing of an earlier session was lost.
+// wantAll requires that no write of an earlier session was lost.
 func (s *session) wantAll(before *session) {
 	s.tb.Helper()
 	h := s.history

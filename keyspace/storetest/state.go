@@ -33,7 +33,7 @@ type state struct {
 	closed    bool                       // neither Apply nor Snapshot may be called
 	applied   int                        // calls of Apply
 	failAt    int                        // the call of Apply that fails; 0: none
-	failure   error                      // what it returns
+	failure   error                      // the error of that call
 }
 
 func newState(tb testing.TB) *state {
@@ -137,7 +137,7 @@ func (s *state) forget(version uint64) {
 	maps.DeleteFunc(s.writes, func(_ string, w keyspace.Record) bool { return w.Value == nil && w.Version <= version })
 }
 
-// ignore removes keys of which it is not known whether they were written.
+// ignore removes keys that may have been written or not.
 func (s *state) ignore(prefix string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,11 +154,11 @@ func (s *state) highest() (version uint64) {
 	return version
 }
 
-// maxDifferences limits what one comparison reports.
+// maxDifferences is the most that one comparison reports.
 const maxDifferences = 10
 
-// compare reports what differs from the state that was there before the store was opened
-// again. A delete up to the version forgotten may be missing.
+// compare reports the differences from the state before the store was opened again. A delete
+// up to the version forgotten may be missing.
 func (s *state) compare(want *state, forgotten uint64) {
 	s.tb.Helper()
 	differences := 0

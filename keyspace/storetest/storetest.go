@@ -17,12 +17,12 @@ type Options struct {
 	// remembers, and the epoch, until it is opened again.
 	Durable bool
 
-	// Copy, if it is not nil, makes a new directory from that of a store that is open,
-	// with what is there if the process is killed now.
+	// Copy, if it is not nil, copies the directory of a store that is open. The copy has
+	// the files that the process leaves if it is killed now.
 	Copy func(tb testing.TB, dir string) (copied string)
 
-	// Snapshot, if it is not nil, makes the store call State.Snapshot, and replace by it
-	// what it has kept. It is called after Load and before Close.
+	// Snapshot, if it is not nil, makes the store call State.Snapshot, and replace the
+	// writes that it has kept with the snapshot. It is called after Load and before Close.
 	Snapshot func(s keyspace.Store) error
 }
 
