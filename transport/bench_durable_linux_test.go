@@ -61,7 +61,7 @@ func BenchmarkDurableWrites(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkDurableFanout measures what a delivery costs a server that keeps its state in a
+// BenchmarkDurableFanout measures the cost of a delivery of a server that keeps its state in a
 // directory. Each delivery is one of 1000 of a write.
 func BenchmarkDurableFanout(b *testing.B) {
 	compare(b, shape{keys: 1, subscribers: 1000, publishers: 1, window: 200}, "always")

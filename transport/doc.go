@@ -80,12 +80,12 @@
 // A durable store takes seconds to load. The server may serve a keyspace that is not loaded
 // yet: health checks and most of the operator's calls are answered, and all other requests
 // get 503 and are asked to come back. While the store has no room for values
-// (keyspace.ErrInsufficientStorage), writes are refused with what to do about it, and
-// readiness checks say why. Deletes go on, because they make room.
+// (keyspace.ErrInsufficientStorage), writes are refused with advice, and readiness checks
+// give the reason. Deletes go on, because they make room.
 //
-// GET /backup streams what Options.Backup writes (socket.Download). The status is sent
-// before the copy is complete. So if the copy fails later, the connection is cut off, and
-// the client does not take what it has for the whole. Options.Collectors add the metrics of
+// GET /backup streams the archive that Options.Backup writes (socket.Download). The status
+// is sent before the copy is complete. So if the copy fails later, the connection is cut off,
+// and the client does not take a part for the whole. Options.Collectors add the metrics of
 // the store.
 //
 // # Shutdown

@@ -86,7 +86,7 @@ var errNoRoom = &failure{
 	code: codeUnavailable,
 	message: "insufficient storage: the server's disk is nearly full, so no value was written: free space on the disk, " +
 		"or delete keys, and try again; reads and deletes go on",
-	retry: 10 * time.Second, // room does not come at once
+	retry: 10 * time.Second, // a snapshot must make the room
 }
 
 // as returns the failure as the answer to a readiness check. state is the state of the

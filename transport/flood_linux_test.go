@@ -86,7 +86,7 @@ func (w *wire) measure(t *testing.T) (end func(mayGrow int, note string) bool) {
 // no descriptor behind.
 func TestFloods(t *testing.T) {
 	// Else the garbage of the tests before and of the clients, which depends on the pace of the
-	// collector, is more than what the server holds.
+	// collector, is more than the memory of the server.
 	defer debug.SetGCPercent(debug.SetGCPercent(20))
 	short := transport.Options{HeaderTimeout: time.Second, MessageTimeout: 300 * time.Millisecond}
 	for name, x := range map[string]struct {

@@ -129,7 +129,7 @@ func TestAServerThatLoadsItsState(t *testing.T) {
 	w.dial(t).wantCode(`{"id":1,"action":"subscribe","pattern":"#"}`, "")
 }
 
-// wantOperator expects that the operator is answered, who may send headers.
+// wantOperator expects that the operator is answered. The operator may send headers.
 func wantOperator(t *testing.T, w *wire, headers ...string) {
 	t.Helper()
 	for _, path := range []string{"/metrics", "/sessions", "/log-level", "/debug/pprof/", "/debug/pprof/goroutine?debug=1"} {

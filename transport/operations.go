@@ -152,13 +152,13 @@ func (x *operations) setLevel(w *response, r *http.Request) error {
 	return x.getLevel(w, r)
 }
 
-// backups are the backups that are under way. A shutdown breaks them off, because one may
-// take longer than the grace.
+// backups counts the backups that are under way. A shutdown breaks them off, because a backup
+// may take longer than the grace.
 type backups struct {
 	lifetime context.Context // ends when a shutdown begins
 	cancel   context.CancelFunc
 
-	mu      sync.Mutex // held while one begins, and while lifetime is ended
+	mu      sync.Mutex // held while a backup begins, and while lifetime is ended
 	running sync.WaitGroup
 }
 
@@ -201,7 +201,7 @@ func (x *operations) backup(w *response, r *http.Request) error {
 	defer x.backups.running.Done()
 	copied, err := socket.NewDownload(w, r)
 	if err != nil {
-		return fmt.Errorf("transport: the connection of a backup takes no deadline: %w", err)
+		return fmt.Errorf("transport: cannot set the deadline of a backup's connection: %w", err)
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
@@ -225,13 +225,13 @@ func (x *operations) backup(w *response, r *http.Request) error {
 		return nil
 	case context.Cause(ctx) == errDraining:
 		err = errDraining
-	case lost != nil, r.Context().Err() != nil: // the client is at fault
+	case lost != nil, r.Context().Err() != nil: // the client has left or stalled
 		w.abort(cmp.Or(lost, errGone))
 		return nil
 	default:
 		err = refuse(codeInternal, "the backup failed: %v", err)
 	}
-	w.Header().Del("Content-Disposition") // it is no header of an error
+	w.Header().Del("Content-Disposition") // an error is not a file
 	return err
 }
 

@@ -86,13 +86,13 @@ type Options struct {
 	LogDropped func() uint64
 
 	// Collectors collect metrics of the program, which /metrics shows beside the server's.
-	// Their names must differ from those of the server's metrics. They are asked before the
-	// keyspace is loaded, too.
+	// Their names must differ from those of the server's metrics. /metrics may call them
+	// before the keyspace is loaded.
 	Collectors []prometheus.Collector
 
 	// Backup writes a consistent copy of the state to w, as a tar file. It must return soon
 	// after ctx has ended or a write to w has failed. It may be called by many goroutines at
-	// the same time. nil: the state is in memory only, and there are no backups.
+	// the same time. If it is nil, the state is in memory only, and there are no backups.
 	Backup func(ctx context.Context, w io.Writer) error
 
 	// Crowded reports that memory is short: then no session is opened, and little

@@ -93,10 +93,11 @@ func (w *response) challenge(err error) {
 }
 
 // fail sends an error, or aborts the response if a part of it was sent. If the body of the
-// request was refused, it then reads on for a while: a client that sends everything before it reads would otherwise find the
-// connection reset, and no response (RFC 9112, section 9.6). A body that was too large
-// ends the connection. Another one does not, if it comes to its end. HTTP/2 needs none of
-// this: it can end a request alone, and its clients stop sending when they get an error.
+// request was refused, it then reads on for a while: a client that sends everything before
+// it reads would otherwise find the connection reset, and no response (RFC 9112, section
+// 9.6). A body that was too large ends the connection. Another one does not, if it comes to
+// its end. HTTP/2 does not need this: it can end a request alone, and its clients stop
+// sending when they get an error.
 func (w *response) fail(r *http.Request, err error) {
 	f := explain(err)
 	w.code, w.err = f.code, err
@@ -140,7 +141,7 @@ func (w *response) fail(r *http.Request, err error) {
 }
 
 // abort ends a response in the middle: the connection or, over HTTP/2, the stream is cut
-// off, so that the client sees that something is missing. err says why, for the log.
+// off, so that the client sees that the rest is missing. err is the reason, for the log.
 func (w *response) abort(err error) {
 	w.aborted, w.err = true, err
 	if w.status == 0 {

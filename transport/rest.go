@@ -272,8 +272,8 @@ func (x *restAPI) alive(w *response, _ *http.Request) error {
 	return nil
 }
 
-// ready answers readiness checks: it says whether the server takes all requests, and if not
-// why. The gate has refused the check if the server is draining.
+// ready answers readiness checks: 200 if the server takes all requests, else the reason. The
+// gate has refused the check if the server is draining.
 func (x *restAPI) ready(w *response, r *http.Request) error {
 	if !x.keyspace.Loaded() {
 		return errLoading.as("loading")

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// downloadPiece is how much of a download is written at once. Each piece has
-	// StallTimeout, because net/http does not tell how much of a piece was taken.
+	// downloadPiece is the number of bytes of a download that are written at once. Each
+	// piece has StallTimeout, because net/http does not report how much of a piece was sent.
 	downloadPiece = 32 << 10
 
 	// downloadBuffer is the size of the kernel's send buffer for a download. A blocked
@@ -24,7 +24,7 @@ const (
 type Download struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
-	owed    bool        // the request has a body, which may never come
+	owed    bool        // the request has a body, which may never arrive
 	cut     atomic.Bool // nothing more is written
 	err     error       // the first error of Write
 }
@@ -33,7 +33,7 @@ type Download struct {
 // Finish must be called in the end.
 func NewDownload(w http.ResponseWriter, r *http.Request) (*Download, error) {
 	d := &Download{w: w, control: http.NewResponseController(w), owed: r.Body != http.NoBody}
-	_ = d.control.EnableFullDuplex() // a request body that is still owed is not waited for; only HTTP/1 needs it and has it
+	_ = d.control.EnableFullDuplex() // do not wait for the rest of a request body; only HTTP/1 needs it and has it
 	if r.ProtoMajor == 1 {           // a connection of HTTP/2 carries other responses, too
 		LimitSendBuffer(NetConn(r), downloadBuffer)
 	}
