@@ -18,12 +18,12 @@ type checkCommand struct {
 	dirFlags
 }
 
-// Run prints what is in the store. It returns an error if the store is damaged.
+// Run prints a summary of the store. It returns an error if the store is damaged.
 func (c *checkCommand) Run(s *streams) error {
 	r, err := journal.Check(c.DataDir)
 	var damage *journal.DamageError
 	if errors.As(err, &damage) {
-		return fmt.Errorf("%w: rtdb repair --data-dir %s says what would be lost", plainStoreError(err), c.DataDir)
+		return fmt.Errorf("%w: rtdb repair --data-dir %s lists the losses of a repair", plainStoreError(err), c.DataDir)
 	}
 	if err != nil {
 		return withHint(c.DataDir, err)
@@ -32,7 +32,7 @@ func (c *checkCommand) Run(s *streams) error {
 	return err
 }
 
-// describeStore returns lines that say what is in a store.
+// describeStore returns the lines of a summary of a store.
 func describeStore(r journal.Report) string {
 	var b strings.Builder
 	line := func(name, format string, args ...any) {
@@ -45,13 +45,13 @@ func describeStore(r journal.Report) string {
 	line("last version", "%d", r.Last)
 	switch r.Epoch {
 	case "":
-		line("epoch", "not known, because a file is missing: the next start begins a new one")
+		line("epoch", "not known, because rtdb.json is missing: the next start begins a new one")
 	default:
 		line("epoch", "%s", r.Epoch)
 	}
 	switch {
 	case r.Closed:
-		line("end", "the store was closed")
+		line("end", "whole: the server was stopped, or has written nothing since its start")
 	case r.Torn > 0:
 		line("end", "the server was killed: the last %d bytes were never acknowledged, and the next start cuts them off", r.Torn)
 	default:

@@ -20,10 +20,10 @@ type commandLine struct {
 	Token   tokenCommand   `cmd:"" help:"Make an access token (the default), or inspect one."`
 	Bench   benchCommand   `cmd:"" help:"Measure a server under load. Exit status 1 if an update was lost or wrong."`
 	Export  exportCommand  `cmd:"" help:"Write the keys of a running server as JSON lines."`
-	Import  importCommand  `cmd:"" help:"Write JSON lines to a running server. Exit status 1 if a line was not imported."`
+	Import  importCommand  `cmd:"" help:"Write JSON lines to a running server as keys. Exit status 1 if a line was not imported."`
 	Backup  backupCommand  `cmd:"" help:"Write a backup of a running server to a file, and check it."`
-	Check   checkCommand   `cmd:"" help:"Read a whole store, and report. Exit status 1 if it is damaged."`
-	Repair  repairCommand  `cmd:"" help:"Say what a damaged store has lost, and with --yes repair it."`
+	Check   checkCommand   `cmd:"" help:"Read a whole store, and print a summary. Exit status 1 if it is damaged."`
+	Repair  repairCommand  `cmd:"" help:"List the losses of a damaged store, and with --yes repair it."`
 	Restore restoreCommand `cmd:"" help:"Make a store of a backup."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
@@ -37,7 +37,7 @@ var flagGroups = []kong.Group{
 	{Key: "listening", Title: "Listening:"},
 	{Key: "access", Title: "Access (without a key, every client may do everything):"},
 	{Key: "tls", Title: "TLS:"},
-	{Key: "storage", Title: "Storage (without a directory, the state is in memory and goes with the process):"},
+	{Key: "storage", Title: "Storage (without a directory, the state is lost when rtdb ends):"},
 	{Key: "limits", Title: "Limits:"},
 	{Key: "logging", Title: "Logging:"},
 	{Key: "tuning", Title: "Tuning:"},

@@ -9,8 +9,8 @@
 //	rtdb export     write the keys of a running server as JSON lines
 //	rtdb import     write JSON lines to a running server
 //	rtdb backup     write a backup of a running server to a file
-//	rtdb check      read a whole store, and report
-//	rtdb repair     say what a damaged store has lost, and repair it
+//	rtdb check      read a whole store, and print a summary
+//	rtdb repair     list the losses of a damaged store, and repair it
 //	rtdb restore    make a store of a backup
 //	rtdb version    print the version
 //

@@ -46,8 +46,8 @@ func (c *exportCommand) Run(s *streams) error {
 		err = c.finish(file, result, err)
 	}
 	switch {
-	case file == nil && errors.Is(err, syscall.EPIPE): // most often SIGPIPE has ended the process before
-		return errLogged // the reader, such as head, has what it wanted
+	case file == nil && errors.Is(err, syscall.EPIPE): // usually SIGPIPE ends the process first
+		return errLogged // the reader, such as head, needs no more lines
 	case err != nil:
 		return fmt.Errorf("export: %w: %d keys were exported", err, result.Keys)
 	}
@@ -55,7 +55,8 @@ func (c *exportCommand) Run(s *streams) error {
 	return nil
 }
 
-// finish gives the file its name, or says where a part of the keys is.
+// finish gives the file its name if the export succeeded. Otherwise it keeps the keys that
+// were exported in a file that the error names.
 func (c *exportCommand) finish(file *transfer.File, result transfer.ExportResult, err error) error {
 	switch {
 	case err == nil:
@@ -67,5 +68,5 @@ func (c *exportCommand) finish(file *transfer.File, result transfer.ExportResult
 	if closed != nil {
 		return errors.Join(err, closed)
 	}
-	return fmt.Errorf("%w: what was exported is in %s", err, name)
+	return fmt.Errorf("%w: the keys exported so far are in %s", err, name)
 }

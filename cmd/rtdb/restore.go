@@ -14,7 +14,7 @@ type restoreCommand struct {
 	From string `required:"" placeholder:"FILE" help:"Backup to restore, as rtdb backup or GET /backup makes it. - reads standard input."`
 }
 
-// Run makes the store, checks it, and prints what is in it.
+// Run makes the store, checks it, and prints a summary of it.
 func (c *restoreCommand) Run(s *streams) error {
 	from := s.in
 	if c.From != "-" {

@@ -58,7 +58,7 @@ func (c *serveCommand) AfterApply(command *kong.Context) error {
 	return err
 }
 
-// Errors that have been logged: once the server logs, a plain line on standard error would
+// Errors that have been logged. Once the server logs, a plain line on standard error would
 // break the log.
 var (
 	errLogged      = errors.New("see the log")

@@ -62,8 +62,8 @@ func (x *serving) run(admin, listeners []net.Listener, reload func()) error {
 	return err
 }
 
-// wait waits for what ends the server, and logs it if it is an error. It returns the
-// reason, the time that the end may take, and the error of the command.
+// wait waits for a signal or an error that ends the server, and logs the error. It returns
+// the reason, the time that the end may take, and the error of the command.
 func (x *serving) wait(loaded, failed <-chan error) (reason string, grace time.Duration, err error) {
 	for {
 		select {
@@ -95,8 +95,8 @@ func (x *serving) storeFailed() <-chan error {
 }
 
 // drain ends the server and then the keyspace, because a request in flight needs the
-// keyspace. If the grace is too short, connections are cut off, which is logged. The last
-// part of the grace is reserved for that. drain returns an error if the store has failed.
+// keyspace. If the grace is too short, drain cuts connections off and logs it. The last part
+// of the grace is reserved for that. drain returns an error if the store has failed.
 func (x *serving) drain(grace time.Duration) error {
 	deadline := time.Now().Add(grace)
 	ctx, cancel := context.WithDeadline(context.Background(), deadline.Add(-min(grace/5, 500*time.Millisecond)))

@@ -6,13 +6,13 @@ import (
 	"sync"
 )
 
-// A statusLine is the last line of a terminal. It is written anew in its place, until
-// it is cleared. Lines of the log go through it, and are shown above it.
+// A statusLine is the last line of a terminal. A new text replaces the old one in the same
+// place, until the line is cleared. Lines of the log go through it, and are shown above it.
 type statusLine struct {
 	out io.Writer
 
 	mu   sync.Mutex
-	text string // that the terminal shows
+	text string // the text that the terminal shows
 }
 
 // show replaces the text. "" clears the line.
@@ -23,8 +23,8 @@ func (p *statusLine) show(text string) {
 	p.text = text
 }
 
-// eraseLocked returns what makes the terminal overwrite the text. Spaces do on every
-// terminal.
+// eraseLocked returns characters that make the terminal overwrite the text. It uses spaces,
+// which work on every terminal.
 func (p *statusLine) eraseLocked() string {
 	if p.text == "" {
 		return ""

@@ -15,17 +15,17 @@ import (
 	"rtdb/keyspace/journal"
 )
 
-// storageFlags say where the state is kept, and how safely.
+// storageFlags are the directory of the state, and its settings.
 type storageFlags struct {
 	DataDir     string    `env:"DATA_DIR" placeholder:"DIR" help:"Directory that keeps the state. It is made if it does not exist."`
 	Fsync       fsyncMode `default:"always" env:"FSYNC" help:"When a write survives a power cut: always (before its answer), after a time such as 100ms, or never (the system decides)."`
-	DiskReserve byteSize  `default:"256MiB" env:"DISK_RESERVE" help:"Free space of the disk below which values are refused. 0 is no reserve."`
+	DiskReserve byteSize  `default:"256MiB" env:"DISK_RESERVE" help:"Free space of the disk below which values are refused. 0 means no reserve."`
 
 	withoutUse []string // settings that count only with a directory, and were given without one
 }
 
-// check notes the settings that have no effect. They are no error: a configuration that
-// several servers share may have them. But a person who sets --fsync always must not
+// check notes the settings that have no effect. They are not an error, because several
+// servers may share a configuration. But an operator that sets --fsync always must not
 // believe that the state is kept, so the start logs a warning.
 func (f *storageFlags) check(command *kong.Context) {
 	if f.DataDir != "" {
@@ -53,8 +53,9 @@ func (f *storageFlags) warn(log zerolog.Logger) {
 // An fsyncMode says when writes are made durable, as [journal.Options].Fsync does.
 type fsyncMode time.Duration
 
-// The shortest and the longest interval of an fsyncMode. A disk takes 0.1 ms at least to
-// make something durable. A minute is already much to lose.
+// The shortest and the longest interval of an fsyncMode. A disk takes at least 0.1 ms to make
+// data durable. A longer interval than
+// a minute would lose too many writes.
 const (
 	minFsync = time.Millisecond
 	maxFsync = time.Minute

@@ -15,7 +15,8 @@ import (
 
 const (
 	// failureGrace is the longest time that the server takes to end after its store has
-	// failed. Until then it answers reads with values that may not be on the disk.
+	// failed. It is short, because the server meanwhile answers reads with values that may
+	// not be on the disk.
 	failureGrace = 2 * time.Second
 
 	// closeGrace is the time that a shutdown leaves to the store after the grace, to make
@@ -28,7 +29,7 @@ const (
 	progressEach  = 100 * time.Millisecond
 )
 
-// A store is the journal of a server. It logs and counts what happens to it.
+// A store is the journal of a server. It logs and counts the journal's events.
 type store struct {
 	*journal.Journal
 	log     serverLog
@@ -36,9 +37,9 @@ type store struct {
 	metrics *storeMetrics
 	failed  chan error // gets one error if nothing is committed any more
 
-	hasFailed bool // and it was logged
+	hasFailed bool // the failure was logged
 
-	// load's:
+	// The progress of load:
 	keys    func() int
 	began   time.Time
 	shownAt time.Time // of the progress line
@@ -64,7 +65,7 @@ func (f *storageFlags) open(log serverLog) (*store, error) {
 	return s, nil
 }
 
-// observer returns the functions that log and count what the journal reports.
+// observer returns the functions that log and count the journal's events.
 func (s *store) observer() journal.Observer {
 	return journal.Observer{
 		Loaded: s.showProgress,
@@ -95,7 +96,7 @@ func (s *store) observer() journal.Observer {
 	}
 }
 
-// load loads the state into ks, which has the store.
+// load loads the state into ks, whose store is s.
 func (s *store) load(ks *keyspace.Keyspace) error {
 	s.keys, s.began = ks.Keys, time.Now()
 	err := ks.Load()
@@ -112,7 +113,7 @@ func (s *store) load(ks *keyspace.Keyspace) error {
 	return nil
 }
 
-// showProgress shows a person how many writes were read.
+// showProgress shows the number of writes that were read, if a person sees the log.
 func (s *store) showProgress(records int64) {
 	s.records = records
 	now := time.Now()
@@ -123,7 +124,7 @@ func (s *store) showProgress(records int64) {
 	s.log.progress.show(fmt.Sprintf("loading the state: %d writes read, %d keys, %.1f s", records, s.keys(), now.Sub(s.began).Seconds()))
 }
 
-// logLoadFailure logs why the state was not loaded.
+// logLoadFailure logs the reason why the state was not loaded.
 func (s *store) logLoadFailure(err error) {
 	e := s.log.Error().Err(withHint(s.dir, err))
 	var damage *journal.DamageError
@@ -141,8 +142,9 @@ func (s *store) logFailure(err error) {
 	}
 }
 
-// logEnd logs that the store was closed, unless the time was too short, or that it failed.
-// err is the error of closing it. It returns errStoreFailed if the store has failed.
+// logEnd logs the end of the store: that it failed, or that it was closed. It logs neither if
+// the time was too short to close it. err is the error of closing it. logEnd returns
+// errStoreFailed if the store has failed.
 func (s *store) logEnd(isClosed bool, err error) error {
 	select {
 	case failure := <-s.failed:
@@ -170,19 +172,19 @@ func plainStoreError(err error) error {
 	return plainError{err, strings.NewReplacer("keyspace: load: ", "", "journal: ", "", "keyspace: ", "").Replace(err.Error())}
 }
 
-// withHint adds to an error of a store what to do about it.
+// withHint adds advice to an error of a store.
 func withHint(dir string, err error) error {
 	err = plainStoreError(err)
 	var damage *journal.DamageError
 	switch {
 	case errors.As(err, &damage):
-		return fmt.Errorf("%w: rtdb check --data-dir %s reads everything and reports, and then rtdb repair --data-dir %s says what would be lost; or restore a backup", err, dir, dir)
+		return fmt.Errorf("%w: run rtdb check --data-dir %s, and then rtdb repair --data-dir %s, which lists the losses of a repair; or restore a backup", err, dir, dir)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w: give the directory %s and its files to the user that runs rtdb (chown -R)", err, dir)
 	case errors.Is(err, syscall.ENOSPC):
 		return fmt.Errorf("%w: free space on the disk of %s", err, dir)
 	case errors.Is(err, syscall.EROFS):
-		return fmt.Errorf("%w: mount the disk of %s so that it can be written", err, dir)
+		return fmt.Errorf("%w: mount the disk of %s for writing", err, dir)
 	}
 	return err
 }

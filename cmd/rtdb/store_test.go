@@ -119,7 +119,7 @@ func versionOf(t *testing.T, text string) uint64 {
 	return answer.Version
 }
 
-// A server that is stopped, or killed, goes on where it was, and so do its clients.
+// A server that was stopped or killed goes on with the same state, and so do its clients.
 func TestARestartKeepsTheState(t *testing.T) {
 	for name, args := range map[string][]string{"always": nil, "interval": {"--fsync", "10ms"}, "never": {"--fsync", "never"}} {
 		for end, stop := range map[string]func(*process){"stopped": (*process).stop, "killed": (*process).kill} {
@@ -346,7 +346,7 @@ func failsToLoad(t *testing.T, dir string, args ...string) *process {
 	return p
 }
 
-// A missing identity is no damage, but clients must begin anew.
+// A missing identity is not damage, but clients must begin anew.
 func TestAMissingIdentityIsReported(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -369,7 +369,7 @@ func TestAMissingIdentityIsReported(t *testing.T) {
 	p.stop()
 }
 
-// What a killed process was writing is cut off, and reported.
+// A half-written end, left by a killed process, is cut off and reported.
 func TestATornEndIsReported(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -396,7 +396,7 @@ func TestATornEndIsReported(t *testing.T) {
 	p.stop()
 }
 
-// Settings of the store that have no effect are no error, but are logged.
+// Settings of the store that have no effect are not an error, but are logged.
 func TestSettingsOfAStoreWithoutADirectory(t *testing.T) {
 	t.Parallel()
 	const warning = "the state is in memory: these settings need --data-dir"

@@ -12,7 +12,7 @@ import (
 // storeMetrics are the metrics of a store. They implement [prometheus.Collector].
 type storeMetrics struct {
 	usage   func() journal.Usage
-	room    func() error // why values are refused
+	room    func() error // the reason if values are refused; nil: they are not
 	reserve int64
 
 	wait, sync, groupWrites    prometheus.Histogram
@@ -26,8 +26,8 @@ var (
 	descStoreWritten  = prometheus.NewDesc("rtdb_store_written_bytes_total", "Bytes of writes that were appended to the log of the store.", nil, nil)
 	descStoreUsed     = prometheus.NewDesc("rtdb_store_disk_used_bytes", "Bytes of the files of the store.", nil, nil)
 	descStoreFree     = prometheus.NewDesc("rtdb_store_disk_free_bytes", "Bytes that the store may still write to its disk.", nil, nil)
-	descStoreReserve  = prometheus.NewDesc("rtdb_store_disk_reserve_bytes", "Free bytes below which values are refused; 0 is no reserve.", nil, nil)
-	descStoreSegments = prometheus.NewDesc("rtdb_store_segments", "Segments of the log that are not in a snapshot yet.", nil, nil)
+	descStoreReserve  = prometheus.NewDesc("rtdb_store_disk_reserve_bytes", "Free bytes below which values are refused; 0 means no reserve.", nil, nil)
+	descStoreSegments = prometheus.NewDesc("rtdb_store_segments", "Segments of the log: its files.", nil, nil)
 	descStoreRefusing = prometheus.NewDesc("rtdb_store_refusing", "1 while values are refused because less than the reserve is free, else 0.", nil, nil)
 )
 
@@ -42,13 +42,13 @@ func newStoreMetrics(reserve int64) *storeMetrics {
 	return &storeMetrics{
 		reserve: reserve,
 		wait: histogram("rtdb_store_wait_seconds",
-			"Time from the first write of a group until the group is written to the log.", times),
+			"Time from the first write of a group until the server begins to write the group to the log.", times),
 		sync: histogram("rtdb_store_sync_seconds",
-			"Time that the disk takes to make a group durable or, with an interval, everything since the last time.", times),
+			"Time to write a group and make it durable or, with an interval, to make the log durable.", times),
 		groupWrites: histogram("rtdb_store_group_writes",
 			"Writes that were committed together.", prometheus.ExponentialBuckets(1, 2, 14)), // 1 to 8192
 		snapshots:       counter("rtdb_store_snapshots_total", "Snapshots that were written."),
-		snapshotFailure: counter("rtdb_store_snapshot_failures_total", "Snapshots that failed; each is tried again after a minute."),
+		snapshotFailure: counter("rtdb_store_snapshot_failures_total", "Snapshots that failed. The server tries again."),
 		snapshot: histogram("rtdb_store_snapshot_seconds",
 			"Time to write a snapshot.", prometheus.ExponentialBuckets(0.01, 2, 15)), // 10 ms to 164 s
 	}

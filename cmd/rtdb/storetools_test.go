@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// tool runs a command that works on a directory, and wants the exit status and texts in
-// what it prints.
+// tool runs a command that works on a directory, and wants the exit status and texts in its
+// output.
 func tool(t *testing.T, status int, args []string, want ...string) (printed string) {
 	t.Helper()
 	stdout, stderr, got := runToEnd(t, nil, args...)
@@ -47,7 +47,7 @@ func TestBackupAndRestore(t *testing.T) {
 	tool(t, 1, []string{"repair", "--data-dir", dir, "--yes"}, fmt.Sprintf("process %d uses", p.cmd.Process.Pid))
 	epoch := p.await("state loaded", 1)[0]["epoch"].(string)
 	p.stop()
-	tool(t, 0, []string{"check", "--data-dir", dir}, dir+" is whole", "keys          5\n", "deletes       1 that", epoch, "the store was closed")
+	tool(t, 0, []string{"check", "--data-dir", dir}, dir+" is whole", "keys          5\n", "deletes       1 that", epoch, "the server was stopped")
 	tool(t, 0, []string{"repair", "--data-dir", dir}, "nothing to repair")
 
 	tool(t, 1, []string{"restore", "--from", file, "--data-dir", dir}, "choose an empty directory")
@@ -71,7 +71,7 @@ func TestBackupAndRestore(t *testing.T) {
 	p.stop()
 }
 
-// A repair says what is lost, changes nothing unless it is asked to, and keeps the rest.
+// A repair lists the losses, changes nothing without --yes, and keeps the rest.
 func TestARepair(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -84,7 +84,7 @@ func TestARepair(t *testing.T) {
 	segment := filepath.Join(dir, "0000000001.log")
 	alter(t, segment, func(b []byte) { b[len(b)/2] ^= 1 })
 	tool(t, 1, []string{"check", "--data-dir", dir}, segment+" is damaged at offset ", "rtdb repair --data-dir "+dir)
-	plan := tool(t, 1, []string{"repair", "--data-dir", dir}, segment, "the write with version", "Left are 8 keys", "nothing was changed", "--yes")
+	plan := tool(t, 1, []string{"repair", "--data-dir", dir}, segment, "the write with version", "It keeps 8 keys", "nothing was changed", "--yes")
 	lost := -1
 	for i, v := range versions {
 		if strings.Contains(plan, fmt.Sprintf("the write with version %d\n", v)) {

@@ -51,7 +51,7 @@ func stored(p *process) (keys []storedKey) {
 	}
 }
 
-// runWithInput runs rtdb with the standard input, and returns what it printed and its exit
+// runWithInput runs rtdb with the standard input, and returns its output and its exit
 // status.
 func runWithInput(t *testing.T, env []string, in io.Reader, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
@@ -83,7 +83,7 @@ const transferLines = `{"key":"a","value":null}
 {"key":"q\"uo\\te","value":"x"}
 `
 
-// What is exported from one server and imported into another one is the same there.
+// Keys that are exported from one server and imported into another one are the same there.
 func TestExportAndImport(t *testing.T) {
 	t.Parallel()
 	from, to := start(t, nil), start(t, nil)
@@ -181,7 +181,7 @@ func TestExportAndImportOfManyKeys(t *testing.T) {
 	}
 }
 
-// What a token does not grant is refused, with the reason.
+// A transfer that its token does not grant is refused, with the reason.
 func TestTransfersNeedGrants(t *testing.T) {
 	t.Parallel()
 	env := []string{"JWT_SECRET=" + testSecret}
@@ -344,7 +344,7 @@ func TestImportOfABadFile(t *testing.T) {
 	}
 }
 
-// An export that fails has no file of that name, and says where its part is.
+// An export that fails makes no file of that name, and names the file with its part.
 func TestExportThatFails(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -360,7 +360,7 @@ func TestExportThatFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, errs, status := runToEnd(t, nil, "export", "--url", server.URL, "--to", file)
-	if status != 1 || !strings.Contains(errs, "the token has expired (unauthorized): what was exported is in "+file+".") || !strings.Contains(errs, "1 keys were exported") {
+	if status != 1 || !strings.Contains(errs, "the token has expired (unauthorized): the keys exported so far are in "+file+".") || !strings.Contains(errs, "1 keys were exported") {
 		t.Errorf("exit %d with %s", status, errs)
 	}
 	if text, _ := os.ReadFile(file); string(text) != "old" {
@@ -375,7 +375,7 @@ func TestExportThatFails(t *testing.T) {
 	}
 }
 
-// A signal ends an export and an import, and they say what they have done.
+// A signal ends an export and an import, and they report the keys that were done.
 func TestTransfersAreInterrupted(t *testing.T) {
 	t.Parallel()
 	reached := make(chan struct{}, 2)
@@ -436,7 +436,7 @@ func TestTransfersAreInterrupted(t *testing.T) {
 	_ = in.Close()
 }
 
-// rtdb backup writes what the server sends, and says how much that is.
+// rtdb backup writes the archive of the server, and reports its length.
 func TestBackupCommand(t *testing.T) {
 	t.Parallel()
 	var archive bytes.Buffer

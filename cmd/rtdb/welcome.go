@@ -43,7 +43,7 @@ func (c *serveCommand) welcome(listeners []net.Listener) string {
 	}, "\n") + "\n"
 }
 
-// describe says where the state is kept, and what a power cut does to it.
+// describe names the place of the state, and the writes that a power cut would take.
 func (f *storageFlags) describe() string {
 	switch fsync := time.Duration(f.Fsync); {
 	case f.DataDir == "":
@@ -51,7 +51,7 @@ func (f *storageFlags) describe() string {
 	case fsync == journal.Always:
 		return "The state is kept in " + f.DataDir + "."
 	case fsync == journal.Never:
-		return "The state is kept in " + f.DataDir + ". A power cut loses what the system has not written yet."
+		return "The state is kept in " + f.DataDir + ". A power cut loses the writes that the system has not written to the disk yet."
 	default:
 		return "The state is kept in " + f.DataDir + ". A power cut loses the writes of the last " + fsync.String() + "."
 	}

@@ -22,15 +22,15 @@ type BackupOptions struct {
 	OnProgress func(Progress)
 }
 
-// A BackupResult says what was received.
+// A BackupResult counts the data that was received.
 type BackupResult struct {
 	Bytes int64 // of the archive
 	Files int   // in the archive, without the checksums
 }
 
-// Backup writes a server's backup to a file, and checks it. If it fails, there is no file.
-// It is not tried again, because a server makes a new backup for each request. If the
-// file exists, the error is ErrExists.
+// Backup writes a server's backup to a file, and checks it. If it fails, it leaves no file.
+// A failed backup is not tried again, because a server makes a new backup for each request.
+// If the file exists, and BackupOptions.Force is not set, the error is ErrExists.
 func Backup(ctx context.Context, o BackupOptions) (result BackupResult, err error) {
 	c, err := newClient(o.Server)
 	if err != nil {
@@ -41,9 +41,9 @@ func Backup(ctx context.Context, o BackupOptions) (result BackupResult, err erro
 	if err != nil {
 		return result, err
 	}
-	if file.direct { // it could not be taken back
+	if file.direct { // a pipe or a device cannot be removed if the check fails
 		_ = file.Discard()
-		return result, fmt.Errorf("%s is not a regular file: a backup is checked before it gets its name", o.To)
+		return result, fmt.Errorf("%s is not a regular file: a backup is checked before it gets its name, so name a file", o.To)
 	}
 	var received atomic.Int64
 	stop := startProgress(o.OnProgress, none, received.Load)
@@ -87,8 +87,8 @@ const (
 	endMark  = 2 * tarBlock
 )
 
-// checkArchive reads an archive and compares its files with their checksums, which are
-// its last file. It returns how many files it has without that.
+// checkArchive reads an archive and compares its files with their checksums, which are its
+// last file. It returns the number of files before that one.
 func checkArchive(r io.Reader) (files int, err error) {
 	archive := tar.NewReader(r)
 	actual := make(map[string]checksum)
@@ -107,13 +107,13 @@ func checkArchive(r io.Reader) (files int, err error) {
 			continue
 		case tar.TypeReg:
 		default:
-			return len(actual), fmt.Errorf("%q in the backup is not a regular file", header.Name)
+			return len(actual), fmt.Errorf("%q in the backup is not a regular file: check that the URL is that of an rtdb server", header.Name)
 		}
 		if header.Name == checksumsName {
 			return len(actual), checkLast(archive, actual)
 		}
 		if _, twice := actual[header.Name]; twice {
-			return len(actual), fmt.Errorf("%q is in the backup twice", header.Name)
+			return len(actual), fmt.Errorf("%q is in the backup twice: check that the URL is that of an rtdb server", header.Name)
 		}
 		hash := sha256.New()
 		if _, err := io.Copy(hash, archive); err != nil {
@@ -130,7 +130,7 @@ func checkLast(archive *tar.Reader, actual map[string]checksum) error {
 	}
 	switch header, err := archive.Next(); {
 	case err == nil:
-		return fmt.Errorf("the backup has %q after %s, which has no checksum of it", header.Name, checksumsName)
+		return fmt.Errorf("the backup has %q after %s, so the file has no checksum: make it again", header.Name, checksumsName)
 	case errors.Is(err, tar.ErrHeader):
 		return fmt.Errorf("the backup is damaged after %s: make it again", checksumsName)
 	case err != io.EOF:
@@ -143,7 +143,7 @@ func checkLast(archive *tar.Reader, actual map[string]checksum) error {
 type counted struct {
 	r     io.Reader
 	n     *atomic.Int64
-	zeros int // at the end, all bytes that are 0
+	zeros int // the number of zero bytes at the end
 }
 
 // Read reads, and counts.

@@ -18,7 +18,7 @@ import (
 // An archiveFile is a file of a backup.
 type archiveFile struct{ name, text string }
 
-// store is what a server may keep.
+// store has the files of a server's store.
 var store = []archiveFile{
 	{"format", "rtdb 1\n"}, {"snapshot-1", strings.Repeat("snapshot ", 3000)}, {"segments/2", ""}, {"segments/3 a", "\x00\x01"},
 }
@@ -109,7 +109,7 @@ func wantFiles(t *testing.T, dir string, want int) {
 	}
 }
 
-// A backup that is not what the server has sums of leaves no file.
+// A backup that does not match its checksums leaves no file.
 func TestBackupIsChecked(t *testing.T) {
 	altered := append([]archiveFile(nil), store...)
 	altered[3].text = "\x00\x02"

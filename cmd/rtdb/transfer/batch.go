@@ -10,8 +10,8 @@ import (
 const (
 	batchItems = 1000 // the most that the server takes
 
-	// batchBytes is the length of a batch, unless one item is longer. A body may be 1 MiB
-	// and a value long.
+	// batchBytes is the longest batch, unless one item is longer. The server accepts a body
+	// of up to 1 MiB and one value.
 	batchBytes = 1 << 20
 )
 
@@ -20,7 +20,7 @@ const (
 	batchEnd   = `]}`
 )
 
-// A batch has lines with different keys. So a part of it can be sent again.
+// A batch has lines with different keys, so that a part of it can be sent again.
 type batch struct {
 	lines []line
 	keys  map[string]struct{}
@@ -87,7 +87,7 @@ func (m *importing) send(b *batch) {
 	}
 }
 
-// isOfItem reports whether the refusal of a whole request with one item is about that item.
+// isOfItem reports whether the server refused a request because of its only item.
 func isOfItem(e *ServerError) bool {
 	return e.Status == http.StatusRequestEntityTooLarge || e.Status == http.StatusBadRequest
 }
@@ -109,9 +109,9 @@ func (m *importing) post(b *batch) ([]result, error) {
 	return answer.Results, nil
 }
 
-// count counts the results. The lines that may be sent again stay in the batch, and the
-// error says why they failed. It may also be that the token is not accepted any more, which
-// no line can do anything about.
+// count counts the results. The lines that may be sent again stay in the batch, and err is
+// their error. They also stay if the token is not accepted any more, because that is not the
+// fault of a line.
 func (m *importing) count(b *batch, results []result) (err error) {
 	lines := b.lines
 	b.lines = nil

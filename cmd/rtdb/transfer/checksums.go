@@ -12,7 +12,7 @@ import (
 // checksumsName is the file with the checksums, in the format of sha256sum.
 const checksumsName = "SHA256SUMS"
 
-// A checksum is a SHA-256 of a file.
+// A checksum is the SHA-256 of a file.
 type checksum [sha256.Size]byte
 
 // checkSums reads lines of sha256sum, and compares them with the checksums of the files.

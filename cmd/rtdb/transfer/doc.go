@@ -9,7 +9,7 @@
 //	result, err := transfer.Import(ctx, transfer.ImportOptions{Server: server, From: r})
 //	result, err := transfer.Backup(ctx, transfer.BackupOptions{Server: server, To: "rtdb.tar"})
 //
-// A result is valid even if there is an error: it says what was done until then.
+// A result is valid even if there is an error: it counts the work that was done until then.
 //
 // # Rules
 //
@@ -20,12 +20,12 @@
 //     different keys have no order.
 //   - A request that fails for a reason that may pass is made again, for at most
 //     [Server.Patience] without success. To write the same value again is harmless.
-//   - A file has its name only once it is whole and on the disk.
+//   - A file gets its name only when it is whole and on the disk.
 //   - Backup compares each file with the checksum that the server sent.
 //
 // # The same in everyday words
 //
-// An export is not a picture of one moment: it reads page after page, and a key that is
+// An export is not the state of one moment: it reads page after page, and a key that is
 // written meanwhile has its old value or its new one. A backup is of one moment.
 //
 // If a connection is lost while a batch is written, the client cannot know if the server
@@ -37,11 +37,11 @@
 // # Why encoding/json reads the lines
 //
 // Package rtdb/transport/rawjson also keeps values letter for letter, but it is a part of
-// the server. This package must accept what any client may send, so it reads lines as any
-// client would: json.RawMessage is the text of a value as it stands in the line. What
-// encoding/json would alter is avoided: names of members are compared exactly because a
-// line is decoded into a map, keys are sent as they were written, and a line that is not
-// valid UTF-8 is refused, because one such item would make the whole batch invalid.
+// the server. This package must accept lines of any client, so it reads them as any client
+// would: json.RawMessage is the text of a value as it stands in the line. Three rules keep
+// encoding/json from altering a line. A line is decoded into a map, so that names of members
+// are compared exactly. Keys are sent as they were written. A line that is not valid UTF-8 is
+// refused, because one such item would make the whole batch invalid.
 //
 // # Limits
 //

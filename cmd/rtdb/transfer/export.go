@@ -28,7 +28,7 @@ type ExportOptions struct {
 	OnProgress func(Progress)
 }
 
-// An ExportResult says what was exported.
+// An ExportResult counts the exported keys.
 type ExportResult struct {
 	Keys int64
 }
@@ -73,7 +73,8 @@ type export struct {
 	keys   atomic.Int64 // written to out
 }
 
-// run reads page after page. A page that ends too early is read on from the last key.
+// run reads page after page. If a page ends too early, the next one begins after the last key
+// that was read.
 func (x *export) run(ctx context.Context) error {
 	var again retrier
 	for {
@@ -121,11 +122,11 @@ func (x *export) page(ctx context.Context) (more bool, err error) {
 				return false, malformed(err)
 			}
 			if next == from {
-				return false, malformed(fmt.Errorf("the page after %q ends there, too", next))
+				return false, malformed(fmt.Errorf("the page after key %q names the same key as its end", next))
 			}
 			x.query.Set("after", next)
 			more = true
-		default: // a newer server may have more to say
+		default: // a newer server may send other members
 			var ignored json.RawMessage
 			if err := in.Decode(&ignored); err != nil {
 				return false, malformed(err)
@@ -191,8 +192,8 @@ func expect(in *json.Decoder, want json.Delim) error {
 	return nil
 }
 
-// malformed returns the error of a page that is not as the contract says. A page that
-// ended too early is one of a lost connection.
+// malformed returns the error of a page that breaks the contract. A page that ends too early
+// means that the connection was lost.
 func malformed(err error) error {
 	var lost *lostError
 	switch {

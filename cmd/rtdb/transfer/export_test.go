@@ -60,14 +60,14 @@ func TestExportGoesOnAfterAFailure(t *testing.T) {
 	}
 }
 
-// What cannot pass ends the export at once.
+// A failure that cannot pass ends the export at once.
 func TestExportFails(t *testing.T) {
 	for body, want := range map[string]string{
 		`[]`:                                          "malformed",
 		`{"items":[{"key":1,"value":1}]}`:             "malformed",
 		`{"items":[{"key":"a"}]}`:                     "no key or no value",
 		`{"items":[{"key":"a","value":tru}]}`:         "malformed",
-		`{"items":[{"key":"a","value":1}],"next":""}`: "ends there, too",
+		`{"items":[{"key":"a","value":1}],"next":""}`: "names the same key as its end",
 	} {
 		server := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
 		if _, err := transfer.Export(t.Context(), transfer.ExportOptions{Server: server, To: io.Discard}); err == nil || !strings.Contains(err.Error(), want) {
@@ -111,7 +111,7 @@ func TestExportFromAStalledServer(t *testing.T) {
 		})
 		server.Patience = 50 * time.Millisecond
 		_, err := transfer.Export(t.Context(), transfer.ExportOptions{Server: server, To: io.Discard})
-		if err == nil || !strings.Contains(err.Error(), "sends nothing") {
+		if err == nil || !strings.Contains(err.Error(), "has stopped sending") {
 			t.Errorf("after %q: %v", start, err)
 		}
 		close(ended)

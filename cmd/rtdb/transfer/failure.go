@@ -18,7 +18,7 @@ type ServerError struct {
 	Code       string        `json:"code"` // of the contract; empty if a proxy answered
 	Message    string        `json:"message"`
 	Status     int           `json:"-"` // of HTTP; 0 for an item
-	RetryAfter time.Duration `json:"-"` // 0 if the server does not say
+	RetryAfter time.Duration `json:"-"` // 0 if the server does not send it
 }
 
 func (e *ServerError) Error() string {
@@ -57,7 +57,7 @@ func readServerError(status int, header http.Header, body io.Reader) error {
 	return e
 }
 
-// A lostError is the error of a connection to a server that has answered before.
+// A lostError means that the connection to a server that has answered before was lost.
 type lostError struct{ err error }
 
 func (e *lostError) Error() string { return "the connection to the server was lost: " + e.err.Error() }
@@ -73,7 +73,7 @@ const (
 
 // A retrier decides whether a request is made again. Its zero value has seen no failure.
 type retrier struct {
-	failing time.Time // when the first request without success failed
+	failing time.Time // of the first failure since the last success
 	pause   time.Duration
 }
 

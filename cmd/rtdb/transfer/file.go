@@ -10,16 +10,16 @@ import (
 	"runtime"
 )
 
-// A File is written beside its target, and gets the target's name when it is whole. It
-// is an [io.Writer].
+// A File is written next to its target, and gets the target's name when it is whole. It is
+// an [io.Writer].
 type File struct {
 	file      *os.File
 	target    string
 	overwrite bool
-	direct    bool // the target is a pipe or a device, and is written to itself
+	direct    bool // the target is a pipe or a device, which is written directly
 }
 
-// ErrExists is returned if a file is in the way.
+// ErrExists is returned if the target exists and must not be replaced.
 var ErrExists = errors.New("the file exists")
 
 // Create creates a file. If overwrite is not set, the target must not exist; if it is set,
@@ -44,7 +44,7 @@ func Create(target string, overwrite bool) (*File, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
-	// The name is new each time: two programs with the same target do not meet.
+	// The name is random, so that two programs with the same target do not share a file.
 	name := fmt.Sprintf("%s.%.8s.partial", f.target, rand.Text())
 	f.file, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	return f, err
@@ -81,7 +81,7 @@ func (f *File) Discard() error {
 	return err
 }
 
-// Keep closes the file and returns the name under which it stays.
+// Keep closes the file without renaming it, and returns its name.
 func (f *File) Keep() (name string, err error) { return f.file.Name(), f.file.Close() }
 
 // syncDirectory makes a rename in the directory durable.

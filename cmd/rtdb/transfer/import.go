@@ -27,7 +27,7 @@ type ImportOptions struct {
 	OnProgress func(Progress)
 }
 
-// An ImportResult says what was imported.
+// An ImportResult counts the lines of an import.
 type ImportResult struct {
 	Keys   int64 // written
 	Kept   int64 // not written because they exist, with ImportOptions.IfAbsent
@@ -35,8 +35,8 @@ type ImportResult struct {
 }
 
 // Import writes JSON lines to a server. If a line ends the import, the lines that were read
-// before it are imported all the same; if the server has refused the line, so are those
-// that were read after it by then. The error of a line is a *LineError.
+// before it are still imported. If the server has refused the line, the lines that were
+// already read after it are imported, too. The error of a line is a *LineError.
 func Import(ctx context.Context, o ImportOptions) (ImportResult, error) {
 	c, err := newClient(o.Server)
 	if err != nil {
@@ -62,7 +62,7 @@ type importing struct {
 
 	ctx         context.Context // ends with the error after which nothing more is sent
 	fail        context.CancelCauseFunc
-	reading     context.Context // ends if no more lines are to be read
+	reading     context.Context // ends when no more lines are to be read
 	stopReading context.CancelFunc
 
 	written, kept, failed atomic.Int64

@@ -19,7 +19,7 @@ type fakeStore struct {
 	t *testing.T
 
 	mu       sync.Mutex
-	values   map[string][]string // what was written to each key, in order
+	values   map[string][]string // the values that were written to each key, in order
 	requests int
 	largest  int                                                    // bytes of a body
 	fail     func(request int, w http.ResponseWriter) bool          // the whole request

@@ -13,9 +13,9 @@ type input struct {
 	buffer []byte
 }
 
-// Read reads from the reader. If the context ends, it returns the cause, and the read goes
-// on in a goroutine of its own, which ends when the read does: the process waits for it no
-// longer than it lives. Read must not be called again after that.
+// Read reads from the reader. If the context ends, Read returns the cause, and the read goes
+// on in a goroutine of its own until it ends. Nothing waits for that goroutine. Read must not
+// be called again after that.
 func (in *input) Read(p []byte) (int, error) {
 	if in.buffer == nil {
 		in.buffer = make([]byte, inputBytes)

@@ -28,7 +28,7 @@ func (e *LineError) Error() string {
 // Unwrap returns Err.
 func (e *LineError) Unwrap() error { return e.Err }
 
-// A line is a line of an import as an item of a batch.
+// A line is a line of an import, encoded as an item of a batch.
 type line struct {
 	number int64
 	key    string
@@ -39,7 +39,7 @@ type line struct {
 // is an error. The item has the key and the value letter for letter.
 func parseLine(text []byte, ifAbsent bool) (key string, item []byte, err error) {
 	if !utf8.Valid(text) {
-		return "", nil, fmt.Errorf("it is not valid UTF-8 at byte %d", invalidByte(text)+1)
+		return "", nil, fmt.Errorf("it is not valid UTF-8 at byte %d: convert the file to UTF-8", invalidByte(text)+1)
 	}
 	// A struct would also take names in upper case.
 	var members map[string]json.RawMessage

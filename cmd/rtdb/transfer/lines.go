@@ -10,11 +10,11 @@ import (
 const (
 	inputBytes = 256 << 10
 
-	// maxLine is the longest line. It bounds the memory for an input without lines.
+	// maxLine is the longest line. It bounds the memory for an input without line ends.
 	maxLine = 256 << 20
 )
 
-// byteOrderMark is what some editors put at the beginning of a file.
+// byteOrderMark is put at the beginning of a file by some editors.
 var byteOrderMark = []byte("\ufeff")
 
 // A lineReader reads the lines of an import.

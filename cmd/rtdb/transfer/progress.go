@@ -50,5 +50,5 @@ func startProgress(report func(Progress), keys, bytes func() int64) (stop func()
 	}
 }
 
-// none is a count of something that a transfer does not have.
+// none is the count of keys or bytes of a transfer that does not count them.
 func none() int64 { return 0 }

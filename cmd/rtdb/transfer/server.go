@@ -25,8 +25,8 @@ type Server struct {
 	Socket string // path of the Unix socket to connect to; empty means the address in URL
 	Token  string // bearer token (RFC 6750), if not empty
 
-	// Patience is how long a request is tried again without success, and how long a
-	// server may send nothing. 0 means DefaultPatience.
+	// Patience is the longest time for which a request is tried again without success, and
+	// for which a server may send nothing. 0 means DefaultPatience.
 	Patience time.Duration
 }
 
@@ -89,7 +89,7 @@ func newClient(s Server) (*client, error) {
 func (c *client) close() { c.http.CloseIdleConnections() }
 
 // errStalled ends a request whose server sends nothing.
-var errStalled = errors.New("the server sends nothing any more")
+var errStalled = errors.New("the server has stopped sending")
 
 // do makes a request and returns the body of the response, which the caller closes. If
 // the status is not 200, it returns a *ServerError. query is encoded, and may be empty.
@@ -160,7 +160,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// explain returns why the request has ended, if it was cancelled, else err.
+// explain returns the cause if the request was cancelled, else err.
 func (b *watchedBody) explain(err error) error {
 	if cause := context.Cause(b.ctx); cause != nil {
 		return cause
