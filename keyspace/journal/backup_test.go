@@ -91,7 +91,7 @@ func TestABackupIsRestored(t *testing.T) {
 	if ks.Epoch() == epoch || ks.Revision() < last {
 		t.Errorf("epoch %s and revision %d, before %s and %d", ks.Epoch(), ks.Revision(), epoch, last)
 	}
-	// A client of the old history gets everything anew, even if it does not know its epoch.
+	// A client of the old history gets all values again, even if it does not know its epoch.
 	for _, since := range []uint64{deleted, last} {
 		var m keyspace.Mark
 		start := keyspace.Start{Resume: true, Since: since, Each: func(*keyspace.Update) {}, Mark: func(got keyspace.Mark) { m = got }}

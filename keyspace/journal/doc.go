@@ -22,7 +22,7 @@
 //   - With an interval, Commit returns when the operating system has the writes. They
 //     survive the end of the process. A power cut takes at most the writes of the last
 //     interval, and the rest is the state of one moment: if a write is lost, every later
-//     one is lost, too. With [Never] the operating system decides how many are lost.
+//     one is lost, too. With [Never] the operating system decides the number.
 //   - If Commit returns an error, the process must end: the state in memory and the state on
 //     disk may differ. Every later Commit returns the same error. A sync that fails is not
 //     tried again, because the system may have dropped the data that it could not write

@@ -426,7 +426,7 @@ func TestRoom(t *testing.T) {
 }
 
 // A clean stop needs no reset of the clients, even if writes were not durable at once and
-// the operating system started anew.
+// the operating system was restarted.
 func TestACleanStopForgetsNothing(t *testing.T) {
 	for _, interval := range []time.Duration{Always, time.Second, Never} {
 		synctest.Test(t, func(t *testing.T) {
