@@ -107,7 +107,7 @@ func BenchmarkDurableLatency(b *testing.B) {
 }
 
 // runPaced writes at a rate, each time with a writer that waits for nothing, and returns
-// how long each reply took.
+// the time of each reply.
 func (l *writeLoad) runPaced(d time.Duration, rate int) (took []time.Duration, err error) {
 	timer, err := newTimer(time.Second / time.Duration(rate))
 	if err != nil {
@@ -156,8 +156,8 @@ func (l *writeLoad) runPaced(d time.Duration, rate int) (took []time.Duration, e
 	return took, nil
 }
 
-// syncAlone appends to a file and makes that durable for a time, and returns how long each
-// took.
+// syncAlone appends to a file again and again, makes each append durable, and returns the
+// time of each.
 func syncAlone(path string, d time.Duration) (took []time.Duration, err error) {
 	f, err := os.Create(path)
 	if err != nil {

@@ -41,7 +41,7 @@ func BenchmarkWrites(b *testing.B) {
 	}
 }
 
-// A writeSpeaker says how a server is written to.
+// A writeSpeaker speaks the protocol in which a server is written to.
 type writeSpeaker interface {
 	begin(s *socket) error
 	request(key int) []byte
