@@ -14,7 +14,7 @@ import (
 )
 
 // keepsUp is a page that shows all keys. It resumes after it has lost its connection, and
-// counts how often it was reset.
+// counts its resets.
 const keepsUp = `
 	shown = {}, resets = 0, connections = 0
 	let revision, epoch

@@ -10,8 +10,8 @@ import (
 
 // A restoreCommand makes a store of a backup.
 type restoreCommand struct {
-	dirFlags
-	From string `required:"" placeholder:"FILE" help:"Backup to restore, as rtdb backup or GET /backup makes it. - reads standard input."`
+	DataDir string `required:"" env:"DATA_DIR" placeholder:"DIR" help:"Directory for the store. It must be empty or not exist."`
+	From    string `required:"" placeholder:"FILE" help:"Backup to restore, made by rtdb backup or GET /backup. - reads standard input."`
 }
 
 // Run makes the store, checks it, and prints a summary of it.

@@ -78,7 +78,7 @@ func (f *follower) follow(t *testing.T, p *process, request string) (c *websocke
 		case !reply.OK:
 			updates = append(updates, text)
 		case reply.Reset:
-			t.Fatalf("the client starts anew: %s", text)
+			t.Fatalf("the client was reset: %s", text)
 		default:
 			return c, updates
 		}
@@ -346,7 +346,7 @@ func failsToLoad(t *testing.T, dir string, args ...string) *process {
 	return p
 }
 
-// A missing identity is not damage, but clients must begin anew.
+// A missing identity is not damage, but every client is reset.
 func TestAMissingIdentityIsReported(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
