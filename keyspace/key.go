@@ -50,6 +50,12 @@ func timeToLive(expires time.Duration) time.Duration {
 	return max(1, expires-time.Since(epoch))
 }
 
+// clockShift returns how far the clock was set since epoch, in steps of 10 ms.
+func clockShift() time.Duration {
+	now := time.Now()
+	return now.Round(0).Sub(epoch.Add(now.Sub(epoch)).Round(0)).Round(10 * time.Millisecond)
+}
+
 func (ks *Keyspace) newKey(name string) *key {
 	k := &key{keyspace: ks, name: name}
 	k.Init(k.handle, actor.Options[*request]{OnPanic: k.panicked})

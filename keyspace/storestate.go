@@ -48,12 +48,12 @@ func (s storeState) Snapshot(yield func(*Record) bool) (forgotten uint64) {
 	ks := s.keyspace
 	ks.progress.settle() // a write that was committed may not have been applied yet
 	var w Record
-	more := true
+	more, clock := true, epoch.Add(clockShift()) // expiries are kept as the clock shows them
 	ks.index.walk(walk{}, func(k *key) bool {
 		if now := k.load(); now.value != nil {
 			w = Record{Key: k.name, Value: now.value, Version: now.version, Written: now.written}
 			if now.expires != 0 {
-				w.Expires = epoch.Add(now.expires)
+				w.Expires = clock.Add(now.expires)
 			}
 			more = yield(&w)
 		}
