@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -131,6 +132,7 @@ func Restore(dir string, from io.Reader) (r Report, err error) {
 	x := restore{dir: osDirectory(dir), sums: map[string]string{}}
 	err = x.run(from)
 	if err != nil {
+		slices.Reverse(x.made) // the mark goes last
 		_ = removeUseless(x.dir, x.made)
 	}
 	if err = errors.Join(err, lock.Close()); err != nil {
@@ -153,6 +155,9 @@ func (x *restore) run(from io.Reader) error {
 	case !l.fresh:
 		return fmt.Errorf("journal: the directory %s has a store already: choose an empty directory", string(x.dir))
 	}
+	if err := x.mark(); err != nil {
+		return err
+	}
 	archive := tar.NewReader(from)
 	for {
 		h, err := archive.Next()
@@ -165,7 +170,7 @@ func (x *restore) run(from io.Reader) error {
 			}
 			break
 		}
-		if h.Typeflag != tar.TypeReg || !isFile(h.Name) || x.sums[h.Name] != "" {
+		if h.Typeflag != tar.TypeReg || !isFile(h.Name) || isOwn(h.Name) || x.sums[h.Name] != "" {
 			return fmt.Errorf("journal: the archive has %q, which is not a file of a backup", h.Name)
 		}
 		if err := x.extract(h.Name, archive); err != nil {
@@ -175,8 +180,21 @@ func (x *restore) run(from io.Reader) error {
 	return x.complete()
 }
 
-// extract writes a file. The identity becomes a store's last file, so that a restore that
-// is interrupted leaves no store that can be mistaken for a whole one.
+// restoringName is a file that is there while a store is restored. Without it, a segment
+// of which only the beginning was restored would be taken for one with a torn end.
+const restoringName = "restoring"
+
+func (x *restore) mark() error {
+	f, err := x.dir.create(restoringName)
+	if err != nil {
+		return err
+	}
+	x.made = append(x.made, restoringName)
+	return errors.Join(f.Close(), x.dir.sync())
+}
+
+// extract writes a file. The identity does not get its name, because it is that of the
+// history of the copied store.
 func (x *restore) extract(name string, from io.Reader) error {
 	target := name
 	if name == identityName {
@@ -199,8 +217,11 @@ func (x *restore) extract(name string, from io.Reader) error {
 	return errors.Join(err, f.Close())
 }
 
+// maxSums is more than the length of a SHA256SUMS.
+const maxSums = 16 << 20
+
 func (x *restore) checkSums(from io.Reader) error {
-	text, err := io.ReadAll(from)
+	text, err := io.ReadAll(io.LimitReader(from, maxSums))
 	if err != nil {
 		return err
 	}
@@ -218,14 +239,12 @@ func (x *restore) checkSums(from io.Reader) error {
 	return nil
 }
 
-// complete gives the store its identity.
+// complete gives the store its identity, and then removes the mark.
 func (x *restore) complete() error {
-	temporary := identityName + temporarySuffix
-	if err := x.dir.rename(temporary, identityName); err != nil {
+	i, err := readIdentity(x.dir, filepath.Join(string(x.dir), identityName+temporarySuffix))
+	if isAbsent(err) {
 		return fmt.Errorf("journal: the archive has no %s: %w", identityName, err)
 	}
-	x.made = append(x.made, identityName)
-	i, err := readIdentity(x.dir, filepath.Join(string(x.dir), identityName))
 	if err != nil {
 		return err
 	}
@@ -233,5 +252,9 @@ func (x *restore) complete() error {
 	if err != nil {
 		return err
 	}
-	return i.succeed(store).write(x.dir)
+	x.made = append(x.made, identityName)
+	if err := i.succeed(store).write(x.dir); err != nil {
+		return err
+	}
+	return errors.Join(x.dir.remove(restoringName), x.dir.sync())
 }

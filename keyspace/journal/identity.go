@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -61,10 +62,10 @@ func (i identity) write(d directory) error {
 	return writeFile(d, identityName, fmt.Appendf(line, "\ncrc32c %08x\n", checksum(line)))
 }
 
-// readIdentity returns the identity of a store. If the file does not exist, the error is
-// fs.ErrNotExist.
+// readIdentity returns the identity of a store. path is that of the identity's file, in the
+// directory. If the file does not exist, the error is fs.ErrNotExist.
 func readIdentity(d directory, path string) (i identity, err error) {
-	f, err := d.open(identityName)
+	f, err := d.open(filepath.Base(path))
 	if err != nil {
 		return i, err
 	}

@@ -56,6 +56,8 @@ func readLayout(d directory, dir string) (*layout, error) {
 			identified = true
 		case name == repairedName:
 			return nil, fmt.Errorf("journal: a repair of %s was interrupted: run rtdb repair again", dir)
+		case name == restoringName:
+			return nil, fmt.Errorf("journal: a restore to %s was interrupted: remove its files, and run rtdb restore again", dir)
 		case isSegment:
 			segments = append(segments, segment)
 		case isSnapshot:

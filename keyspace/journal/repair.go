@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"rtdb/keyspace"
@@ -69,7 +70,7 @@ func PlanRepair(dir string) (r *Repair, err error) {
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	r = &Repair{Dir: dir}
-	if _, err := os.Stat(filepath.Join(dir, repairedName, identityName)); err == nil {
+	if _, err := os.Stat(filepath.Join(dir, repairedName)); err == nil {
 		r.Resumes = true
 		return r, nil
 	}
@@ -164,10 +165,16 @@ func (r *Repair) salvageFile(d directory, path string, expected uint64, newest b
 	if isSegment {
 		magic = segmentMagic
 	}
-	if h, err := parseHeader(b, magic, path); err == nil {
+	h, err := parseHeader(b, magic, path)
+	switch {
+	case err == nil && r.store != storeID{} && h.store != r.store:
+		r.Losses = append(r.Losses, Loss{File: path, Reason: "it is a file of another store, and is left out"})
+		return 0, nil
+	case err == nil:
+		r.store = h.store
 		r.last = max(r.last, h.last)
 		expected = max(expected, h.last+1)
-	} else {
+	default:
 		r.Losses = append(r.Losses, Loss{File: path, Bytes: int64(min(len(b), headerSize))})
 	}
 	offset := uint64(min(len(b), headerSize))
@@ -251,24 +258,17 @@ func (r *Repair) Run() (kept string, err error) {
 			return "", err
 		}
 	}
-	kept = filepath.Join(r.Dir, time.Now().UTC().Format("damaged-20060102T150405Z"))
-	if err := os.MkdirAll(kept, 0o750); err != nil {
-		return "", err
-	}
-	d := osDirectory(r.Dir)
-	infos, err := d.list()
-	if err != nil {
-		return "", err
-	}
-	repaired := osDirectory(filepath.Join(r.Dir, repairedName))
-	for _, info := range infos {
-		if info.Mode().IsRegular() && isFile(info.Name()) && info.Name() != lockName {
-			if err := os.Rename(d.path(info.Name()), filepath.Join(kept, info.Name())); err != nil {
-				return "", err
-			}
+	d, repaired := osDirectory(r.Dir), osDirectory(filepath.Join(r.Dir, repairedName))
+	// The first file is moved first. If it is not there, a repair that was interrupted had
+	// moved the damaged files already, and the store's files are new ones.
+	if _, err := os.Stat(repaired.path(segmentName(1))); err == nil {
+		if err := r.moveDamaged(d); err != nil {
+			return "", err
 		}
+	} else if !isAbsent(err) {
+		return "", err
 	}
-	infos, err = repaired.list()
+	infos, err := repaired.list()
 	if err != nil {
 		return "", err
 	}
@@ -277,10 +277,37 @@ func (r *Repair) Run() (kept string, err error) {
 			return "", err
 		}
 	}
-	if err := errors.Join(osDirectory(kept).sync(), d.sync()); err != nil {
+	if err := errors.Join(d.sync(), os.Remove(string(repaired)), d.sync()); err != nil {
 		return "", err
 	}
-	return kept, errors.Join(os.Remove(string(repaired)), d.sync())
+	kept = r.Dir
+	infos, err = d.list()
+	for _, info := range infos { // in the order of their names
+		if strings.HasPrefix(info.Name(), "damaged-") {
+			kept = d.path(info.Name())
+		}
+	}
+	return kept, err
+}
+
+// moveDamaged moves the files of the damaged store into a directory beside them.
+func (r *Repair) moveDamaged(d osDirectory) error {
+	kept := osDirectory(d.path(time.Now().UTC().Format("damaged-20060102T150405Z")))
+	if err := os.MkdirAll(string(kept), 0o750); err != nil {
+		return err
+	}
+	infos, err := d.list()
+	if err != nil {
+		return err
+	}
+	for _, info := range infos {
+		if info.Mode().IsRegular() && isFile(info.Name()) {
+			if err := os.Rename(d.path(info.Name()), kept.path(info.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return errors.Join(kept.sync(), d.sync())
 }
 
 // build writes the new store to a directory inside the store's.
