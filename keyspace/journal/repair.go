@@ -205,7 +205,7 @@ func (r *Repair) salvageFile(d directory, path string, expected uint64, newest b
 // salvageFrame applies the writes of a frame.
 func (r *Repair) salvageFrame(path string, b []byte, h *frameHeader, offset uint64) (next uint64, err error) {
 	payload := b[frameHeaderSize:][:h.length]
-	if h.kind == frameFooter {
+	if h.kind == frameFooter && len(payload) == footerSize {
 		r.contents.forgotten = max(r.contents.forgotten, binary.LittleEndian.Uint64(payload[16:]))
 		return 0, nil
 	}
