@@ -122,7 +122,7 @@ func (r *contextReader) Read(p []byte) (int, error) {
 // all values again. If Restore fails, it removes the files that it made. The errors include
 // LockedError, ForeignError and DamageError.
 func Restore(dir string, from io.Reader) (r Report, err error) {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
+	if err := makeDirectory(dir); err != nil {
 		return r, err
 	}
 	lock, err := lockDirectory(dir)
