@@ -1,6 +1,9 @@
 package keyspace
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // A storeState is the [State] of a keyspace.
 type storeState struct{ keyspace *Keyspace }
@@ -28,12 +31,20 @@ func (s storeState) Apply(w *Record) error {
 	if !k.apply(w, nil) {
 		return nil
 	}
-	ks.expiries.set(k, w.Expires)
+	ks.expiries.set(k, monotonic(w.Expires))
 	if w.Value == nil && !w.Touch {
 		s.bury(w)
 		ks.keys.remove(w.Key, k) // it has no mail yet
 	}
 	return nil
+}
+
+// monotonic returns a time that does not move when the clock is set, as those of new writes.
+func monotonic(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return epoch.Add(afterEpoch(t))
 }
 
 // bury makes the tombstone of a delete that is newer than the state. No pattern has a

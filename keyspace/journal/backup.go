@@ -22,36 +22,44 @@ const sumsName = "SHA256SUMS"
 // returned before the call of Backup, and perhaps later ones. Writers do not wait for it.
 // If ctx ends, Backup returns its cause; the archive then has no SHA256SUMS.
 func (j *Journal) Backup(ctx context.Context, w io.Writer) error {
-	k := &j.kept
-	k.mu.Lock()
-	k.pins++
-	snapshot := k.snapshot
-	k.mu.Unlock()
-	defer func() {
-		k.mu.Lock()
-		k.pins--
-		k.mu.Unlock()
-		_ = j.removeUseless() // a file that stays is removed later
-	}()
-	if err := j.requestRotation(); err != nil {
+	names, newest, unpin, err := j.pinFiles()
+	if err != nil {
 		return err
 	}
-	newest := j.active.Load().header.number
+	defer j.removeUseless()
+	defer unpin()
 	b := backup{ctx: ctx, dir: osDirectory(j.dir), tar: tar.NewWriter(w), now: time.Now()}
 	b.add(identityName, -1)
-	if snapshot != 0 {
-		b.add(snapshotName(snapshot), -1)
-	}
-	for number := max(snapshot, 1); number < newest; number++ {
-		b.add(segmentName(number), -1)
+	for _, name := range names {
+		b.add(name, -1)
 	}
 	// In the copy the newest segment is empty, as in a store that was closed.
-	b.add(segmentName(newest), headerSize)
+	b.add(newest, headerSize)
 	b.addSums()
 	if b.err == nil {
 		b.err = b.tar.Close()
 	}
 	return b.err
+}
+
+// pinFiles begins a segment, and keeps the files of the store as it is then: the names of
+// those that are complete, and of the newest segment.
+func (j *Journal) pinFiles() (names []string, newest string, unpin func(), err error) {
+	k := &j.kept
+	k.mu.Lock() // so that no file is removed meanwhile; the committer does not need the lock
+	defer k.mu.Unlock()
+	if err := j.requestRotation(); err != nil {
+		return nil, "", nil, err
+	}
+	if k.snapshot != 0 {
+		names = append(names, snapshotName(k.snapshot))
+	}
+	number := max(k.snapshot, 1)
+	for last := j.active.Load().header.number; number < last; number++ {
+		names = append(names, segmentName(number))
+	}
+	newest = segmentName(number)
+	return names, newest, k.pinLocked(append(slices.Clone(names), newest)), nil
 }
 
 // A backup is an archive that is being written.

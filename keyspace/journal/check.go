@@ -28,7 +28,7 @@ type Report struct {
 // Check reads every file of the store in a directory, and changes nothing. The errors
 // include LockedError, if a server uses the directory, ForeignError and DamageError.
 func Check(dir string) (r Report, err error) {
-	unlock, err := lockExisting(dir)
+	unlock, err := lockForReading(dir)
 	if err != nil {
 		return r, err
 	}

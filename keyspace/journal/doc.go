@@ -88,6 +88,9 @@
 //	0000000007.log       a segment: a header and frames
 //	0000000007.snapshot  a header and frames; it replaces the segments below 7
 //	lock                 the number of the process that uses the directory
+//	failed               empty: the store failed, so the next start resets the clients, unless Always
+//	restoring            empty: a restore is not complete, so the store is refused
+//	repaired             a directory: a repair is not complete, so the store is refused
 //
 // "from" is a version up to which clients may know writes that the store does not have,
 // because it was restored or repaired. A header has 92 bytes:

@@ -15,12 +15,3 @@ func freeSpace(path string) (int64, error) {
 	}
 	return int64(s.Bavail) * int64(s.Bsize), nil
 }
-
-// lockFile locks a file for this process, or returns errLocked.
-func lockFile(f *os.File) error {
-	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if err == syscall.EWOULDBLOCK {
-		return errLocked
-	}
-	return os.NewSyscallError("flock", err)
-}

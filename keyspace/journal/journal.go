@@ -187,6 +187,11 @@ func (j *Journal) fail(err error) {
 	j.gathering = newGroup(nil)
 	j.mu.Unlock()
 	g.finish(err)
+	if first && err != ErrClosed && j.options.Fsync != Always {
+		if f, err := j.directory.create(failedName); err == nil { // the disk may refuse it, too
+			_ = f.Close()
+		}
+	}
 	if o := j.options.Observer.Failed; o != nil && first && err != ErrClosed {
 		o(err)
 	}

@@ -15,6 +15,7 @@ type layout struct {
 	fresh    bool     // the directory has no file of a store
 	snapshot uint64   // the number of the newest snapshot; 0: there is none
 	segments []uint64 // the numbers of the segments that are not in the snapshot, in order
+	failed   bool     // the store failed, so visible writes may be lost that were not durable
 	useless  []string // files that are not needed, because the snapshot replaces them or they are not complete
 	bytes    int64    // of the snapshot and the segments
 	logBytes int64    // of the segments
@@ -56,6 +57,8 @@ func readLayout(d directory, dir string) (*layout, error) {
 			identified = true
 		case name == repairedName:
 			return nil, fmt.Errorf("journal: a repair of %s was interrupted: run rtdb repair again", dir)
+		case name == failedName:
+			l.failed = true
 		case name == restoringName:
 			return nil, fmt.Errorf("journal: a restore to %s was interrupted: remove its files, and run rtdb restore again", dir)
 		case isSegment:
@@ -139,6 +142,9 @@ func removeUseless(d directory, names []string) error {
 	}
 	return all
 }
+
+// failedName is a file that a store leaves if it failed before visible writes were durable.
+const failedName = "failed"
 
 // repairedName is the directory in which a repair makes the new store.
 const repairedName = "repaired"

@@ -38,19 +38,47 @@ func lockDirectory(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("journal: cannot write to the directory: %w", err)
 	}
-	switch err := lockFile(f); {
-	case err == errLocked:
-		var text [32]byte
-		n, _ := f.ReadAt(text[:], 0)
-		pid, _ := strconv.Atoi(strings.TrimSpace(string(text[:n])))
-		return nil, errors.Join(&LockedError{dir, pid}, f.Close())
-	case err != nil:
-		return nil, errors.Join(fmt.Errorf("journal: cannot lock the directory %s: %w", dir, err), f.Close())
+	if err := lockOrName(f, dir); err != nil {
+		return nil, err
 	}
 	if err := f.Truncate(0); err == nil {
 		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0) // it only helps a person
 	}
 	return f, nil
+}
+
+// lockOrName locks the lock file of a directory, or closes it and names the process that has
+// locked it.
+func lockOrName(f *os.File, dir string) error {
+	switch err := lockFile(f); {
+	case err == errLocked:
+		var text [32]byte
+		n, _ := f.ReadAt(text[:], 0)
+		pid, _ := strconv.Atoi(strings.TrimSpace(string(text[:n])))
+		return errors.Join(&LockedError{dir, pid}, f.Close())
+	case err != nil:
+		return errors.Join(fmt.Errorf("journal: cannot lock the directory %s: %w", dir, err), f.Close())
+	}
+	return nil
+}
+
+// lockForReading locks the directory of a store that exists, and changes nothing in it. If
+// it has no lock file, no process uses it.
+func lockForReading(dir string) (unlock func() error, err error) {
+	if _, err := os.Stat(dir); err != nil {
+		return nil, fmt.Errorf("journal: cannot find the directory of a store: %w", err)
+	}
+	f, err := os.Open(filepath.Join(dir, lockName))
+	if isAbsent(err) {
+		return func() error { return nil }, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("journal: cannot read the directory: %w", err)
+	}
+	if err := lockOrName(f, dir); err != nil {
+		return nil, err
+	}
+	return f.Close, nil
 }
 
 // lockExisting locks the directory of a store that exists.

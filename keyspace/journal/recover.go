@@ -29,9 +29,7 @@ func (j *Journal) Load(s keyspace.State) (keyspace.History, error) {
 	j.logged.Store(uint64(j.layout.logBytes))
 	j.kept.snapshot, j.kept.bytes = j.layout.snapshot, j.layout.bytes-j.layout.logBytes
 	j.kept.useless = j.layout.useless
-	if err := j.removeUseless(); err != nil {
-		return keyspace.History{}, err
-	}
+	j.removeUseless()
 	j.loaded = true
 	j.running.Go(j.commitGroups)
 	if j.options.Fsync > 0 {
@@ -74,9 +72,9 @@ func (j *Journal) recover(p *replay) error {
 	}
 	p.last = max(p.last, j.identity.From)
 	p.forgotten = max(p.forgotten, j.identity.From)
-	if !t.header.always && (h.boot == [16]byte{} || h.boot != t.header.boot) {
-		// The operating system ended, too. Clients may know writes that are lost, and
-		// their versions.
+	if !t.header.always && (h.boot == [16]byte{} || h.boot != t.header.boot || t.torn > 0 || j.layout.failed) {
+		// The operating system ended, too, or the disk lost what the system had. Clients
+		// may know writes that are lost, and their versions.
 		p.last += lostVersions
 		p.forgotten = p.last
 	}
@@ -84,7 +82,13 @@ func (j *Journal) recover(p *replay) error {
 	if err := j.finish(p); err != nil {
 		return err
 	}
-	return j.begin(h)
+	if err := j.begin(h); err != nil {
+		return err
+	}
+	if j.layout.failed {
+		return j.directory.remove(failedName)
+	}
+	return nil
 }
 
 // lostVersions is more than the number of versions that can be lost: those of one segment and

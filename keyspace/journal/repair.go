@@ -64,7 +64,7 @@ type Repair struct {
 // PlanRepair reads the undamaged parts of the store in a directory. It changes nothing. The
 // errors include LockedError, if a server uses the directory, and ForeignError.
 func PlanRepair(dir string) (r *Repair, err error) {
-	unlock, err := lockExisting(dir)
+	unlock, err := lockForReading(dir)
 	if err != nil {
 		return nil, err
 	}

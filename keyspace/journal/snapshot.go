@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,8 +42,28 @@ type kept struct {
 	mu       sync.Mutex
 	snapshot uint64   // the number of the newest snapshot; 0: none
 	bytes    int64    // of the newest snapshot
-	pins     int      // backups that are running: no file may be removed
-	useless  []string // to be removed when there is no pin
+	useless  []string // to be removed, unless a backup needs them
+
+	pinned map[string]int // the number of backups that need a file, by its name
+}
+
+// pinLocked keeps files until unpin is called. The caller holds the lock.
+func (k *kept) pinLocked(names []string) (unpin func()) {
+	if k.pinned == nil {
+		k.pinned = map[string]int{}
+	}
+	for _, name := range names {
+		k.pinned[name]++
+	}
+	return func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		for _, name := range names {
+			if k.pinned[name]--; k.pinned[name] == 0 {
+				delete(k.pinned, name)
+			}
+		}
+	}
 }
 
 var errClosing = errors.New("journal: closing")
@@ -130,7 +151,8 @@ func (j *Journal) writeSnapshot() (bytes int64, err error) {
 	}
 	j.logged.Add(-before)
 	j.replaceSnapshot(number, bytes)
-	return bytes, j.removeUseless()
+	j.removeUseless()
+	return bytes, nil
 }
 
 // requestRotation asks the committer to begin a segment.
@@ -158,17 +180,15 @@ func (j *Journal) replaceSnapshot(number uint64, bytes int64) {
 	k.snapshot, k.bytes = number, bytes
 }
 
-// removeUseless removes the files that are not needed, unless a backup runs.
-func (j *Journal) removeUseless() error {
+// removeUseless removes the files that are not needed. A file that a backup needs, or that
+// cannot be removed, is tried again at the next call.
+func (j *Journal) removeUseless() {
 	k := &j.kept
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.pins > 0 {
-		return nil
-	}
-	names := k.useless
-	k.useless = nil
-	return removeUseless(j.directory, names)
+	k.useless = slices.DeleteFunc(k.useless, func(name string) bool {
+		return k.pinned[name] == 0 && removeUseless(j.directory, []string{name}) == nil
+	})
 }
 
 // A snapshotWriter writes the frames of a snapshot.
