@@ -19,7 +19,7 @@ import (
 
 var kills = flag.Int("kills", 100, "how often the test of kills kills the server")
 
-// A ledger is what the clients of a server know, outside of it.
+// A ledger holds the answers that the clients of a server got.
 type ledger struct {
 	mu       sync.Mutex
 	versions map[uint64]bool // that were answered or read
@@ -31,7 +31,7 @@ type ledger struct {
 	accounts map[string]*account
 }
 
-// An account is what is known of a key. Only one writer writes to it.
+// An account holds the answers for one key. Only one writer writes to the key.
 type account struct {
 	version uint64
 	value   string  // of JSON; "": it has none
@@ -75,8 +75,8 @@ type item struct {
 	Deleted bool
 }
 
-// settle compares a listing with what was answered. It reports how many writes without an
-// answer are there.
+// settle compares a listing with the answers. It returns the number of writes that are there
+// without an answer.
 func (l *ledger) settle(t *testing.T, listed map[string]item) (unanswered int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -234,8 +234,8 @@ func (m mirror) compare(t *testing.T, listed map[string]item) {
 	}
 }
 
-// A server is killed again and again while clients write. What was answered is there after
-// each start, and nothing else but a whole write that had no answer yet. A client that
+// A server is killed again and again while clients write. Every answered write is there
+// after each start, and nothing else but a whole write that had no answer yet. A client that
 // resumes has the state of the server. A thousand kills:
 //
 //	go test ./cmd/rtdb -run KilledAgainAndAgain -v -timeout 30m -args -kills 1000

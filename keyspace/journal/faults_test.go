@@ -514,8 +514,8 @@ func TestNothingIsVisibleBeforeItIsDurable(t *testing.T) {
 	})
 }
 
-// A sync that failed has lost what was to be durable, though it can be read until the
-// system ends. The next process makes durable what it reads.
+// A sync that failed has lost the data that it was to make durable, although they can be read
+// until the system ends. The next process makes the data that it reads durable.
 func TestASyncThatFailedLosesItsPages(t *testing.T) {
 	for seed := range uint64(200) {
 		synctest.Test(t, func(t *testing.T) {

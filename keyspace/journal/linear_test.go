@@ -164,7 +164,7 @@ func TestRestartsAreLinearizable(t *testing.T) {
 	}
 }
 
-// A disk that loses what was synced is caught, unless it happens to lose nothing.
+// A disk that loses synced data is caught, unless it happens to lose nothing.
 func TestTheCheckerCatchesALostWrite(t *testing.T) {
 	for seed := range uint64(20) {
 		ops := restarts(t, seed, func(d *disk) *disk {

@@ -106,9 +106,9 @@ func bootOf(id string) (b [16]byte) {
 	return b
 }
 
-// finish completes the work of the process that ended: it cuts off a torn end, seals the
-// segment before the newest if its seal is missing, and makes the newest segment the active
-// one.
+// finish completes the work of the process that ended: it cuts off a torn end, writes again
+// the frames that may not be durable, seals the segment before the newest if its seal is
+// missing, and makes the newest segment the active one.
 func (j *Journal) finish(p *replay) error {
 	for _, t := range []*tail{p.before, &p.tail} {
 		if t == nil {
