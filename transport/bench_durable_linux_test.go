@@ -75,36 +75,58 @@ func BenchmarkDurableLatency(b *testing.B) {
 	if testing.Short() {
 		rounds, length, rate = 1, 50*time.Millisecond, 1000
 	}
-	server := startChild(b, "always")
-	var medians, p99s, bare, ratios []float64
+	sides := []*latencySide{{name: "always"}, {name: "rtdb"}}
+	for _, x := range sides {
+		x.server = startChild(b, x.name)
+	}
+	var bare, ratios []float64
 	for b.Loop() {
 		for range rounds {
-			l, err := newWriteLoad(server.address, webSocketWrites{}, 1000, 10_000, 1)
-			if err != nil {
-				b.Fatal(err)
-			}
-			server.rest(b)
-			took, err := l.runPaced(length, rate)
-			if err = errors.Join(err, l.close()); err != nil {
-				b.Fatal(err)
+			for _, x := range sides {
+				x.round(b, length, rate)
 			}
 			alone, err := syncAlone(filepath.Join(b.TempDir(), "bare"), length/4)
 			if err != nil {
 				b.Fatal(err)
 			}
-			slices.Sort(took)
 			slices.Sort(alone)
-			p99, p99Alone := took[len(took)*99/100].Seconds(), alone[len(alone)*99/100].Seconds()
-			medians, p99s = append(medians, took[len(took)/2].Seconds()*1e3), append(p99s, p99*1e3)
-			bare, ratios = append(bare, p99Alone*1e3), append(ratios, p99/p99Alone)
+			bare = append(bare, milliseconds(alone[len(alone)*99/100]))
+			ratios = append(ratios, sides[0].p99s[len(sides[0].p99s)-1]/bare[len(bare)-1])
 		}
 	}
-	b.ReportMetric(median(medians), "p50-ms")
-	b.ReportMetric(median(p99s), "p99-ms")
+	for _, x := range sides {
+		b.ReportMetric(median(x.medians), x.name+"-p50-ms")
+		b.ReportMetric(median(x.p99s), x.name+"-p99-ms")
+	}
 	b.ReportMetric(median(bare), "bare-p99-ms")
 	b.ReportMetric(median(ratios), "x-bare")
 	b.ReportMetric(0, "ns/op")
 }
+
+// A latencySide is one of the servers whose latencies are measured.
+type latencySide struct {
+	name          string
+	server        *child
+	medians, p99s []float64 // milliseconds
+}
+
+func (x *latencySide) round(b *testing.B, length time.Duration, rate int) {
+	b.Helper()
+	l, err := newWriteLoad(x.server.address, webSocketWrites{}, 1000, 10_000, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	x.server.rest(b)
+	took, err := l.runPaced(length, rate)
+	if err = errors.Join(err, l.close()); err != nil {
+		b.Fatal(err)
+	}
+	slices.Sort(took)
+	x.medians = append(x.medians, milliseconds(took[len(took)/2]))
+	x.p99s = append(x.p99s, milliseconds(took[len(took)*99/100]))
+}
+
+func milliseconds(d time.Duration) float64 { return d.Seconds() * 1e3 }
 
 // runPaced writes at a rate, each time with a writer that waits for nothing, and returns
 // the time of each reply.

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -126,6 +127,7 @@ func (j *Journal) commitGroups() {
 	for {
 		select {
 		case <-j.wake:
+			runtime.Gosched() // actors that are about to commit join the group
 			j.commitNext()
 			idle.Reset(idleTime)
 		case reply := <-j.rotations:
