@@ -35,7 +35,7 @@ type ledger struct {
 type account struct {
 	version uint64
 	value   string  // of JSON; "": it has none
-	tried   *string // a write without an answer; nil: there is none
+	tried   *string // the write without an answer, if there is one
 }
 
 // answer notes the answer of a write that was tried. Version 0 means that a delete found

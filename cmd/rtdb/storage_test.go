@@ -47,7 +47,7 @@ func TestSizesInBytes(t *testing.T) {
 	}
 }
 
-// The committer counts each group, and all writers wait for it.
+// The committer counts each group, and delays all writers meanwhile.
 func BenchmarkCommitted(b *testing.B) {
 	m := newStoreMetrics(0)
 	g := journal.Group{Writes: 50, Bytes: 5000, Wait: 100 * time.Microsecond, Sync: 150 * time.Microsecond}

@@ -9,7 +9,7 @@ import (
 )
 
 // welcome returns two plain lines for a person at a terminal: the address of the server,
-// the rights of its clients, and where the state is kept.
+// the rights of its clients, and the directory of the state.
 func (c *serveCommand) welcome(listeners []net.Listener) string {
 	scheme := "http"
 	if c.TLSCertFile != "" {

@@ -19,7 +19,7 @@ import (
 const sumsName = "SHA256SUMS"
 
 // Backup writes a copy of the store as a tar archive. The copy has every write whose Commit
-// returned before the call of Backup, and perhaps later ones. Writers do not wait for it.
+// returned before the call of Backup, and perhaps later ones. Backup delays no writer.
 // If ctx ends, Backup returns its cause; the archive then has no SHA256SUMS.
 func (j *Journal) Backup(ctx context.Context, w io.Writer) error {
 	names, newest, unpin, err := j.pinFiles()

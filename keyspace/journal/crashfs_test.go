@@ -52,7 +52,7 @@ type change struct {
 type dirChange struct {
 	name string
 	node *inode // nil: the entry is removed
-	from string // of a rename; "": it is none
+	from string // of a rename; "" if it is another change
 }
 
 // A shortWrite is a fault that writes some bytes.

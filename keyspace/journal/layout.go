@@ -13,7 +13,7 @@ import (
 type layout struct {
 	dir      string
 	fresh    bool     // the directory has no file of a store
-	snapshot uint64   // the number of the newest snapshot; 0: there is none
+	snapshot uint64   // the number of the newest snapshot; 0 if there is no snapshot
 	segments []uint64 // the numbers of the segments that are not in the snapshot, in order
 	failed   bool     // the store failed, so visible writes may be lost that were not durable
 	useless  []string // files that are not needed, because the snapshot replaces them or they are not complete

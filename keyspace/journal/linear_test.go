@@ -24,7 +24,7 @@ type registerOp struct {
 
 // A registerResult is its result.
 type registerResult struct {
-	value   string // that was read; "": there is none
+	value   string // that was read; "" if no value was read
 	version uint64 // 0: a read or a delete found nothing
 	unknown bool   // a write has no answer: it takes effect at any time, or never
 }

@@ -50,7 +50,7 @@ type diskStore struct {
 	failed  error
 }
 
-// A fault is a way in which a diskStore is broken. The zero value is none.
+// A fault is a way in which a diskStore is broken. The zero value breaks nothing.
 type fault struct {
 	commit   func(s *diskStore, ctx context.Context, writes []keyspace.Record) error // before a commit
 	number   func(s *diskStore, w *keyspace.Record)                                  // gives a write another version
