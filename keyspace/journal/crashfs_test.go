@@ -103,6 +103,13 @@ func (d *disk) cut() {
 	}
 }
 
+// begun returns the number of operations that were begun.
+func (d *disk) begun() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ops
+}
+
 func (d *disk) isOff() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -136,15 +136,15 @@ func TestFailureOfTheLog(t *testing.T) {
 					writing.Wait()
 					time.Sleep(2 * time.Second)
 				}
-				before := d.ops
+				before := d.begun()
 				if err := commit(j, "after"); err == nil || errors.Is(err, ErrClosed) {
 					t.Errorf("a later write: %v", err)
 				}
 				if err := j.Close(); err == nil {
 					t.Error("Close says that all is well")
 				}
-				if failures != 1 || times.Load() != 1 || d.ops != before {
-					t.Errorf("%d failures; tried %d times, and %d operations after that", failures, times.Load(), d.ops-before)
+				if failures != 1 || times.Load() != 1 || d.begun() != before {
+					t.Errorf("%d failures; tried %d times, and %d operations after that", failures, times.Load(), d.begun()-before)
 				}
 				keys := keysOf(t, d)
 				if slices.Contains(keys, "after") || !slices.Contains(keys, "before") {
