@@ -188,7 +188,7 @@ func (k *key) retryExpiry() {
 // loaded from the store. apply reports whether the state has changed.
 func (k *key) apply(w *Record, r *run) bool {
 	now := k.load()
-	if w.Version <= now.version && !(w.Touch && w.Version == now.version) || w.Touch && w.Version != now.version {
+	if w.Touch && w.Version != now.version || !w.Touch && w.Version <= now.version {
 		return false
 	}
 	k.state.Store(now.after(w))
