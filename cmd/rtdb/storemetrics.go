@@ -55,7 +55,7 @@ func newStoreMetrics(reserve int64) *storeMetrics {
 }
 
 // committed counts a group. The committer calls it up to 7,000 times a second, and writes
-// nothing meanwhile. It takes less than 0.4 µs (BenchmarkCommitted).
+// nothing meanwhile. It takes 0.15 µs (BenchmarkCommitted).
 func (m *storeMetrics) committed(g journal.Group) {
 	m.wait.Observe(g.Wait.Seconds())
 	if g.Sync > 0 {
