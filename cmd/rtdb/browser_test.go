@@ -10,13 +10,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"rtdb/transport/transporttest"
 )
 
 // A browser can do all that the manual says of pages. The tests share one Chromium.
 func TestPagesInChromium(t *testing.T) {
 	t.Parallel()
-	browser := startChromium(t)
-	for name, test := range map[string]func(*testing.T, *chromium){
+	browser := transporttest.StartChromium(t)
+	for name, test := range map[string]func(*testing.T, *transporttest.Chromium){
 		"restart": testEventSourceComesBackAfterARestart, "sessions": testEventSourceComesBackWhenThereIsRoom,
 		"rate": testEventSourceComesBackAfterTooManyRequests, "store": testAPageOutlivesItsServer, "final": testEventSourceGivesUp, "origins": testPagesOfOtherOrigins,
 	} {
@@ -29,27 +31,27 @@ func TestPagesInChromium(t *testing.T) {
 
 // A browser's EventSource, behind the manual's nginx, comes back by itself after the
 // server was away, both in a page of the same origin and in one of an allowed origin.
-func testEventSourceComesBackAfterARestart(t *testing.T, browser *chromium) {
+func testEventSourceComesBackAfterARestart(t *testing.T, browser *transporttest.Chromium) {
 	pages := servePages(t)
 	env := []string{"JWT_SECRET=" + testSecret, `ANONYMOUS_GRANTS={"read":["#"],"write":["#"]}`, "ALLOWED_ORIGINS=http://*.allowed.example:" + pages}
 	server := start(t, env)
 	addr := strings.TrimPrefix(server.url, "http://")
 	proxy := startNginx(t, "127.0.0.1:8080", addr)
 	ours := "http://db.example:" + proxy.port
-	own, other := browser.open(t, ours+"/healthz"), browser.open(t, "http://app.allowed.example:"+pages+"/")
-	own.follow("/events?key=k&snapshot=true", "/events?key=nothing")
-	other.follow(ours + "/events?key=k&snapshot=true")
+	own, other := browser.Open(t, ours+"/healthz"), browser.Open(t, "http://app.allowed.example:"+pages+"/")
+	follow(t, own, "/events?key=k&snapshot=true", "/events?key=nothing")
+	follow(t, other, ours+"/events?key=k&snapshot=true")
 
 	server.call("PUT", "/data/k", `{"value":1}`)
-	next := make(map[*page]int)
-	for _, p := range []*page{own, other} {
-		p.awaitSeen(0, `^0 synced`)
-		next[p] = p.awaitSeen(0, `^0 message .*"value":1`)
+	next := make(map[*transporttest.Page]int)
+	for _, p := range []*transporttest.Page{own, other} {
+		awaitSeen(t, p, 0, `^0 synced`)
+		next[p] = awaitSeen(t, p, 0, `^0 message .*"value":1`)
 	}
 	server.stop()
-	for _, p := range []*page{own, other} {
-		n := p.awaitSeen(next[p], `^0 end .*"code":1012`)
-		next[p] = p.awaitSeen(n, `^0 error .*"code":"unavailable","message":"the proxy`)
+	for _, p := range []*transporttest.Page{own, other} {
+		n := awaitSeen(t, p, next[p], `^0 end .*"code":1012`)
+		next[p] = awaitSeen(t, p, n, `^0 error .*"code":"unavailable","message":"the proxy`)
 	}
 	// What else nginx answers meanwhile.
 	for path, headers := range map[string][]string{
@@ -71,15 +73,15 @@ func testEventSourceComesBackAfterARestart(t *testing.T, browser *chromium) {
 	}
 	server = start(t, env, "--port", addr[strings.LastIndex(addr, ":")+1:])
 	server.call("PUT", "/data/k", `{"value":2}`)
-	for _, p := range []*page{own, other} {
-		p.awaitSeen(next[p], `^0 message .*"value":2`)
+	for _, p := range []*transporttest.Page{own, other} {
+		awaitSeen(t, p, next[p], `^0 message .*"value":2`)
 	}
-	own.await(`sources.every(s => s.readyState === EventSource.OPEN)`)
+	own.Await(`sources.every(s => s.readyState === EventSource.OPEN)`)
 }
 
 // An EventSource that is refused because there are too many sessions, or is kicked, is
 // told so and comes back.
-func testEventSourceComesBackWhenThereIsRoom(t *testing.T, browser *chromium) {
+func testEventSourceComesBackWhenThereIsRoom(t *testing.T, browser *transporttest.Chromium) {
 	server := start(t, nil, "--max-sessions", "1")
 	holder, err := http.Get(server.url + "/events?key=k")
 	if err != nil {
@@ -89,39 +91,39 @@ func testEventSourceComesBackWhenThereIsRoom(t *testing.T, browser *chromium) {
 	if _, err := bufio.NewReader(holder.Body).ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
-	page := browser.open(t, server.url+"/healthz")
+	page := browser.Open(t, server.url+"/healthz")
 	const stream = "/events?key=k&snapshot=true"
-	page.follow(stream, stream, stream, stream, stream) // several, because each waits for 1 to 12 s
+	follow(t, page, stream, stream, stream, stream, stream) // several, because each waits for 1 to 12 s
 	next := 0
 	for _, i := range "01234" {
-		next = max(next, page.awaitSeen(0, "^"+string(i)+` error .*"limit_reached"`))
+		next = max(next, awaitSeen(t, page, 0, "^"+string(i)+` error .*"limit_reached"`))
 	}
 	_ = holder.Body.Close()
-	page.awaitSeen(next, `synced`)
+	awaitSeen(t, page, next, `synced`)
 	var sessions struct{ Sessions []struct{ ID string } }
 	if _, text := server.call("GET", "/sessions", ""); json.Unmarshal([]byte(text), &sessions) != nil || len(sessions.Sessions) != 1 {
 		t.Fatal(text)
 	}
 	server.call("DELETE", "/sessions/"+sessions.Sessions[0].ID, "")
-	next = page.awaitSeen(next, `end .*"reason":"kicked","code":4009`)
-	page.awaitSeen(next, `synced`)
-	page.await(`sources.every(s => s.readyState !== EventSource.CLOSED)`)
+	next = awaitSeen(t, page, next, `end .*"reason":"kicked","code":4009`)
+	awaitSeen(t, page, next, `synced`)
+	page.Await(`sources.every(s => s.readyState !== EventSource.CLOSED)`)
 }
 
-func testEventSourceComesBackAfterTooManyRequests(t *testing.T, browser *chromium) {
+func testEventSourceComesBackAfterTooManyRequests(t *testing.T, browser *transporttest.Chromium) {
 	server := start(t, nil, "--max-request-rate", "0.2") // one, and another after 5 s
-	page := browser.open(t, server.url+"/healthz")
+	page := browser.Open(t, server.url+"/healthz")
 	for status := 0; status != http.StatusTooManyRequests; status, _ = server.call("GET", "/data/k", "") {
 	}
-	page.follow("/events?key=k&snapshot=true")
-	page.awaitSeen(page.awaitSeen(0, `error .*"rate_limited"`), `synced`)
+	follow(t, page, "/events?key=k&snapshot=true")
+	awaitSeen(t, page, awaitSeen(t, page, 0, `error .*"rate_limited"`), `synced`)
 }
 
-func testEventSourceGivesUp(t *testing.T, browser *chromium) {
+func testEventSourceGivesUp(t *testing.T, browser *transporttest.Chromium) {
 	server := start(t, []string{"JWT_SECRET=" + testSecret})
-	page := browser.open(t, server.url+"/healthz")
-	page.follow("/events?key=k")
-	page.await(`sources[0].readyState === EventSource.CLOSED`)
+	page := browser.Open(t, server.url+"/healthz")
+	follow(t, page, "/events?key=k")
+	page.Await(`sources[0].readyState === EventSource.CLOSED`)
 }
 
 // callAll calls a server in all ways that a page has, with headers of a library for
@@ -149,7 +151,7 @@ const callAll = `(async () => {
 })()`
 
 // A page of an allowed origin can use everything, with any headers. Other pages cannot.
-func testPagesOfOtherOrigins(t *testing.T, browser *chromium) {
+func testPagesOfOtherOrigins(t *testing.T, browser *transporttest.Chromium) {
 	pages := servePages(t)
 	file := filepath.Join(t.TempDir(), "page.html")
 	if err := os.WriteFile(file, []byte("<!doctype html>"), 0o600); err != nil {
@@ -167,10 +169,10 @@ func testPagesOfOtherOrigins(t *testing.T, browser *chromium) {
 		"http://app.allowed.example.evil.example:" + pages + "/": "nothing",
 		"file://" + file: "null",
 	} {
-		page := browser.open(t, url)
+		page := browser.Open(t, url)
 		for origins, server := range allows {
 			var got struct{ Fetch, Events, Socket string }
-			page.run(strings.ReplaceAll(callAll, "BASE", `"`+strings.Replace(server.url, "127.0.0.1", "localhost", 1)+`"`), &got)
+			page.Run(strings.ReplaceAll(callAll, "BASE", `"`+strings.Replace(server.url, "127.0.0.1", "localhost", 1)+`"`), &got)
 			want := got
 			want.Fetch, want.Events, want.Socket = "failed", "failed, 2", "failed"
 			if origins == may {

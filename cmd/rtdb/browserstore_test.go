@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"rtdb/keyspace/journal"
+	"rtdb/transport/transporttest"
 )
 
 // keepsUp is a page that shows all keys. It resumes after it has lost its connection, and
@@ -44,13 +45,13 @@ const keepsUp = `
 
 // A page that stays open shows the server's state after its server was killed, was
 // restarted, and was replaced by a backup on another disk. Only the backup resets it.
-func testAPageOutlivesItsServer(t *testing.T, browser *chromium) {
+func testAPageOutlivesItsServer(t *testing.T, browser *transporttest.Chromium) {
 	dir := t.TempDir()
 	server := startKept(t, dir)
 	port := server.url[strings.LastIndex(server.url, ":")+1:]
-	page := browser.open(t, server.url+"/healthz")
-	page.run(keepsUp, nil)
-	page.await(`connections === 1`)
+	page := browser.Open(t, server.url+"/healthz")
+	page.Run(keepsUp, nil)
+	page.Await(`connections === 1`)
 	n := 0
 	write := func(keys int) {
 		t.Helper()
@@ -71,11 +72,11 @@ func testAPageOutlivesItsServer(t *testing.T, browser *chromium) {
 		if err := json.Unmarshal([]byte(server.write("GET", "/data", "", http.StatusOK)), &listing); err != nil {
 			t.Fatal(err)
 		}
-		page.await(fmt.Sprintf(`Object.keys(shown).length === %d`, len(listing.Items)))
+		page.Await(fmt.Sprintf(`Object.keys(shown).length === %d`, len(listing.Items)))
 		for _, item := range listing.Items {
-			page.await(fmt.Sprintf(`JSON.stringify(shown[%q]) === %q`, item.Key, jsonText(t, item.Value)))
+			page.Await(fmt.Sprintf(`JSON.stringify(shown[%q]) === %q`, item.Key, jsonText(t, item.Value)))
 		}
-		page.await(fmt.Sprintf(`resets === %d`, resets))
+		page.Await(fmt.Sprintf(`resets === %d`, resets))
 	}
 	write(25)
 	agrees(0)
@@ -83,7 +84,7 @@ func testAPageOutlivesItsServer(t *testing.T, browser *chromium) {
 	server.kill()
 	server = startKept(t, dir, "--port", port)
 	write(7) // the page may be back or not
-	page.await(`connections === 2`)
+	page.Await(`connections === 2`)
 	agrees(0)
 
 	status, archive := server.call("GET", "/backup", "")
@@ -95,7 +96,7 @@ func testAPageOutlivesItsServer(t *testing.T, browser *chromium) {
 
 	server.stop()
 	server = startKept(t, dir, "--port", port)
-	page.await(`connections === 3`)
+	page.Await(`connections === 3`)
 	write(3)
 	agrees(0)
 
@@ -105,7 +106,7 @@ func testAPageOutlivesItsServer(t *testing.T, browser *chromium) {
 		t.Fatal(err)
 	}
 	server = startKept(t, elsewhere, "--port", port)
-	page.await(`connections === 4`)
+	page.Await(`connections === 4`)
 	agrees(1)
 	write(5)
 	agrees(1)

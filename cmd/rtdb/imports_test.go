@@ -19,7 +19,7 @@ var mayDependOn = map[string][]string{
 	"rtdb/transport/socket":        {},
 	"rtdb/transport/guard":         {},
 	"rtdb/transport/auth":          {"rtdb/keyspace", "rtdb/actor"},
-	"rtdb/transport/transporttest": {},
+	"rtdb/transport/transporttest": {"rtdb/transport", "rtdb/transport/", "rtdb/session", "rtdb/keyspace", "rtdb/actor"},
 	"rtdb/transport":               {"rtdb/transport/", "rtdb/session", "rtdb/keyspace", "rtdb/actor"},
 	"rtdb/cmd/rtdb/bench":          {}, // it knows the server by the wire contract alone
 	"rtdb/cmd/rtdb/transfer":       {}, // likewise

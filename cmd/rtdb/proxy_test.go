@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"rtdb/transport/transporttest"
 )
 
 // nginxSnippet returns the operator's manual's configuration of nginx.
@@ -55,7 +57,7 @@ type proxy struct {
 // replaced. It ends with the test.
 func startNginx(t *testing.T, changes ...string) *proxy {
 	t.Helper()
-	needTool(t, "nginx")
+	transporttest.NeedTool(t, "nginx")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/gorilla/websocket"
+
+	"rtdb/transport/transporttest"
 )
 
 // The files of the manual.
@@ -49,17 +51,6 @@ func manualBlocks(t *testing.T, file string) (blocks []block) {
 		}
 	}
 	return blocks
-}
-
-// needTool skips the test if a tool is missing. It fails the test if CI is set.
-func needTool(t *testing.T, name string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("%s is missing", name)
-		}
-		t.Skipf("%s is missing", name)
-	}
 }
 
 // versions matches versions, which are microseconds of the clock, and epochs, which are
@@ -118,7 +109,7 @@ func shell(t *testing.T, command string) string {
 // server of their own, and compares every answer of curl and of the WebSocket. Then
 // it runs the manual's jq commands on the server's log.
 func TestTheTour(t *testing.T) {
-	needTool(t, "curl")
+	transporttest.NeedTool(t, "curl")
 	for name, file := range map[string]string{"README.md": mainManual, "transport/README.md": clientManual} {
 		t.Run(name, func(t *testing.T) {
 			p := start(t, nil)
@@ -185,7 +176,7 @@ func takeTour(t *testing.T, p *process, file string) (socket *websocket.Conn) {
 
 // runLogRecipes runs the operator's manual's jq commands on the log of a tour.
 func runLogRecipes(t *testing.T, p *process) {
-	needTool(t, "jq")
+	transporttest.NeedTool(t, "jq")
 	dir := t.TempDir()
 	log := strings.Join(p.lines, "\n") + "\n"
 	if err := os.WriteFile(filepath.Join(dir, "rtdb.log"), []byte(log), 0o600); err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"rtdb/transport/auth"
+	"rtdb/transport/transporttest"
 )
 
 // A watchedFile is a file with a watcher whose set takes every text that begins with "ok".
@@ -222,7 +223,7 @@ func TestAWatcherFollowsASymbolicLink(t *testing.T) {
 
 // A file that is replaced by one that cannot be read in full does not stop the watcher.
 func TestAWatcherDoesNotBlock(t *testing.T) {
-	needTool(t, "mkfifo")
+	transporttest.NeedTool(t, "mkfifo")
 	path := filepath.Join(t.TempDir(), "key")
 	write(t, path, "ok 1")
 	f := watchFile(t, path)
