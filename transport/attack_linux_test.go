@@ -52,8 +52,11 @@ func TestOnlyPagesOfAllowedOriginsMayCall(t *testing.T) {
 		"null": true, "file://": true, "capacitor://localhost": true, "app://.": true, "ionic://localhost": false, "app://x": false,
 		"https://sub.app.example": false, "https://app.example.evil.example": false, "https://evilapp.example": false,
 		"https://app.example@evil.example": false, "https://app.example https://evil.example": false,
-		"http://127.0.0.1": false, "http://127.0.0.1:1": false, "http://localhost": false, "http://x@" + w.addr + ".evil.example": false,
-		"chrome-extension://abcdefgh": false, "*": false, "file:///": false, "NULL": false,
+		// Without a key, on a loopback address.
+		"http://127.0.0.1": true, "http://127.0.0.1:1": true, "http://localhost": true, "https://[::1]:5173": true, "http://app.localhost:3000": true,
+		"ws://localhost:1": false, "http://localhost.evil.example": false, "http://127.0.0.1.evil.example": false, "http://10.0.0.1": false,
+		"http://x@" + w.addr + ".evil.example": false,
+		"chrome-extension://abcdefgh":          false, "*": false, "file:///": false, "NULL": false,
 	} {
 		allowed := may && !ours[origin]
 		for _, c := range [][3]string{{"GET", "/data/k", ""}, {"POST", "/data/k", `{"value":1}`}, {"POST", "/data", `{"items":[]}`},
@@ -104,9 +107,9 @@ func TestARefusalSaysWhatToAllow(t *testing.T) {
 		message          string
 		logged, loggedAs string
 	}{
-		{w, "localhost", "http://localhost:5173",
-			"the page's origin http://localhost:5173 is not allowed: start the server with --allowed-origins http://localhost:5173 ($ALLOWED_ORIGINS)",
-			"origin", "http://localhost:5173"},
+		{w, "localhost", "http://dev.example:5173",
+			"the page's origin http://dev.example:5173 is not allowed: start the server with --allowed-origins http://dev.example:5173 ($ALLOWED_ORIGINS)",
+			"origin", "http://dev.example:5173"},
 		{w, "localhost", "null", "the page's origin null is not allowed: start the server with --allowed-origins null ($ALLOWED_ORIGINS)", "origin", "null"},
 		{w, "localhost", "https://a\"b\xc2\x9b\xff.example", "no valid Origin header", "", ""},
 		{w, "localhost", "https://" + strings.Repeat("a", 10_000), "no valid Origin header", "", ""},

@@ -10,6 +10,9 @@ import (
 	"rtdb/transport/guard"
 )
 
+// errNoPath answers requests at paths that do not exist.
+var errNoPath = refuse(codeNotFound, "there is nothing at this path")
+
 // A handler answers a request, or returns the error to answer it with.
 type handler func(w *response, r *http.Request) error
 
@@ -30,6 +33,7 @@ type endpoint struct {
 	audience      audience
 	methods       map[string]handler
 	queries       map[string][]string // the query parameters of a method
+	anyQuery      bool                // it ignores the query, as a server of files does
 	allow         string              // the value of the header Allow; "" if nothing is at the route
 	strictOrigin  bool                // it costs much or lasts: see guard.Origins.Check
 	whileDraining bool                // it answers at a shutdown, too
@@ -76,12 +80,15 @@ func (e *endpoint) serve(w *response, r *http.Request) error {
 	case err != nil, done:
 		return err
 	case e.allow == "":
-		return refuse(codeNotFound, "there is nothing at this path")
+		return errNoPath
 	}
 	h, ok := e.methods[r.Method]
 	if !ok {
 		w.Header().Set("Allow", e.allow)
 		return refuse(codeMethodNotAllowed, "this path takes %s", e.allow)
+	}
+	if e.anyQuery {
+		return h(w, r)
 	}
 	if w.query, err = parseQuery(r.URL.RawQuery); err != nil {
 		return err

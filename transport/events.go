@@ -46,6 +46,10 @@ func (x *eventStreams) serve(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	encoder, err := parseProtocol(w.query)
+	if err != nil {
+		return err
+	}
 	granted := true
 	for _, t := range targets {
 		granted = granted && w.principal.MaySubscribe(t)
@@ -81,7 +85,7 @@ func (x *eventStreams) serve(w *response, r *http.Request) error {
 	if err := s.control.SetReadDeadline(time.Time{}); err != nil { // the request had one
 		return fmt.Errorf("transport: an event stream's connection takes no deadline: %w", err)
 	}
-	x.open(&s.client, eventClient, w.remote, s, session.Options{Revisions: true})
+	x.open(&s.client, eventClient, w.remote, s, session.Options{Revisions: true, Encoder: encoder})
 	if !w.principal.Expires.IsZero() {
 		c := newCredentials(w.principal, func(time.Duration) {}, s.session.Close)
 		defer c.stop()

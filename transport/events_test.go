@@ -106,6 +106,22 @@ func TestAnEventStreamFromItsSnapshotToShutdown(t *testing.T) {
 
 // The id of an event, a revision and its epoch say at which point a stream goes on. What
 // belongs to another history leads to a reset.
+// A client may ask for the form of updates that WebSockets with rtdb.v1 get.
+func TestAnEventStreamWithVersions(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	w.want(t, "POST", "/data/k", `{"value":1}`, 200, "")
+	w.settle()
+	f := w.feed(t, "key=k&topic=t&snapshot=true&protocol=rtdb.v1")
+	f.want(`id: e.0|data: {"key":"k","value":1,"version":1,"at":1000}`, `id: e.1|event: synced|data: {"synced":true,"revision":1,"epoch":"e"}`)
+	w.want(t, "DELETE", "/data/k", "", 204, "")
+	w.settle()
+	w.want(t, "POST", "/topics/t", `{"value":1}`, 202, "")
+	f.want(`id: e.2|data: {"key":"k","value":null,"deleted":true,"version":2,"at":2000}`, `id: e.2|data: {"topic":"t","value":1}`)
+	for _, query := range []string{"protocol=", "protocol=rtdb.v2", "protocol=rtdb.v1&protocol=rtdb.v1"} {
+		w.want(t, "GET", "/events?key=k&"+query, "", 400, `"code":"invalid_request"`)
+	}
+}
+
 func TestAnEventStreamResumesFromAnID(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	for key, value := range map[string]string{"a/1": "1", "b": "2"} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"time"
 
@@ -147,6 +148,8 @@ func failureOf(err error) *failure {
 		return refuse(codeUnauthorized, "the token is not accepted: %s", token.Reason)
 	case errors.As(err, &format):
 		return refuse(codeUnsupportedMedia, "%s", format.Reason)
+	case errors.Is(err, fs.ErrNotExist): // a file that was removed while it was served
+		return errNoPath
 	case errors.Is(err, auth.ErrNoKeys):
 		f := refuse(codeUnavailable, "the server cannot check tokens yet, because the identity provider has not answered: try again")
 		f.retry = auth.RenewTimeout

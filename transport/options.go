@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"io"
+	"io/fs"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -73,6 +74,14 @@ type Options struct {
 	HeaderTimeout  time.Duration // for a request's header; 0 means DefaultHeaderTimeout
 	IdleTimeout    time.Duration // between two requests on a connection; 0 means DefaultIdleTimeout
 	MessageTimeout time.Duration // for a WebSocket message; 0 means DefaultMessageTimeout
+
+	// Console serves the console at /console/, and sends a browser at / there.
+	Console bool
+
+	// Public is a folder of the user's own pages, which is served at / beside the API's
+	// paths. No token is asked for. nil: there is none. The FS of an [os.Root] does not
+	// follow links that lead out of the folder.
+	Public fs.FS
 
 	// Admin serves the operator's paths by ServeAdmin alone, and not by Serve.
 	Admin bool

@@ -211,6 +211,20 @@ func parseStart(query url.Values, h http.Header) (start session.Start, err error
 	return start, nil
 }
 
+// parseProtocol reads the parameter protocol of an event stream, which chooses the form of
+// updates as the subprotocol of a WebSocket does.
+func parseProtocol(query url.Values) (*session.Encoder, error) {
+	switch name, err := single(query, "protocol"); {
+	case err != nil:
+		return nil, err
+	case name == versionedProtocol:
+		return versionedEncoder, nil
+	case query.Has("protocol"):
+		return nil, refuse(codeInvalidRequest, "protocol is not %s, the only one that there is", versionedProtocol)
+	}
+	return plainEncoder, nil
+}
+
 // knownEventID returns the id of the last event that a client received, "" if it sends none
 // that a server could have sent.
 func knownEventID(query url.Values, h http.Header) string {

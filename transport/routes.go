@@ -9,6 +9,7 @@ import (
 
 	"rtdb/actor"
 	"rtdb/transport/guard"
+	"rtdb/transport/web"
 )
 
 // The routes, as the log names them.
@@ -28,6 +29,9 @@ const (
 	profileRoute  = "/debug/pprof/"
 	levelRoute    = "/log-level"
 	backupRoute   = "/backup"
+	clientRoute   = "/rtdb.js"
+	consoleRoute  = "/console/"
+	pagesRoute    = "/{page}"
 	noRoute       = "none" // of other paths
 )
 
@@ -50,8 +54,12 @@ func newRoutes(c *core, pool *actor.Pool) *routes {
 	if c.options.TokenCookie != "" {
 		g.origins.AllowCredentials()
 	}
+	if c.options.Keys == nil {
+		g.origins.AllowLoopback()
+	}
 	t := &routes{mux: http.NewServeMux(), metrics: c.metrics, nothing: &endpoint{gate: g, route: noRoute}}
 	t.addClientRoutes(g, c, pool)
+	t.addPages(g, c.options)
 	t.admin = t.mux
 	if c.options.Admin {
 		t.admin = http.NewServeMux()
@@ -96,19 +104,99 @@ func (t *routes) addClientRoutes(g *gate, c *core, pool *actor.Pool) {
 	t.add(t.mux, openAPIRoute, newEndpoint(g, openAPIRoute, map[string]handler{http.MethodGet: rest.describe}))
 	t.add(t.mux, socketRoute, newEndpoint(g, socketRoute, map[string]handler{http.MethodGet: sockets.accept}))
 	stream := t.add(t.mux, eventsRoute, newEndpoint(g, eventsRoute, map[string]handler{http.MethodGet: events.serve}).
-		takes("key", "pattern", "topic", "topicPattern", "snapshot", "last", "since", "epoch", "lastEventId"))
+		takes("key", "pattern", "topic", "topicPattern", "snapshot", "last", "since", "epoch", "lastEventId", "protocol"))
 	stream.strictOrigin = true
 	health := t.add(t.mux, healthRoute, newEndpoint(g, healthRoute, map[string]handler{http.MethodGet: rest.alive}))
 	health.audience, health.whileDraining, health.whileLoading = forAnyone, true, true
 	ready := t.add(t.mux, readyRoute, newEndpoint(g, readyRoute, map[string]handler{http.MethodGet: rest.ready}))
 	ready.audience, ready.whileLoading = forAnyone, true
-	t.mux.Handle("/", t.nothing)
+}
+
+// addPages adds the files for browsers. They need no token, because a page asks for one.
+func (t *routes) addPages(g *gate, o Options) {
+	site := func(route string, get handler, patterns ...string) *endpoint {
+		e := newEndpoint(g, route, map[string]handler{http.MethodGet: get})
+		e.audience, e.whileLoading, e.anyQuery = forAnyone, true, true
+		t.metrics.requests.WithLabelValues(route, "500")
+		for _, pattern := range patterns {
+			t.mux.Handle(pattern, e)
+		}
+		return e
+	}
+	site(clientRoute, serveSite(web.Client(), "/"), "/rtdb.js", "/rtdb.d.ts")
+	p := &pages{nothing: t.nothing, console: o.Console}
+	if o.Public != nil {
+		p.public = web.Public(o.Public)
+	}
+	if o.Console {
+		site(consoleRoute, serveSite(web.Console(), consoleRoute), consoleRoute)
+	} else {
+		t.mux.Handle(consoleRoute, t.nothing)
+	}
+	p.endpoint = site(pagesRoute, p.serve)
+	t.mux.Handle("/", p)
+}
+
+// serveSite serves the files of a site below a path.
+func serveSite(site *web.Site, below string) handler {
+	return func(w *response, r *http.Request) error {
+		file, ok := site.Find(strings.TrimPrefix(r.URL.Path, below))
+		if !ok {
+			return errNoPath
+		}
+		return file.Serve(w, r)
+	}
+}
+
+// pages answer the requests for paths that are not the API's: files of the folder
+// Options.Public, and a browser at the root, which is sent to the console.
+type pages struct {
+	public   *web.Site // nil: there is no folder
+	console  bool
+	endpoint *endpoint // calls serve
+	nothing  *endpoint
+}
+
+// ServeHTTP implements [http.Handler].
+func (p *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if file, toConsole := p.find(r); file != nil || toConsole {
+		p.endpoint.ServeHTTP(w, r)
+		return
+	}
+	p.nothing.ServeHTTP(w, r)
+}
+
+func (p *pages) find(r *http.Request) (file *web.File, toConsole bool) {
+	if p.public != nil {
+		if file, ok := p.public.Find(strings.TrimPrefix(r.URL.Path, "/")); ok {
+			return file, false
+		}
+	}
+	return nil, r.URL.Path == "/" && p.console && strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
+func (p *pages) serve(w *response, r *http.Request) error {
+	file, toConsole := p.find(r)
+	switch {
+	case file != nil:
+		return file.Serve(w, r)
+	case !toConsole:
+		return errNoPath
+	}
+	h := w.Header()
+	h.Set("Location", "."+consoleRoute) // relative, because a proxy may have removed a prefix of the path
+	h.Set("Vary", "Accept")
+	w.empty(http.StatusFound)
+	return nil
 }
 
 // addAdminRoutes adds the operator's paths: to a listener of its own, or else for
 // tokens that grant admin.
 func (t *routes) addAdminRoutes(g *gate, c *core) {
 	add := func(pattern, route string, methods map[string]handler, parameters ...string) *endpoint {
+		if c.options.Admin && pattern != topicsRoute {
+			t.mux.Handle(pattern, t.nothing) // a page of the user's must not take its place
+		}
 		e := t.add(t.admin, pattern, newEndpoint(g, route, methods).takes(parameters...))
 		e.audience, e.strictOrigin, e.whileDraining, e.whileLoading = forAdmins, true, true, true
 		if c.options.Admin {
@@ -177,5 +265,8 @@ func literally(r *http.Request) (_ *http.Request, ok bool) {
 		clone.URL.RawPath = prefix + strings.ReplaceAll(url.PathEscape(name), ".", "%2E")
 		return &clone, true
 	}
-	return r, path.IsAbs(escaped) && (escaped == path.Clean(escaped) || escaped == profileRoute)
+	if len(escaped) > 1 {
+		escaped = strings.TrimSuffix(escaped, "/") // a folder
+	}
+	return r, path.IsAbs(escaped) && escaped == path.Clean(escaped)
 }

@@ -36,6 +36,7 @@ Each setting is a flag, or else the environment variable in brackets, or else th
 var flagGroups = []kong.Group{
 	{Key: "listening", Title: "Listening:"},
 	{Key: "access", Title: "Access (without a key, every client may do everything):"},
+	{Key: "pages", Title: "Pages (they need no token):"},
 	{Key: "tls", Title: "TLS:"},
 	{Key: "storage", Title: "Storage (without a directory, the state is lost when rtdb ends):"},
 	{Key: "limits", Title: "Limits:"},

@@ -18,6 +18,7 @@ var mayDependOn = map[string][]string{
 	"rtdb/transport/rawjson":       {},
 	"rtdb/transport/socket":        {},
 	"rtdb/transport/guard":         {},
+	"rtdb/transport/web":           {},
 	"rtdb/transport/auth":          {"rtdb/keyspace", "rtdb/actor"},
 	"rtdb/transport/transporttest": {"rtdb/transport", "rtdb/transport/", "rtdb/session", "rtdb/keyspace", "rtdb/actor"},
 	"rtdb/transport":               {"rtdb/transport/", "rtdb/session", "rtdb/keyspace", "rtdb/actor"},

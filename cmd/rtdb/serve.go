@@ -20,6 +20,7 @@ type serveCommand struct {
 	addressFlags     `group:"listening"`
 	AdminAddr        string `group:"listening" env:"ADMIN_ADDR" placeholder:"HOST:PORT" help:"Private address (or unix:PATH) for metrics, sessions, log level and profiles. It asks for no token."`
 	accessFlags      `group:"access"`
+	pageFlags        `group:"pages"`
 	certificateFlags `group:"tls"`
 	storageFlags     `group:"storage"`
 	limitFlags       `group:"limits"`
@@ -45,6 +46,9 @@ func (c *serveCommand) AfterApply(command *kong.Context) error {
 		return err
 	}
 	if err := c.limitFlags.check(); err != nil {
+		return err
+	}
+	if err := c.pageFlags.check(); err != nil {
 		return err
 	}
 	switch {
@@ -151,6 +155,7 @@ func (c *serveCommand) options(log serverLog, memory *memoryGuard, kept *store) 
 		MaxValueBytes: c.MaxValueBytes, FlushInterval: c.FlushInterval,
 		MaxSessions: c.sessions(), MaxSubscriptions: c.MaxSubscriptions, MaxRequestRate: c.MaxRequestRate,
 		MaxPendingBytes: c.MaxPendingBytes, Crowded: memory.isShort,
+		Console: c.Console, Public: c.pageFlags.files(),
 		HeaderTimeout: c.HeaderTimeout, IdleTimeout: c.IdleTimeout, MessageTimeout: c.MessageTimeout,
 	}
 	if kept != nil {

@@ -91,3 +91,41 @@ func TestARefusalNamesTheHost(t *testing.T) {
 		}
 	}
 }
+
+// Pages of loopback names may call a loopback address if AllowLoopback was called, and
+// only then.
+func TestAllowLoopback(t *testing.T) {
+	loopback := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}
+	for _, c := range []struct {
+		listener net.Addr
+		origin   string
+		may      bool
+	}{
+		{loopback, "http://localhost:5173", true},
+		{loopback, "https://127.0.0.1:3000", true},
+		{loopback, "http://[::1]:3000", true},
+		{loopback, "http://app.localhost", true},
+		{loopback, "http://192.168.0.1:3000", false},
+		{loopback, "http://localhost.evil.example", false},
+		{loopback, "capacitor://localhost", false},
+		{loopback, "null", false},
+		{&net.TCPAddr{IP: net.IPv4zero, Port: 8080}, "http://localhost:5173", false},
+		{&net.UnixAddr{Name: "/run/rtdb.sock", Net: "unix"}, "http://localhost:5173", false},
+	} {
+		for _, allow := range []bool{true, false} {
+			origins := guard.NewOrigins(nil)
+			if allow {
+				origins.AllowLoopback()
+			}
+			r := requestTo(c.listener, "localhost:8080")
+			r.Method = "POST"
+			r.Header.Set("Origin", c.origin)
+			r.Header.Set("Sec-Fetch-Site", "same-site")
+			w := httptest.NewRecorder()
+			may := allow && c.may
+			if err := origins.Check(w, r, true); (err == nil) != may || (w.Header().Get("Access-Control-Allow-Origin") == c.origin) != may {
+				t.Errorf("%s at %v, allowed %v: %v, %v", c.origin, c.listener, allow, err, w.Header())
+			}
+		}
+	}
+}

@@ -34,6 +34,7 @@ type Origins struct {
 	allowed     map[origin]bool
 	domains     []origin // every host below these is allowed, too
 	fixed       bool     // no other origin can be allowed
+	loopback    bool     // pages of this machine may call by a loopback address
 	credentials bool     // pages of allowed origins may call with cookies
 	writes      http.CrossOriginProtection
 }
@@ -60,6 +61,12 @@ func NewOrigins(allowed []string) *Origins {
 // (WHATWG Fetch, section 3.3.5). It does not let pages with the origin null, which every
 // site can make. It must be called before Check.
 func (o *Origins) AllowCredentials() { o.credentials = true }
+
+// AllowLoopback lets pages of loopback names call, on any port, if they call a loopback
+// address of this machine: a developer's page comes from another port than the server. Such
+// a page is served by a program of this machine, which could call without a browser as well.
+// It must be called before Check, and only if the server asks for no token.
+func (o *Origins) AllowLoopback() { o.loopback = true }
 
 // MayUseCookies reports whether a cookie may identify the client of a request that has
 // passed Check. A browser sends a cookie with every request, also for pages that the user
@@ -99,7 +106,7 @@ func OwnOrigin() *Origins { return &Origins{fixed: true} }
 // strict is for requests that cost much or last: it also refuses those without an
 // Origin header that a browser makes for a page of another site, such as an image.
 func (o *Origins) Check(w http.ResponseWriter, r *http.Request, strict bool) error {
-	if len(o.allowed)+len(o.domains) > 0 {
+	if len(o.allowed)+len(o.domains) > 0 || o.loopback && kindOf(r) == loopbackListener {
 		w.Header().Add("Vary", "Origin") // always, for caches
 	}
 	sent := r.Header.Values("Origin")
@@ -113,14 +120,12 @@ func (o *Origins) Check(w http.ResponseWriter, r *http.Request, strict bool) err
 	page, ok := splitOrigin(sent[0])
 	switch ok = ok && len(sent) == 1; {
 	case ok && o.allows(page):
-		h := w.Header()
-		h.Set("Access-Control-Allow-Origin", sent[0])
-		h.Set("Access-Control-Expose-Headers", exposedHeaders)
-		if o.credentials && sent[0] != "null" {
-			h.Set("Access-Control-Allow-Credentials", "true")
-		}
+		o.admit(w, sent[0])
 		return nil
 	case ok && page.serves(r) && !o.isForeignWrite(r):
+		return nil
+	case ok && o.loopback && page.isLoopback() && kindOf(r) == loopbackListener:
+		o.admit(w, sent[0])
 		return nil
 	case !ok:
 		return &OriginError{}
@@ -130,6 +135,16 @@ func (o *Origins) Check(w http.ResponseWriter, r *http.Request, strict bool) err
 		refused.Allow = refused.Origin
 	}
 	return refused
+}
+
+// admit sets the headers of CORS for a page of another origin that may call.
+func (o *Origins) admit(w http.ResponseWriter, page string) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", page)
+	h.Set("Access-Control-Expose-Headers", exposedHeaders)
+	if o.credentials && page != "null" {
+		h.Set("Access-Control-Allow-Credentials", "true")
+	}
 }
 
 func (o *Origins) allows(page origin) bool {

@@ -52,6 +52,11 @@ func (o origin) serves(r *http.Request) bool {
 	return ok && host != "" && o == origin{o.scheme, host, port}
 }
 
+// isLoopback reports whether a server of this machine served the page.
+func (o origin) isLoopback() bool {
+	return (o.scheme == "http" || o.scheme == "https") && isLoopbackName(o.host)
+}
+
 // splitOrigin reads an origin that is ASCII, as browsers send it. Only schemes other
 // than http and https may have an empty host, such as file://.
 func splitOrigin(text string) (o origin, ok bool) {

@@ -8,9 +8,6 @@ import (
 	"testing"
 )
 
-// Secret is the secret that tests sign tokens with.
-const Secret = "a secret that only the tests have, and no one else"
-
 // CheckEvents compares the lines of a log with the table of events in the operator's
 // manual, a Markdown file. It fails if the table lacks an event or one of its fields,
 // or has the event at another level. It also fails on a line that contains a token or

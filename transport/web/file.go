@@ -1,0 +1,99 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+)
+
+// A File is a file that [Site.Find] has found.
+type File struct {
+	site     *Site
+	name     string
+	isFolder bool // it is a directory with an index.html
+}
+
+// Serve answers GET and HEAD. It understands conditions and ranges (RFC 9110, sections 13
+// and 14). If the file cannot be read, Serve has written nothing and returns the error: one
+// that wraps [io/fs.ErrNotExist] if the file was removed since it was found.
+func (f *File) Serve(w http.ResponseWriter, r *http.Request) error {
+	switch {
+	case f.isFolder:
+		f.header(w)
+		// Relative, because a proxy may have removed a prefix of the path.
+		to := url.URL{Path: "./" + path.Base(f.name) + "/", RawQuery: r.URL.RawQuery}
+		w.Header().Set("Location", to.String())
+		w.WriteHeader(http.StatusMovedPermanently)
+		return nil
+	case f.site.packed != nil:
+		return f.servePacked(w, r)
+	}
+	file, err := f.site.files.Open(f.name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	content, ok := file.(io.ReadSeeker)
+	if !ok {
+		return errors.New("web: the file system has files that cannot be read from the middle")
+	}
+	f.header(w)
+	// As nginx makes it: a large file is not read for it.
+	w.Header().Set("ETag", fmt.Sprintf(`"%x-%x"`, info.ModTime().UnixNano(), info.Size()))
+	http.ServeContent(w, r, f.name, info.ModTime(), content)
+	return nil
+}
+
+// header sets the headers that do not depend on the content.
+func (f *File) header(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", f.site.policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-cache") // a copy may be kept, but not used without a question
+	if !f.isFolder {
+		h.Set("Content-Type", contentType(f.name))
+	}
+}
+
+// contentTypes are those that must not depend on the tables of the machine. A browser does
+// not run a module of another type.
+var contentTypes = map[string]string{
+	".css":         "text/css; charset=utf-8",
+	".html":        "text/html; charset=utf-8",
+	".ico":         "image/x-icon",
+	".jpg":         "image/jpeg",
+	".js":          "text/javascript; charset=utf-8",
+	".json":        "application/json",
+	".map":         "application/json",
+	".md":          "text/markdown; charset=utf-8",
+	".mjs":         "text/javascript; charset=utf-8",
+	".png":         "image/png",
+	".svg":         "image/svg+xml",
+	".ts":          "text/plain; charset=utf-8", // TypeScript; the tables say MPEG
+	".txt":         "text/plain; charset=utf-8",
+	".wasm":        "application/wasm",
+	".webmanifest": "application/manifest+json",
+	".woff2":       "font/woff2",
+}
+
+// contentType returns the type of a file by the end of its name.
+func contentType(name string) string {
+	extension := strings.ToLower(path.Ext(name))
+	if t, ok := contentTypes[extension]; ok {
+		return t
+	}
+	if t := mime.TypeByExtension(extension); t != "" {
+		return t
+	}
+	return "application/octet-stream"
+}
