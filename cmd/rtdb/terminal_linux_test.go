@@ -144,10 +144,11 @@ func TestAStartOnATerminal(t *testing.T) {
 		env, args []string
 		want      string
 	}{
-		"by default": {nil, nil, "rtdb is ready at http://localhost:PORT (Ctrl-C ends it).\nEverybody on this machine may do everything." + kept},
+		"by default": {nil, nil, "rtdb is ready at http://localhost:PORT (open it in a browser; Ctrl-C ends it).\nEverybody on this machine may do everything." + kept},
 		"for all networks": {[]string{"HOST=0.0.0.0"}, nil,
-			"rtdb is ready at http://localhost:PORT (Ctrl-C ends it).\nEverybody who reaches this machine may do everything." + kept},
-		"one address": {nil, []string{"--host", "127.0.0.2"}, "rtdb is ready at http://127.0.0.2:PORT (Ctrl-C ends it).\nEverybody on this machine"},
+			"rtdb is ready at http://localhost:PORT (open it in a browser; Ctrl-C ends it).\nEverybody who reaches this machine may do everything." + kept},
+		"no pages":    {[]string{"CONSOLE=false"}, nil, "rtdb is ready at http://localhost:PORT (Ctrl-C ends it).\n"},
+		"one address": {nil, []string{"--host", "127.0.0.2"}, "rtdb is ready at http://127.0.0.2:PORT (open it in a browser; Ctrl-C ends it).\nEverybody on this machine"},
 		"with a key":  {[]string{"JWT_SECRET=" + testSecret}, nil, "\nOnly holders of a token may do anything (rtdb token makes one)." + kept},
 		"with grants": {[]string{"JWT_SECRET=" + testSecret, `ANONYMOUS_GRANTS={"read":["#"]}`}, nil,
 			"\nA token says what its holder may do (rtdb token makes one), and --anonymous-grants what everybody else may do." + kept},

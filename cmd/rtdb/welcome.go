@@ -16,7 +16,7 @@ func (c *serveCommand) welcome(listeners []net.Listener) string {
 		scheme = "https"
 	}
 	first := listeners[0].Addr()
-	where, reach := "", "Everybody on this machine"
+	where, reach, end := "", "Everybody on this machine", "Ctrl-C ends it"
 	switch addr := first.(type) {
 	case *net.UnixAddr:
 		where, reach = "at the Unix socket "+addr.Name, "Everybody who may write to the socket's file"
@@ -26,6 +26,9 @@ func (c *serveCommand) welcome(listeners []net.Listener) string {
 			host = "localhost"
 		}
 		where = "at " + scheme + "://" + net.JoinHostPort(host, port)
+		if c.Console || c.Public != "" {
+			end = "open it in a browser; " + end
+		}
 		if !addr.IP.IsLoopback() {
 			reach = "Everybody who reaches this machine"
 		}
@@ -38,7 +41,7 @@ func (c *serveCommand) welcome(listeners []net.Listener) string {
 		who = "Only holders of a token may do anything (rtdb token makes one)."
 	}
 	return strings.Join([]string{
-		"rtdb is ready " + where + " (Ctrl-C ends it).",
+		"rtdb is ready " + where + " (" + end + ").",
 		who + " " + c.storageFlags.describe(),
 	}, "\n") + "\n"
 }
