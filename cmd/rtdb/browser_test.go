@@ -184,6 +184,15 @@ func testPagesOfOtherOrigins(t *testing.T, browser *transporttest.Chromium) {
 			}
 		}
 	}
+	// A page of another port of this machine needs no setting, unless the server has a key.
+	page := browser.Open(t, "http://localhost:"+pages+"/")
+	for may, server := range map[bool]*process{true: allows[""], false: start(t, []string{"JWT_SECRET=" + testSecret, `ANONYMOUS_GRANTS={"read":["#"],"write":["#"]}`})} {
+		var got struct{ Fetch, Events, Socket string }
+		page.Run(strings.ReplaceAll(callAll, "BASE", `"`+strings.Replace(server.url, "127.0.0.1", "localhost", 1)+`"`), &got)
+		if called := got.Fetch == "200 with ETag" && got.Events == "synced" && got.Socket == `{"action":"pong"}`; called != may {
+			t.Errorf("a page of another port of this machine, which may call %v: %+v", may, got)
+		}
+	}
 	// The log says which page it was.
 	p := allows[""]
 	for _, e := range p.log() {
