@@ -20,7 +20,7 @@ func TestPagesInChromium(t *testing.T) {
 	browser := transporttest.StartChromium(t)
 	for name, test := range map[string]func(*testing.T, *transporttest.Chromium){
 		"restart": testEventSourceComesBackAfterARestart, "sessions": testEventSourceComesBackWhenThereIsRoom,
-		"rate": testEventSourceComesBackAfterTooManyRequests, "store": testAPageOutlivesItsServer, "final": testEventSourceGivesUp, "origins": testPagesOfOtherOrigins,
+		"rate": testEventSourceComesBackAfterTooManyRequests, "store": testAPageOutlivesItsServer, "README": testTheReadmesPage, "final": testEventSourceGivesUp, "origins": testPagesOfOtherOrigins,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -120,3 +120,33 @@ func jsonText(t *testing.T, v any) string {
 	}
 	return string(text)
 }
+
+// The README's page shows a live value in two windows, fades while its server is away, and
+// then shows what was written meanwhile.
+func testTheReadmesPage(t *testing.T, browser *transporttest.Chromium) {
+	dir := t.TempDir()
+	pages := filepath.Join(dir, "pages")
+	saveReadmePage(t, pages)
+	server := startKept(t, filepath.Join(dir, "data"), "--public", pages)
+	url := strings.Replace(server.url, "127.0.0.1", "localhost", 1) + "/"
+	one, two := browser.Open(t, url), browser.Open(t, url)
+	shows := func(text string, opacity int) {
+		t.Helper()
+		for _, p := range []*transporttest.Page{one, two} {
+			p.Await(fmt.Sprintf(`now.textContent === %q && (+now.style.opacity === 1) === (%d === 1)`, text, opacity))
+		}
+	}
+	shows("unknown", 1)
+	one.Run(`up.click()`, nil)
+	shows("21", 1)
+	server.write("POST", "/data/temperature", `{"value":22}`, http.StatusOK)
+	shows("22", 1)
+	port := server.url[strings.LastIndex(server.url, ":")+1:]
+	server.kill()
+	shows("22", 0)
+	server = startKept(t, filepath.Join(dir, "data"), "--public", pages, "--port", port)
+	server.write("POST", "/data/temperature", `{"value":23}`, http.StatusOK)
+	shows("23", 1)
+	two.Run(`up.click()`, nil)
+	shows("24", 1)
+}

@@ -420,7 +420,7 @@ func TestSettingsOfAStoreWithoutADirectory(t *testing.T) {
 	}
 }
 
-// The README's command that keeps the state does so.
+// The README's command that serves a page and keeps the state does both.
 func TestTheReadmeKeepsTheState(t *testing.T) {
 	t.Parallel()
 	const program = "go run ./cmd/rtdb "
@@ -436,9 +436,11 @@ func TestTheReadmeKeepsTheState(t *testing.T) {
 		t.Fatalf("%s has no such command", mainManual)
 	}
 	dir := t.TempDir()
+	saveReadmePage(t, filepath.Join(dir, "pages"))
 	for _, status := range []int{404, 200} {
 		p := startWith(t, func(c *exec.Cmd) { c.Dir = dir }, args...)
 		p.await("state loaded", 1)
+		p.write("GET", "/", "", 200)
 		p.write("GET", "/data/temperature", "", status)
 		p.write("PUT", "/data/temperature", `{"value":22}`, 200)
 		p.kill()
