@@ -20,6 +20,7 @@ var mayDependOn = map[string][]string{
 	"rtdb/transport/guard":         {},
 	"rtdb/transport/web":           {},
 	"rtdb/transport/auth":          {"rtdb/keyspace", "rtdb/actor"},
+	"rtdb/transport/client":        {}, // it knows the server by the wire contract alone
 	"rtdb/transport/transporttest": {"rtdb/transport", "rtdb/transport/", "rtdb/session", "rtdb/keyspace", "rtdb/actor"},
 	"rtdb/transport":               {"rtdb/transport/", "rtdb/session", "rtdb/keyspace", "rtdb/actor"},
 	"rtdb/cmd/rtdb/bench":          {}, // it knows the server by the wire contract alone

@@ -1,0 +1,147 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxListBytes is the longest page of a list that is read.
+const maxListBytes = 256 << 20
+
+// ListOptions say which keys to list. The zero value means all.
+type ListOptions struct {
+	Prefix   string // keys that begin with it
+	Pattern  string // keys that match it
+	After    string // keys after it, or before it if Reverse
+	Reverse  bool   // the last keys first
+	PageSize int    // keys in one request, 1 to 1000; 0 means 100
+}
+
+// List yields the entries of keys in their order. It asks the server for one page after the
+// other over HTTP, so keys that are written meanwhile may be left out. A page that cannot
+// be had is asked for again until the write timeout. The loop ends with its first error.
+func List[T any](ctx context.Context, c *Client, o ListOptions) iter.Seq2[Entry[T], error] {
+	return func(yield func(Entry[T], error) bool) {
+		for {
+			p, err := c.listPage(ctx, o)
+			if err != nil {
+				yield(Entry[T]{}, fmt.Errorf("list: %w", err))
+				return
+			}
+			for i := range p.Items {
+				e, err := decodeEntry[T](&p.Items[i])
+				if !yield(e, err) || err != nil {
+					return
+				}
+			}
+			if p.Next == "" {
+				return
+			}
+			if p.Next == o.After {
+				yield(Entry[T]{}, fmt.Errorf("list: rtdb: the server answered the page after %q with the same page again", o.After))
+				return
+			}
+			o.After = p.Next
+		}
+	}
+}
+
+type page struct {
+	Items []message `json:"items"`
+	Next  string    `json:"next"`
+}
+
+// query returns the query of a page.
+func (o *ListOptions) query() string {
+	q := url.Values{}
+	for name, value := range map[string]string{"prefix": o.Prefix, "pattern": o.Pattern, "after": o.After} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if o.Reverse {
+		q.Set("reverse", "true")
+	}
+	if o.PageSize != 0 {
+		q.Set("limit", strconv.Itoa(o.PageSize))
+	}
+	return q.Encode()
+}
+
+// listPage reads a page, and tries again while the reason of a failure may pass.
+func (c *Client) listPage(ctx context.Context, o ListOptions) (*page, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(c.ctx, func() { cancel(ErrClosed) })()
+	began := time.Now()
+	waits := backoff{min: c.options.backoffMin, max: c.options.backoffMax, random: rand.Int64N}
+	for {
+		p, err := c.tryPage(ctx, o)
+		var failed *attemptError
+		switch {
+		case err == nil:
+			return p, nil
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case !errors.As(err, &failed) || failed.permanent:
+			return nil, err
+		}
+		wait := max(waits.next(), min(failed.after, c.options.backoffMax))
+		if time.Since(began)+wait > c.options.writeTimeout {
+			return nil, fmt.Errorf("%w: %w", ErrOffline, err)
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (c *Client) tryPage(ctx context.Context, o ListOptions) (*page, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, 3*connectTimeout, fmt.Errorf("rtdb: no answer within %v", 3*connectTimeout))
+	defer cancel()
+	token, err := c.askToken(ctx)
+	if err != nil {
+		return nil, err
+	}
+	u := c.address.base.JoinPath("data")
+	u.RawQuery = o.query()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := c.http.Do(r)
+	if err != nil {
+		return nil, &attemptError{err: fmt.Errorf("rtdb: cannot reach %s: %w", c.address.base, withoutURL(err)), permanent: isPermanent(err)}
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, c.readRefusal(response)
+	}
+	p := new(page)
+	switch err := json.NewDecoder(http.MaxBytesReader(nil, response.Body, maxListBytes)).Decode(p); {
+	case isNotJSON(err), err == nil && !strings.HasPrefix(response.Header.Get("Content-Type"), "application/json"):
+		return nil, fmt.Errorf("%w: %s answered a list with something else: check the URL", ErrNotRTDB, c.address.base)
+	case err != nil:
+		return nil, &attemptError{err: fmt.Errorf("rtdb: the answer of %s was cut off: %w", c.address.base, err)}
+	}
+	return p, nil
+}
+
+func isNotJSON(err error) bool {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	return errors.As(err, &syntax) || errors.As(err, &kind)
+}
