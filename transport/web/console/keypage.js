@@ -1,0 +1,296 @@
+// One key: its value, its time to live, and its changes.
+
+import { ChangeList } from "./changelist.js";
+import { showConflict } from "./conflict.js";
+import { ask } from "./dialog.js";
+import { h, name, painter, Part, put } from "./dom.js";
+import { JSONEditor, hiddenCharacters } from "./jsoneditor.js";
+import { compact, format } from "./json.js";
+import { TimeToLive } from "./timetolive.js";
+
+// A KeyPage dispatches "copy" with a selection, and "leave".
+export class KeyPage extends Part {
+  #base = null; // the entry that is edited: { value, version }; version 0: there is no key
+  #theirs = null; // an entry of another writer that is newer than base
+  #isBusy = false;
+
+  constructor(server, key) {
+    super();
+    this.server = server;
+    this.key = key;
+  }
+
+  start(signal) {
+    this.signal = signal;
+    this.paint = painter(() => this.#paint(), signal);
+    const { rights } = this.server;
+    this.mayRead = rights.may("read", this.key);
+    this.mayWrite = rights.may("write", this.key);
+    this.#build(rights);
+    this.#load();
+    this.#follow();
+    this.server.addEventListener("state", this.paint, { signal });
+    this.server.addEventListener(
+      "access",
+      (e) => {
+        if (e.detail?.reconnected) this.#follow();
+      },
+      { signal },
+    );
+    signal.addEventListener("abort", () => this.view?.close());
+  }
+
+  #build(rights) {
+    const button = (label, run, props) => h("button", { type: "button", onclick: run, ...props }, label);
+    const locked = { disabled: !this.mayWrite, title: rights.lack("write", this.key) };
+    this.meta = h("p.meta");
+    this.badge = h("span.badge.stale", { hidden: true, role: "status" });
+    this.message = h("div.message", { role: "status" });
+    this.editor = new JSONEditor("Value, as JSON");
+    this.editor.disabled = !this.mayWrite;
+    this.editor.addEventListener("edit", () => this.#paint());
+    this.editor.addEventListener("save", () => this.#save());
+    this.saveButton = button("Save", () => this.#save(), {
+      className: "primary",
+      ...locked,
+      title: locked.title || "Ctrl+S",
+    });
+    this.revertButton = button("Revert", () => this.#show(this.#theirs ?? this.#base), {
+      title: "Show the value of the server again",
+    });
+    this.formatButton = button(
+      "Format",
+      () => {
+        this.editor.text = format(this.editor.text);
+        this.#paint();
+      },
+      { title: "Lay out the JSON on lines" },
+    );
+    this.deleteButton = button("Delete…", () => this.#delete(), { className: "danger", ...locked });
+    this.timeToLive = new TimeToLive(this.server, this.key, {
+      lack: locked.title,
+      clear: () => this.#clearExpiry(),
+      reload: () => this.#load(),
+    });
+    this.changes = new ChangeList();
+    const found = hiddenCharacters(this.key);
+    this.append(
+      h(
+        "header",
+        {},
+        h("h2", { tabIndex: -1 }, name(this.key)),
+        button("Copy as…", () => this.copy(), { title: "Copy code for this key (c)" }),
+        button("Close", () => this.dispatchEvent(new Event("leave")), { className: "close", title: "Esc" }),
+      ),
+      found ? h("p.hint", {}, `This name has hidden characters (${found}): it may not read as it looks.`) : null,
+      h("div.bar.notes", {}, this.meta, this.badge),
+      this.mayRead ? null : h("p.lack", {}, rights.lack("read", this.key)),
+      this.mayWrite ? null : h("p.lack", {}, rights.lack("write", this.key)),
+      this.editor,
+      this.message,
+      h("div.bar", {}, this.saveButton, this.revertButton, this.formatButton, this.deleteButton),
+      this.timeToLive,
+      this.changes,
+    );
+  }
+
+  focus() {
+    this.querySelector("h2").focus();
+  }
+
+  get isDirty() {
+    if (!this.#base) return this.editor.text !== "";
+    return this.editor.problem !== null
+      ? this.editor.text !== "" || this.#base.version !== 0
+      : this.#base.version === 0 || compact(this.editor.text) !== this.#base.value;
+  }
+
+  // #load reads the key. The expiry is known from there alone.
+  async #load() {
+    if (!this.mayRead) return;
+    try {
+      const entry = (await this.server.calls.read(this.key, this.signal)) ?? { value: null, version: 0 };
+      this.timeToLive.set(entry);
+      this.#take(entry);
+    } catch (err) {
+      if (!this.signal.aborted) this.#say(err.message, "wrong");
+    }
+  }
+
+  // #follow notes each change of the key.
+  #follow() {
+    this.view?.close();
+    if (!this.mayRead || !this.server.client) return;
+    const view = (this.view = this.server.client.view([this.key]));
+    view.subscribe((changes) => {
+      for (const c of changes) {
+        // A delete that the client has missed has no version.
+        if (c.deleted)
+          this.#take({ value: null, version: 0, at: c.at, gone: c.version ?? (this.#base?.version ?? 0) + 0.5 });
+        else this.#take(c);
+      }
+      if (changes.length > 0) this.#refreshExpiry();
+      this.paint();
+    });
+    view.ready.catch((err) => {
+      if (view === this.view && !this.signal.aborted) this.#say(`The value is not live: ${err.message}`, "wrong");
+    });
+  }
+
+  // #refreshExpiry reads the time to live after a change, at most once in a second.
+  #refreshExpiry() {
+    clearTimeout(this.expiryTimer);
+    this.expiryTimer = setTimeout(() => {
+      if (!this.signal.aborted) this.#load();
+    }, 1000);
+  }
+
+  // #take takes over an entry of the server. A text that the user edits stays.
+  #take(entry) {
+    const known = this.#theirs ?? this.#base;
+    const version = (e) => e.gone ?? e.version;
+    if (known && version(entry) < version(known)) return;
+    if (!known || version(entry) > version(known) || entry.value !== known.value) {
+      this.changes.add({ version: version(entry), at: entry.at ?? Date.now(), value: entry.value });
+      if (!this.isDirty || !this.#base) this.#show(entry);
+      else if (entry.value !== this.#base.value) {
+        this.#theirs = entry;
+        this.conflictShown = false;
+      } else Object.assign(this.#base, { version: entry.version, gone: entry.gone });
+    }
+    this.paint();
+  }
+
+  // #show shows an entry in place of the user's text.
+  #show(entry) {
+    if (!entry) return;
+    this.#base = { ...entry };
+    this.#theirs = null;
+    this.editor.text = entry.value === null ? "" : format(entry.value);
+    this.#say("");
+    this.#paint();
+  }
+
+  #paint() {
+    const base = this.#base;
+    put(
+      this.meta,
+      !base
+        ? this.mayRead
+          ? "loading…"
+          : ""
+        : base.version === 0
+          ? "There is no such key. Save a value to make it."
+          : [`version ${base.version}`, base.at ? `, written ${new Date(base.at).toLocaleString("en-GB")}` : ""],
+    );
+    const isStale = this.mayRead && (this.server.state !== "open" || this.view?.stale === true);
+    this.badge.hidden = !isStale;
+    put(this.badge, isStale ? "stale: not connected" : "");
+    const isDirty = this.isDirty;
+    this.saveButton.disabled = !this.mayWrite || this.#isBusy || this.editor.problem !== null || !isDirty;
+    this.revertButton.disabled = !base || !isDirty;
+    this.formatButton.disabled = this.editor.problem !== null;
+    this.deleteButton.disabled = !this.mayWrite || base?.version === 0;
+    this.classList.toggle("is-dirty", isDirty);
+    if (this.#theirs && !this.conflictShown) this.#warn();
+    this.changes.draw();
+  }
+
+  #say(text, className = "") {
+    this.conflictShown = false;
+    put(this.message, text === "" ? null : h("p", { className }, text));
+  }
+
+  // #warn says that another writer was faster, and shows the difference.
+  #warn() {
+    this.conflictShown = true;
+    const mine = this.editor.problem ? this.editor.text : format(this.editor.text);
+    put(
+      this.message,
+      showConflict(this.#theirs, mine, { overwrite: () => this.#overwrite(), take: () => this.#show(this.#theirs) }),
+    );
+  }
+
+  #overwrite() {
+    if (this.editor.problem) return;
+    this.#base = this.#theirs;
+    this.#theirs = null;
+    return this.#save();
+  }
+
+  // #save writes the user's text if the key still has the version that was edited. The key
+  // keeps its time to live.
+  async #save() {
+    if ((this.saveButton.disabled && !this.conflictShown) || this.#isBusy || this.editor.problem) return;
+    const text = this.editor.text;
+    await this.#change(async () => {
+      const written = await this.server.calls.write(this.key, text, {
+        version: this.#base?.version,
+        ttl: this.timeToLive.left,
+      });
+      if (!this.mayRead) written.value = compact(text);
+      this.#base = written;
+      this.#theirs = null;
+      this.changes.add(written);
+      this.timeToLive.set(written);
+      if (this.editor.text === text) this.editor.text = format(written.value);
+      this.#say("saved", "done");
+    });
+  }
+
+  // #clearExpiry writes the same value without a time to live, because a touch only sets one.
+  #clearExpiry() {
+    return this.#change(async () => {
+      const entry = await this.server.calls.read(this.key);
+      if (!entry) throw new Error("the key does not exist any more");
+      this.timeToLive.set(await this.server.calls.write(this.key, entry.value, { version: entry.version }));
+    });
+  }
+
+  async #delete() {
+    const isSure = await ask({
+      title: "Delete this key?",
+      text: [name(this.key)],
+      action: "Delete",
+      isDangerous: true,
+    });
+    if (!isSure) return;
+    await this.#change(async () => {
+      await this.server.calls.remove(this.key, this.#base?.version);
+      this.#show({ value: null, version: 0, at: Date.now() });
+      this.#say("deleted", "done");
+    });
+  }
+
+  // #change makes a change, and shows the difference if another writer was faster.
+  async #change(work) {
+    this.#isBusy = true;
+    this.#paint();
+    try {
+      await work();
+    } catch (err) {
+      if (err.code !== "version_mismatch") this.#say(err.message, "wrong");
+      else await this.#conflict(err);
+    }
+    this.#isBusy = false;
+    if (!this.signal.aborted) this.#paint();
+  }
+
+  async #conflict(err) {
+    if (!this.mayRead) return this.#say(`${err.message}: another writer was faster`, "wrong");
+    try {
+      const theirs = (await this.server.calls.read(this.key, this.signal)) ?? { value: null, version: 0 };
+      this.#theirs = theirs;
+      this.#warn();
+    } catch (failure) {
+      this.#say(failure.message, "wrong");
+    }
+  }
+
+  copy() {
+    const value = this.editor.problem ? (this.#base?.value ?? "null") : compact(this.editor.text);
+    this.dispatchEvent(new CustomEvent("copy", { detail: { key: this.key, value: value ?? "null" } }));
+  }
+}
+
+customElements.define("key-page", KeyPage);

@@ -1,0 +1,291 @@
+// The tree of keys, with live values of the rows that are visible.
+
+import { every, h, painter, Part, put } from "./dom.js";
+import { filterQuery, Levels, rootsOf } from "./levels.js";
+import { LiveValues } from "./livevalues.js";
+import { checkPattern, isPattern } from "./pattern.js";
+import { fillRow, flash, makeRow } from "./treerow.js";
+import "./virtuallist.js";
+
+const refreshMillis = 3000;
+
+// A KeyTree dispatches "choose" with the name of a key, "filter" with the text of the
+// filter, "copy" with a selection, and "make" for a new key.
+export class KeyTree extends Part {
+  constructor(server) {
+    super();
+    this.server = server;
+    this.filterText = "";
+    this.isPaused = false;
+  }
+
+  start(signal) {
+    this.signal = signal;
+    this.paint = painter(() => this.#paint(), signal);
+    this.levels = new Levels(
+      (query, s) => this.server.calls.list(query, s),
+      () => this.#rowsChanged(),
+    );
+    this.live = new LiveValues(this.server, this.paint);
+    this.#build(signal);
+    this.#load();
+    every(refreshMillis, signal, () => this.#refresh());
+    this.server.addEventListener("state", this.paint, { signal });
+    this.server.addEventListener(
+      "access",
+      (e) => {
+        if (!e.detail?.reconnected) return;
+        this.live.reset();
+        this.#load();
+      },
+      { signal },
+    );
+    signal.addEventListener("abort", () => {
+      this.levels.stop();
+      this.live.close();
+    });
+  }
+
+  #build(signal) {
+    this.filter = h("input.filter", {
+      type: "search",
+      placeholder: "filter: a prefix, or a pattern such as devices/+/temp",
+      spellcheck: false,
+      autocomplete: "off",
+      "aria-label": "Filter keys by a prefix or a pattern",
+      value: this.filterText,
+      title: "Press / to come here",
+    });
+    let timer;
+    const apply = () => {
+      clearTimeout(timer);
+      if (this.filter.value === this.filterText) return;
+      this.dispatchEvent(new CustomEvent("filter", { detail: this.filter.value }));
+    };
+    this.filter.addEventListener(
+      "input",
+      () => {
+        clearTimeout(timer);
+        timer = setTimeout(apply, 250);
+      },
+      { signal },
+    );
+    this.filter.addEventListener(
+      "keydown",
+      (e) => {
+        if (e.key === "Enter") apply();
+        if (e.key === "Enter" || e.key === "ArrowDown") this.list.focus();
+      },
+      { signal },
+    );
+    this.pauseButton = h(
+      "button.pause",
+      {
+        type: "button",
+        "aria-pressed": "false",
+        title: "Stop changing what is shown (p)",
+        onclick: () => this.pause(),
+      },
+      "Pause",
+    );
+    this.summary = h("span.summary", { role: "status" });
+    this.badge = h("span.badge.stale", { hidden: true, role: "status" });
+    this.list = document.createElement("virtual-list");
+    this.list.configure({
+      label: "Keys",
+      columns: 3,
+      make: makeRow,
+      fill: (node, i) => fillRow(node, this.levels.rows[i]),
+      seen: (first, end) => this.#seen(first, end),
+      act: (e, i) => this.#act(e, this.levels.rows[i], i),
+    });
+    this.list.addEventListener("click", (e) => this.#click(e), { signal });
+    this.append(
+      h(
+        "div.bar",
+        {},
+        this.filter,
+        this.pauseButton,
+        h(
+          "button.new",
+          { type: "button", title: "Make a new key (n)", onclick: () => this.dispatchEvent(new Event("make")) },
+          "New key",
+        ),
+        h(
+          "button.copy",
+          { type: "button", title: "Copy code for the current row or the filter (c)", onclick: () => this.copy() },
+          "Copy as…",
+        ),
+      ),
+      h("div.bar.notes", {}, this.summary, this.badge),
+      this.list,
+    );
+  }
+
+  // setFilter shows other keys: those with a prefix, or those that match a pattern.
+  setFilter(text) {
+    if (text === this.filterText) return;
+    this.filterText = text;
+    if (!this.filter) return;
+    if (this.filter.value !== text) this.filter.value = text;
+    this.#load();
+  }
+
+  #load() {
+    this.filter.setCustomValidity(isPattern(this.filterText) ? checkPattern(this.filterText) : "");
+    if (!this.filter.reportValidity()) return;
+    this.list.scrollTop = 0;
+    this.list.current = 0;
+    this.levels.show(this.filterText === "" ? rootsOf(this.server.rights) : [filterQuery(this.filterText)]);
+  }
+
+  pause() {
+    this.isPaused = !this.isPaused;
+    this.pauseButton.setAttribute("aria-pressed", String(this.isPaused));
+    put(this.pauseButton, this.isPaused ? "Resume" : "Pause");
+    this.paint();
+    if (!this.isPaused) this.#refresh();
+  }
+
+  // #refresh loads the visible pages again. It returns how long to wait until the next time:
+  // the longer a load takes, the rarer it is made.
+  async #refresh() {
+    if (this.isPaused || !this.list) return;
+    const start = performance.now();
+    const pages = new Map(); // by level
+    for (const row of this.levels.rows.slice(...this.list.range)) {
+      if (!row.page) continue;
+      const i = row.level.pages.indexOf(row.page);
+      const [from, to] = pages.get(row.level) ?? [i, i];
+      pages.set(row.level, [Math.min(from, i), Math.max(to, i)]);
+    }
+    for (const root of this.levels.roots) {
+      // an empty tree
+      if (root.rows.size === 0 && !root.loading) pages.set(root, [0, 0]);
+    }
+    for (const [level, [from, to]] of pages) await this.levels.refresh(level, from, to);
+    return Math.max(refreshMillis, 20 * (performance.now() - start));
+  }
+
+  #rowsChanged() {
+    this.list.count = this.levels.rows.length;
+    this.list.draw(true);
+    this.#note();
+  }
+
+  #note() {
+    let keys = 0;
+    let more = false;
+    for (const root of this.levels.roots) {
+      for (const row of root.rows.values()) {
+        keys += row.keys + (row.isKey ? 1 : 0);
+        more ||= row.more;
+      }
+      more ||= !root.isComplete;
+    }
+    const loading = this.levels.roots.some((r) => r.pages.length === 0 && !r.error);
+    put(
+      this.summary,
+      loading ? "loading…" : `${keys.toLocaleString("en")}${more ? "+" : ""} ${keys === 1 && !more ? "key" : "keys"}`,
+    );
+    const error = this.live.error;
+    const failed = this.levels.roots.find((r) => r.error && r.pages.length > 0)?.error;
+    const text = this.isPaused
+      ? "paused"
+      : error
+        ? `values are not live: ${error.message}`
+        : failed
+          ? `stale: ${failed.message}`
+          : this.live.isStale || this.server.state !== "open"
+            ? "stale: not connected"
+            : "";
+    this.badge.hidden = text === "";
+    put(this.badge, text);
+    this.classList.toggle("is-stale", text !== "");
+  }
+
+  // #paint takes over the live values of the visible rows.
+  #paint() {
+    this.#note();
+    if (this.isPaused) return;
+    const [first, end] = this.list.range;
+    for (let i = first; i < end; i++) {
+      const row = this.levels.rows[i];
+      if (!row?.isKey) continue;
+      const entry = this.live.get(row.name);
+      const node = this.list.element(i);
+      if (entry === null && !row.isGone) row.isGone = true;
+      else if (entry && (entry.version > row.version || row.isGone)) {
+        row.isGone = false;
+        row.take(entry);
+      } else continue;
+      if (!node) continue;
+      fillRow(node, row);
+      flash(node.querySelector(".value"));
+    }
+  }
+
+  #seen(first, end) {
+    const rows = this.levels.rows.slice(first, end);
+    this.live.want(rows.filter((r) => r.isKey && this.server.rights.may("read", r.name)).map((r) => r.name));
+    for (const row of rows) {
+      if (row.isMore && !row.level.loading && !row.level.error) queueMicrotask(() => this.levels.loadMore(row.level));
+    }
+    this.paint?.();
+  }
+
+  #toggle(row) {
+    row.isOpen ? this.levels.close(row) : this.levels.open(row);
+  }
+
+  #choose(row) {
+    if (row.isKey) this.dispatchEvent(new CustomEvent("choose", { detail: row.name }));
+    else if (row.isLevel) this.#toggle(row);
+    else if (row.isMore) this.#retry(row);
+  }
+
+  #retry(row) {
+    row.level.error = null;
+    this.levels.loadMore(row.level);
+  }
+
+  #click(e) {
+    const node = e.target.closest("[role=row]");
+    if (!node) return;
+    const index = Number(node.getAttribute("aria-rowindex")) - 1;
+    const row = this.levels.rows[index];
+    this.list.go(index);
+    if (e.target.closest(".twisty") && row.isLevel) this.#toggle(row);
+    else this.#choose(row);
+  }
+
+  #act(e, row, index) {
+    if (!row) return false;
+    switch (e.key) {
+      case "Enter":
+      case " ":
+        this.#choose(row);
+        return true;
+      case "ArrowRight":
+        if (row.isLevel && !row.isOpen) this.levels.open(row);
+        else if (row.isOpen) this.list.go(index + 1);
+        return true;
+      case "ArrowLeft":
+        if (row.isOpen) this.levels.close(row);
+        else if (row.level.parent) this.list.go(this.levels.rows.indexOf(row.level.parent));
+        return true;
+    }
+    return false;
+  }
+
+  // copy asks for code about the current row, or the filter.
+  copy() {
+    const row = this.levels.rows[this.list.current];
+    let selection = { pattern: isPattern(this.filterText) ? this.filterText : "#" };
+    if (row?.isKey) selection = { key: row.name, value: row.value };
+    else if (row?.isLevel) selection = { pattern: `${row.name}/#` };
+    this.dispatchEvent(new CustomEvent("copy", { detail: selection }));
+  }
+}
+
+customElements.define("key-tree", KeyTree);
