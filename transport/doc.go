@@ -22,7 +22,8 @@
 // together.
 //
 // The packages below this one each know one thing: rawjson JSON text, socket a
-// connection, auth tokens and grants, guard which requests come in at all.
+// connection, auth tokens and grants, guard which requests come in at all, web the files
+// for browsers. Package client is the Go client; the server does not use it.
 //
 // # Rules
 //
@@ -60,6 +61,17 @@
 // client may do what these permit, for any time. Without them it may do nothing, and has
 // 10 s to send a token. Credentials end when their token has expired and the leeway has
 // passed.
+//
+// # Pages
+//
+// The JavaScript client, the console and the folder Options.Public are files. They need no
+// token and have no data: what a page may do, its calls show. A file of the folder never
+// takes the place of an API's path, not even of one that is switched off or is served to
+// the operator elsewhere.
+//
+// Without keys, on a loopback address, pages of loopback origins may call, on any port. The
+// check of the Host header keeps pages of other names out, also if these names lead to this
+// machine.
 //
 // # Limits
 //
