@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -50,6 +51,7 @@ type Client struct {
 	running sync.WaitGroup
 	opened  chan struct{} // closed when the first connection is up
 	ended   chan struct{} // closed when the client has ended for good
+	doubts  atomic.Uint32 // of type doubt; 0 without a connection
 
 	mu       sync.Mutex
 	state    State

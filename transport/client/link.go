@@ -28,6 +28,7 @@ type link struct {
 	expiring chan time.Duration // the token expires in so long
 
 	anonymous bool // no token was sent
+	strange   bool // the server has answered a request that was not sent
 
 	// These belong to renewals.
 	token   string
@@ -93,6 +94,7 @@ func (c *Client) detach(cause error) {
 	c.mu.Lock()
 	c.link = nil
 	c.mu.Unlock()
+	c.doubts.Store(0)
 	for _, s := range c.every() {
 		s.lost()
 	}
@@ -115,7 +117,7 @@ func (l *link) watch() {
 			return
 		case <-l.pongs:
 			if doubted {
-				l.c.doubt(false)
+				l.c.doubt(latePong, false)
 			}
 			asked, doubted = time.Time{}, false
 			timer.Reset(o.pingAfter)
@@ -131,7 +133,7 @@ func (l *link) watch() {
 			default:
 				if late >= o.pingTimeout/4 && !doubted {
 					doubted = true
-					l.c.doubt(true)
+					l.c.doubt(latePong, true)
 				}
 				timer.Reset(o.pingTimeout/4 + time.Millisecond)
 			}
@@ -189,7 +191,8 @@ func (l *link) receive(data []byte) error {
 		return nil
 	}
 	known, err := l.c.out.settle(string(m.ID), m)
-	if !known {
+	if !known && !l.strange {
+		l.strange = true // one line for each connection
 		l.c.options.logger.Warn("rtdb: the server answered a request that was not sent", "id", string(m.ID[:min(len(m.ID), 100)]))
 	}
 	return err
@@ -210,9 +213,9 @@ func (l *link) notice(m *message) {
 		default:
 		}
 	case m.Action == "stale":
-		l.c.doubt(true)
+		l.c.doubt(behindServer, true)
 	case m.Action == "fresh":
-		l.c.doubt(false)
+		l.c.doubt(behindServer, false)
 	}
 }
 
