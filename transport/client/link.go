@@ -68,6 +68,9 @@ func (c *Client) serve(l *link) error {
 	_ = l.conn.CloseNow()
 	l.tasks.Wait()
 	cause := context.Cause(l.ctx)
+	if c.ctx.Err() != nil {
+		cause = ErrClosed
+	}
 	c.detach(cause)
 	return cause
 }
