@@ -268,6 +268,7 @@ func TestClose(t *testing.T) {
 		c := f.mustDial()
 		f.set(func() { f.dialing = func(context.Context) error { return errors.New("connection refused") } })
 		f.last().cut()
+		synctest.Wait()
 		waits := set(t.Context(), c, "a")
 		synctest.Wait()
 		began := time.Now()
