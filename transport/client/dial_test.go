@@ -139,7 +139,7 @@ func TestNoRetryStorm(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, f *fake) {
-				var states journal
+				var states diary
 				f.mustDial(client.OnState(states.note))
 				began := time.Now()
 				f.set(func() { spoil(f) })
@@ -229,7 +229,7 @@ func TestAnAttemptHasADeadline(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, f *fake) {
 				opts := spoil(f)
-				var states journal
+				var states diary
 				ctx, cancel := context.WithCancel(t.Context())
 				h := &http.Client{Transport: &http.Transport{DialContext: f.dialPipe}}
 				opts = append(opts, client.OnState(states.note), client.WithHTTPClient(h))

@@ -262,29 +262,29 @@ func (p *peer) ended() error {
 	return p.ending
 }
 
-// A journal notes the states of a client.
-type journal struct {
+// A diary notes the states of a client.
+type diary struct {
 	mu     sync.Mutex
 	states []client.State
 	errs   []error
 	times  []time.Time
 }
 
-func (j *journal) note(s client.State, err error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.states = append(j.states, s)
-	j.errs = append(j.errs, err)
-	j.times = append(j.times, time.Now())
+func (d *diary) note(s client.State, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.states = append(d.states, s)
+	d.errs = append(d.errs, err)
+	d.times = append(d.times, time.Now())
 }
 
 // count returns how often a state was noted, and the last error with it.
-func (j *journal) count(s client.State) (n int, last error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for i, each := range j.states {
+func (d *diary) count(s client.State) (n int, last error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i, each := range d.states {
 		if each == s {
-			n, last = n+1, j.errs[i]
+			n, last = n+1, d.errs[i]
 		}
 	}
 	return n, last

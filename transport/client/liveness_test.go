@@ -18,7 +18,7 @@ import (
 // before.
 func TestAConnectionWithoutPongsIsGivenUp(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
-		var states journal
+		var states diary
 		c := f.mustDial(client.OnState(states.note))
 		v := client.NewView[int](t.Context(), c, "a")
 		defer v.Close()
@@ -138,7 +138,7 @@ func TestCloseCodes(t *testing.T) {
 		1000: nil, 1001: nil, 1008: nil, 1009: nil, 1011: nil, 1012: nil, 4008: nil, 4009: nil, 4010: nil, 4011: client.ErrReplaced,
 	} {
 		inBubble(t, func(t *testing.T, f *fake) {
-			var states journal
+			var states diary
 			c := f.mustDial(client.OnState(states.note))
 			watch := pull(t, client.Watch[int](t.Context(), c, "a", client.WithMarks()))
 			watch.next()
@@ -169,7 +169,7 @@ func TestCloseCodes(t *testing.T) {
 // If a server wants a token and the client has none, that is final.
 func TestAServerThatWaitsForAToken(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
-		var states journal
+		var states diary
 		c := f.mustDial(client.OnState(states.note))
 		_ = f.last().conn.Close(1008, "no token in time")
 		time.Sleep(time.Minute)
@@ -211,7 +211,7 @@ func TestAServerThatIsBehind(t *testing.T) {
 // The state that the client reports follows the connection, with reasons.
 func TestStates(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
-		var states journal
+		var states diary
 		c := f.mustDial(client.OnState(states.note))
 		f.set(func() {
 			f.refuse = func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(http.StatusBadGateway); return true }

@@ -77,7 +77,7 @@ func TestTokens(t *testing.T) {
 func TestTokenErrors(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
 		m := mint{err: errors.New("the identity provider is down")}
-		var states journal
+		var states diary
 		time.AfterFunc(30*time.Second, func() { m.set(nil, false) })
 		c := f.mustDial(client.WithToken(m.token), client.OnState(states.note))
 		if n, err := states.count(client.Waiting); n < 3 || !strings.Contains(fmt.Sprint(err), "provider is down") {
@@ -107,7 +107,7 @@ func TestTokenErrors(t *testing.T) {
 func TestRefusedTokens(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
 		var m mint
-		var states journal
+		var states diary
 		f.mustDial(client.WithToken(m.token), client.OnState(states.note))
 		f.set(func() {
 			f.refuse = func(w http.ResponseWriter, r *http.Request) bool {
