@@ -145,15 +145,15 @@ func (x *chaos) mischief() string {
 	case n == 0:
 		x.restart()
 		return "restart"
-	case n < 16:
+	case n < 20:
 		x.proxy.Cut()
 		return "cut"
-	case n < 20:
+	case n < 24:
 		x.proxy.Refuse(true)
 		x.proxy.Cut()
 		time.Sleep(pause(20))
 		return "refuse"
-	case n < 26:
+	case n < 28:
 		x.proxy.Stall(true)
 		time.Sleep(pause(80)) // sometimes long enough to be given up
 		return "stall"
@@ -164,7 +164,7 @@ func (x *chaos) mischief() string {
 	default:
 		x.proxy.Swallow(true)
 		time.Sleep(pause(30))
-		x.proxy.Cut()          // TCP loses no bytes in the middle of a connection
+		x.proxy.Cut() // TCP loses no bytes in the middle of a connection
 		return "swallow"
 	}
 }
