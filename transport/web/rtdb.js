@@ -1,112 +1,79 @@
-// The client of an rtdb server, for browsers and Node. README.md is its manual, rtdb.d.ts
-// documents each call.
+// The client of an rtdb server. README.md is its manual, and rtdb.d.ts documents each call.
 
-/** An error with a code: one of the server's, or one of the client's own. */
 export class RTDBError extends Error {
   constructor(code, message, version) {
     super(message);
-    this.name = "RTDBError";
-    this.code = code;
-    if (version !== undefined) this.version = version;
+    Object.assign(this, { name: "RTDBError", code, version });
   }
 }
 
-/** A token provider throws it if there will be no token: the client ends. */
 export class Unauthorized extends RTDBError {
   constructor(message = "the token provider has no token") {
     super("unauthorized", message);
   }
 }
 
-/** Connects to a server, and reconnects until close(). */
 export const connect = (url = globalThis.location?.origin, options = {}) => new Client(baseOf(url), options);
 
 const PROTOCOL = "rtdb.v1";
-const STEP = 10_000; // the deadline of each step of a connect attempt
-const STABLE = 5_000; // a link that lived this long resets the back-off
-const DOUBT = 2_000; // a link whose ping waits this long is doubtful
+const STEP = 10_000; // the deadline of a step of a connect attempt
+const STABLE = 5_000; // a link that lived so long resets the back-off
+const DOUBT = 2_000; // a ping that waits so long makes the link doubtful
 const QUEUE = 1_000; // messages of a topic that wait for a slow reader
 const HEARTBEAT = 15_000; // how often an event stream has a comment
 
 function baseOf(url) {
   const { protocol, host, pathname } = new URL(url, globalThis.location?.href);
-  if (!/^(http|ws)s?:$/.test(protocol)) throw new TypeError(`connect: ${url} is no http, https, ws or wss URL`);
-  return protocol.replace("ws", "http") + "//" + host + pathname.replace(/\/+$/, "").replace(/\/ws$/, "");
+  if (!/^(http|ws)s?:$/.test(protocol)) throw new TypeError(`connect: ${url} is not an http, https, ws or wss URL`);
+  return protocol.replace("ws", "http") + "//" + host + pathname.replace(/(\/ws)?\/*$/, "");
 }
 
 const isPattern = (name) => /[+#]/.test(name);
-
 const errorOf = (e) => e && new RTDBError(e.code, e.message, e.version);
+const unknown = (why) => new RTDBError("unknown_outcome", why + ": the write may have been made");
 
-// matcher returns a function that tells whether a name matches an MQTT pattern.
 function matcher(pattern) {
-  const levels = pattern.split("/").map((level) =>
-    level === "+" ? "[^/]+" : level === "#" ? ".*" : level.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"));
-  const expression = RegExp("^" + levels.join("/").replace(/\/\.\*$/, "(/.*)?") + "$", "s");
+  const escaped = pattern.replace(/[\\^$.*?()[\]{}|]/g, "\\$&").replace(/\+/g, "[^/]+");
+  const expression = RegExp(`^${escaped.replace(/\/#$/, "(/.*)?").replace(/^#$/, ".*")}$`);
   return (name) => expression.test(name);
 }
 
-// newID returns 26 characters that sort by time: a ULID in lower case. Within the client
-// each is above the last one, even if the clock goes back.
+// newID returns a ULID in lower case, above the last one even if the clock goes back.
+let lastID = 0n;
 function newID() {
-  const now = Date.now();
-  if (now > idTime) {
-    idTime = now;
-    idTail = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte & 31);
-  } else {
-    let i = 15;
-    while (idTail[i] === 31) idTail[i--] = 0;
-    if (i < 0) idTime++;
-    else idTail[i]++;
-  }
-  const time = [];
-  for (let t = idTime; time.length < 10; t = Math.floor(t / 32)) time.unshift(t % 32);
-  return [...time, ...idTail].map((digit) => "0123456789abcdefghjkmnpqrstvwxyz"[digit]).join("");
-}
-let idTime = 0;
-let idTail = [];
-
-// A listener's error is the page's, and must not stop the client.
-function guarded(listener, argument) {
-  try {
-    listener(argument);
-  } catch (error) {
-    queueMicrotask(() => {
-      throw error;
-    });
-  }
+  const [a, b] = crypto.getRandomValues(new BigUint64Array(2));
+  const fresh = (BigInt(Date.now()) << 80n) | (a << 16n) | (b >> 48n);
+  lastID = fresh >> 80n > lastID >> 80n ? fresh : lastID + 1n;
+  const crockford = (digit) => "jkmnpqrstvwxyz"[digit.charCodeAt(0) - 105];
+  return lastID.toString(32).padStart(26, "0").replace(/[i-v]/g, crockford);
 }
 
 // A Feed is an async iterator. take returns the next item, undefined if none waits.
 class Feed {
   #waiters = [];
-  #take;
-  #stop;
   #end;
 
   constructor(take, stop) {
-    this.#take = take;
-    this.#stop = stop;
+    Object.assign(this, { take, stop });
   }
 
   next() {
-    return new Promise((resolve, reject) => {
-      this.#waiters.push({ resolve, reject });
+    return new Promise((...waiter) => {
+      this.#waiters.push(waiter);
       this.wake();
     });
   }
 
   wake() {
     while (this.#waiters.length) {
-      const value = this.#take();
-      if (value === undefined && !this.#end) return;
-      const { resolve, reject } = this.#waiters.shift();
-      const error = value === undefined && this.#end.error;
-      if (!error) resolve({ value, done: value === undefined });
-      else {
+      const value = this.take();
+      const done = value === undefined;
+      if (done && !this.#end) return;
+      const [resolve, reject] = this.#waiters.shift();
+      if (done && this.#end.error) {
+        reject(this.#end.error);
         this.#end = {};
-        reject(error);
-      }
+      } else resolve({ value, done });
     }
   }
 
@@ -116,10 +83,10 @@ class Feed {
   }
 
   async return() {
-    this.#take = () => {};
-    this.#stop();
+    this.take = () => {};
+    this.stop();
     this.end();
-    return { value: undefined, done: true };
+    return { done: true };
   }
 
   [Symbol.asyncIterator]() {
@@ -129,93 +96,84 @@ class Feed {
 
 const OFF = 0, SUBSCRIBING = 1, ON = 2, LEAVING = 3;
 
-// A Subscription is shared by all views, or all topics, of the same names.
+// A Subscription is shared by all views, or all topics, of the same names. Its epoch and revision
+// say where to resume.
 class Subscription {
   phase = OFF;
   stale = true;
   users = new Set();
   entries = new Map();
-  changes = []; // not announced yet: a view is told of its catching up at once
-  came = new Set(); // keys that came since the subscribe
-  epoch; // with revision: where to resume; undefined before the first reply
-  revision;
+  changes = []; // to be announced at once when it has caught up
+  came = new Set(); // the keys that came since the subscribe
 
-  constructor(kind, name) {
-    this.kind = kind;
-    this.names = { [kind]: name };
-    this.isWide = kind.endsWith("attern") || kind === "keys" && name.length !== 1;
-    if (kind === "keys") {
-      const keys = new Set(name);
-      this.matches = (key) => keys.has(key);
-    } else if (this.isWide) this.matches = matcher(name);
+  constructor(id, kind, name) {
+    Object.assign(this, { id, kind, names: { [kind]: name } });
+    const keys = kind === "keys" && new Set(name);
+    this.isWide = keys ? keys.size !== 1 : kind !== "topic";
+    this.matches = keys ? (key) => keys.has(key) : matcher(name);
   }
 
   update(m, epoch) {
     const old = this.entries.get(m.key);
     // Versions of two epochs do not compare.
-    const comparable = epoch === this.epoch || this.came.has(m.key);
-    if (m.deleted ? !old : old && comparable && m.version <= old.version) return;
+    const isOld = old && (epoch === this.epoch || this.came.has(m.key)) && m.version <= old.version;
+    if (isOld || (m.deleted && !old)) return;
     this.#change(m);
     if (this.phase === ON) this.flush();
-    else if (!m.deleted) this.came.add(m.key);
   }
 
   #change(m) {
-    if (m.deleted) this.entries.delete(m.key), this.came.delete(m.key);
+    if (m.deleted) this.entries.delete(m.key);
     else this.entries.set(m.key, m);
+    this.came[m.deleted ? "delete" : "add"](m.key);
     this.map = undefined;
     this.changes.push(m);
   }
 
-  // caughtUp takes the reply of the subscribe. After all values came, other keys are gone.
+  // caughtUp takes the reply of the subscribe. If all values came, other keys are gone.
   caughtUp({ revision, epoch, reset }) {
-    if (reset || this.epoch === undefined) {
-      for (const key of this.entries.keys()) if (!this.came.has(key)) this.#change({ key, value: null, deleted: true });
+    for (const key of reset || !this.epoch ? this.entries.keys() : []) {
+      if (!this.came.has(key)) this.#change({ key, value: null, deleted: true });
     }
     Object.assign(this, { phase: ON, revision, epoch });
-    this.came.clear();
     this.flush();
     for (const user of this.users) user.caughtUp();
   }
 
   flush() {
-    const changes = this.changes;
+    const { changes } = this;
     this.changes = [];
+    this.came.clear();
     if (changes.length) for (const user of this.users) user.changed(changes);
-  }
-
-  snapshot() {
-    return (this.map ??= new Map(this.entries));
   }
 }
 
 class View {
   #subscription;
+  #leave;
   #listeners = new Set();
   #feeds = new Set();
   #settle;
-  #leave;
-  #closed = false;
+  #end; // why it has ended
 
   constructor(subscription, leave) {
     this.#subscription = subscription;
     this.#leave = leave;
-    this.ready = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
-    this.ready.catch(() => {}); // it is no fault if nobody waits
-    if (subscription.phase === ON) this.caughtUp();
+    this.ready = new Promise((...settle) => (this.#settle = settle));
+    this.ready.catch(() => {}); // nobody has to wait for it
   }
 
   get stale() {
-    return this.#closed || this.#subscription.stale;
+    return !!this.#end || this.#subscription.stale;
   }
 
   get = (key) => this.#subscription.entries.get(key);
 
-  snapshot = () => this.#subscription.snapshot();
+  snapshot = () => (this.#subscription.map ??= new Map(this.#subscription.entries));
 
   subscribe = (listener) => {
-    const entry = { listener }; // so that the same function may subscribe twice
-    if (!this.#closed) this.#listeners.add(entry);
+    const entry = { listener }; // a listener may subscribe twice
+    this.#listeners.add(entry);
     return () => void this.#listeners.delete(entry);
   };
 
@@ -224,25 +182,22 @@ class View {
   }
 
   [Symbol.asyncIterator]() {
-    const waiting = new Map(this.#closed ? [] : this.#subscription.entries);
+    const waiting = new Map(this.#end ? [] : this.#subscription.entries);
     for (const { key } of this.#subscription.changes) waiting.delete(key); // they are still to come
     const take = () => {
-      for (const [key, change] of waiting) {
-        waiting.delete(key);
-        return change;
-      }
+      for (const [key, change] of waiting) return waiting.delete(key) && change;
     };
-    const feed = new Feed(take, () => this.#feeds.delete(feed));
-    feed.waiting = waiting;
-    if (this.#closed) feed.end(this.#closed.error);
-    else this.#feeds.add(feed);
+    const feed = Object.assign(new Feed(take, () => this.#feeds.delete(feed)), { waiting });
+    this.#feeds.add(feed);
+    if (this.#end) feed.end(this.#end.error);
     return feed;
   }
 
   // The rest is called by the client.
 
   changed(changes) {
-    for (const { listener } of this.#listeners) guarded(listener, changes);
+    // A listener's error is not the client's, so it is thrown elsewhere.
+    for (const entry of this.#listeners) queueMicrotask(() => this.#listeners.has(entry) && entry.listener(changes));
     for (const feed of this.#feeds) {
       for (const change of changes) feed.waiting.set(change.key, change);
       feed.wake();
@@ -250,17 +205,17 @@ class View {
   }
 
   caughtUp() {
-    this.#settle.resolve();
+    this.#settle[0]();
   }
 
   end(error, isClose) {
-    if (this.#closed) return;
-    this.#closed = { error: isClose ? undefined : error };
-    this.#settle.reject(error);
-    this.#leave(this);
-    for (const feed of this.#feeds) feed.end(this.#closed.error);
-    if (!isClose) this.changed([]); // it is stale
-    this.#listeners.clear();
+    if (this.#end) return;
+    this.#end = { error: isClose ? undefined : error };
+    this.#settle[1](error);
+    this.#leave();
+    if (isClose) this.#listeners.clear();
+    this.changed([]); // it is stale
+    for (const feed of this.#feeds) feed.end(this.#end.error);
     this.#feeds.clear();
   }
 }
@@ -268,24 +223,24 @@ class View {
 // A Tail is one reader of a topic.
 class Tail {
   #queue = [];
-  #name;
-  #isLive = false;
+  #isLive;
 
-  constructor(name, leave) {
-    this.#name = name;
-    this.feed = new Feed(() => this.#queue.shift(), () => leave(this));
+  constructor({ names }, leave) {
+    this.topic = Object.values(names)[0];
+    this.feed = new Feed(() => this.#queue.shift(), leave);
   }
 
   message(m) {
     const last = this.#queue.at(-1);
-    if (this.#queue.length < QUEUE || m.missed === true) this.#queue.push(m);
-    else if (last.missed > 0) last.missed += m.missed ?? 1;
-    else this.#queue.push({ topic: this.#name, missed: m.missed ?? 1 });
+    const { missed = 1 } = m;
+    if (this.#queue.length < QUEUE || missed === true) this.#queue.push(m);
+    else if (last.missed > 0) last.missed += missed;
+    else this.#queue.push({ topic: this.topic, missed });
     this.feed.wake();
   }
 
   caughtUp() {
-    if (this.#isLive) this.message({ topic: this.#name, missed: true }); // while there was no link
+    if (this.#isLive) this.message({ topic: this.topic, missed: true }); // while there was no link
     this.#isLive = true;
   }
 
@@ -296,234 +251,174 @@ class Tail {
   }
 }
 
-// openSocket resolves to a link over a WebSocket, or to undefined if it does not open. A link
-// has send, which reports whether it sent, and close. It calls text, closed and fail of the turn.
-function openSocket(turn) {
-  const { base, signal, options: { WebSocket, stringify } } = turn;
+// openSocket resolves to a link, or to nothing if the WebSocket does not open. A link has send,
+// which reports whether it has sent, and close. What it calls does nothing after the turn's end.
+const openSocket = ({ base, options, signal, text, closed }) => new Promise((resolve) => {
   let socket;
   try {
-    socket = new WebSocket(base.replace("http", "ws") + "/ws", [PROTOCOL]);
+    socket = new options.WebSocket(base.replace("http", "ws") + "/ws", [PROTOCOL]);
   } catch {
-    return; // there is none, or the page's policy forbids it
+    return resolve();
   }
-  return new Promise((resolve) => {
-    let isOpening = true;
-    let isOver = false;
-    const give = (link) => {
-      if (!isOpening) return;
-      isOpening = false;
-      clearTimeout(timer);
-      if (!link) close(4000);
-      resolve(link);
-    };
-    const timer = setTimeout(give, STEP);
-    const ended = new Promise((settle) => {
-      socket.onclose = ({ code, reason }) => {
-        settle();
-        if (isOpening) give();
-        else if (!isOver) turn.closed(code, reason);
-      };
-    });
-    const close = (code) => {
-      isOver = true;
-      socket.close(code);
-      if (code !== 1000) socket.terminate?.(); // of ws: do not wait for a peer that may be gone
-      const late = setTimeout(() => socket.terminate?.(), DOUBT);
-      return ended.then(() => clearTimeout(late));
-    };
-    signal.addEventListener("abort", () => give());
-    socket.onerror = () => {}; // onclose follows
-    socket.onmessage = ({ data }) => isOver || turn.text(data);
-    socket.onopen = () => give(socket.protocol === PROTOCOL && {
-      send: (m, text = stringify(m)) => socket.readyState === 1 && (socket.send(text), true),
-      close,
-    });
+  const close = (code) => new Promise((settle) => {
+    socket.onclose = settle;
+    socket.close(code);
+    setTimeout(() => settle(socket.terminate?.()), code === 1000 ? DOUBT : 0).unref?.(); // ws waits long for a dead peer
   });
-}
+  const give = (link) => {
+    clearTimeout(deadline);
+    if (!link) close(4000);
+    resolve(link);
+  };
+  const deadline = setTimeout(give, STEP);
+  signal.addEventListener("abort", () => socket.readyState || give());
+  socket.onerror = () => {};
+  socket.onclose = () => give();
+  socket.onmessage = ({ data }) => text(data);
+  socket.onopen = () => {
+    socket.onclose = ({ code, reason }) => closed(code, reason);
+    const send = (m, json = options.stringify(m)) => socket.readyState === 1 && (socket.send(json), true);
+    give(socket.protocol === PROTOCOL && { send, close });
+  };
+});
 
-// A Streams is a link over HTTP alone: one event stream for all subscriptions, and a request
-// for each other message, one after the other. It answers as a WebSocket does.
+// Streams is a link over HTTP alone: one event stream for all subscriptions, and a request for each
+// other message, one after the other. It answers as a WebSocket does.
 class Streams {
   #turn;
   #token;
   #asked = []; // subscribes without a reply
-  #stream; // the AbortController of the event stream
+  #stream = new AbortController();
   #silence;
   #soon;
-  #tail = Promise.resolve(); // of the requests
-  #mark = {}; // revision and epoch of the stream
+  #last = Promise.resolve(); // request
+  #mark; // revision and epoch of the stream
 
   constructor(turn) {
     this.#turn = turn;
-  }
-
-  send(m) {
-    if (m.action === "subscribe") {
-      this.#asked.push(m);
-      this.#select();
-    } else if (m.action === "unsubscribe") {
-      queueMicrotask(() => this.#reply(m, {}));
-      this.#select();
-    } else this.#tail = this.#tail.then(() => this.#request(m)).catch((error) => this.#fail(error));
-    return true;
-  }
-
-  async close() {
-    this.#turn = undefined;
-    clearTimeout(this.#soon);
-    clearTimeout(this.#silence);
-    this.#stream?.abort();
-  }
-
-  #reply({ id }, reply) {
-    this.#turn?.receive({ id, ...reply });
-  }
-
-  #fail(error) {
-    if (!(error instanceof RTDBError)) error = new RTDBError("offline", `${this.#turn?.base} did not answer: ${error.message}`);
-    this.#turn?.fail(error);
-  }
-
-  // fetch returns the response, and undefined if the link is closed.
-  async #fetch(path, init) {
-    const { base, signal } = this.#turn;
-    const headers = this.#token && { Authorization: "Bearer " + this.#token };
-    const response = await fetch(base + path, { cache: "no-store", signal, headers, ...init });
-    return this.#turn && response;
-  }
-
-  async #request(m) {
-    if (!this.#turn) return;
-    const { action, key, topic, value, ttl, ifVersion } = m;
-    const { parse, stringify } = this.#turn.options;
-    if (action === "hello") return this.#reply(m, {});
-    if (action === "will") {
-      return this.#reply(m, { error: { code: "unsupported", message: "a will needs a WebSocket, and none opens to this server" } });
-    }
-    if (action === "ping") {
-      // The answer says, as on a WebSocket, that everything asked before has come.
-      if (!this.#asked.length) await this.#fetch("/healthz");
-      return this.#reply(m, { ...this.#mark, action: "pong" });
-    }
-    if (action === "auth") {
-      this.#token = m.token;
-      const response = await this.#fetch("/openapi.json", { method: "HEAD" }); // it needs a token that counts
-      if (response?.status === 401) return this.#reply(m, { error: { code: "unauthorized", message: "the token is not accepted" } });
-      return this.#reply(m, {});
-    }
-    // A browser would resolve these levels in a path.
-    const name = key ?? topic;
-    if (/(^|\/)\.\.?(\/|$)/.test(name)) return this.#reply(m, { error: { code: "invalid_name", message: `${name} has a level . or ..` } });
-    const path = encodeURIComponent(name);
-    let response;
-    if (action === "get") response = await this.#fetch("/data/" + path);
-    else if (topic !== undefined) response = await this.#fetch("/topics/" + path, { method: "POST", body: stringify({ value }) });
-    else {
-      const change = { set: { value }, patch: { patch: value } }[action] ?? { [action]: true };
-      response = await this.#fetch("/data", { method: "POST", body: stringify({ items: [{ key, ttl, ifVersion, ...change }] }) });
-    }
-    let answer;
-    try {
-      answer = parse(await response.text());
-    } catch {
-      throw new RTDBError("bad_answer", `${this.#turn?.base} answered ${response.status} with no JSON`);
-    }
-    answer = answer.results?.[0] ?? answer;
-    this.#reply(m, answer);
-    if (this.#token && answer.error?.code === "unauthorized") this.#fail(errorOf(answer.error)); // it has expired
-  }
-
-  // select opens the stream anew, once for all that is asked now.
-  #select() {
-    this.#soon ??= setTimeout(() => {
-      this.#soon = undefined;
-      this.#stream?.abort();
-      if (this.#stream) this.#turn.resubscribe(); // the subscriptions of the old stream
-      this.#stream = undefined;
-      if (this.#asked.length) this.#open().catch((error) => this.#fail(error));
+    turn.signal.addEventListener("abort", () => {
+      clearTimeout(this.#soon);
+      clearTimeout(this.#silence);
+      this.#stream.abort();
     });
   }
 
-  async #open() {
-    clearTimeout(this.#soon); // resubscribe has set it
-    this.#soon = undefined;
-    const asked = this.#asked;
-    const stream = (this.#stream = new AbortController());
-    // It resumes if all can resume from the same revision.
-    const { since, epoch } = asked.find((m) => !isTopic(m)) ?? asked[0];
-    const resumes = since !== undefined && asked.every((m) => isTopic(m) || m.since === since && m.epoch === epoch);
-    const start = resumes ? { since, epoch } : { snapshot: true };
-    const response = await this.#fetch(`/events?${queryOf(asked, start)}`, { signal: stream.signal });
-    if (this.#stream !== stream) return;
+  close() {}
+
+  send(m) {
+    const { receive, fail } = this.#turn;
+    if (/subscribe/.test(m.action)) {
+      if (m.action === "subscribe") this.#asked.push(m);
+      else queueMicrotask(() => receive({ id: m.id }));
+      this.#select();
+    } else this.#last = this.#last.then(() => this.#request(m)).catch(fail);
+    return true;
+  }
+
+  #fetch(path, init) {
+    const { base, signal } = this.#turn;
+    const headers = this.#token && { Authorization: "Bearer " + this.#token };
+    return fetch(base + path, { cache: "no-store", signal, headers, ...init });
+  }
+
+  async #request({ id, action, key, topic, value, token, ttl, ifVersion }) {
+    const { options, parse, receive, fail } = this.#turn;
+    const name = encodeURIComponent(key ?? topic);
+    let reply;
+    if (action === "auth") this.#token = token;
+    else if (action === "will") reply = { error: { code: "unsupported", message: "a will needs a WebSocket, and none opens" } };
+    else if (action === "ping") {
+      await this.#fetch("/healthz");
+      reply = this.#mark;
+    } else if (action !== "hello") {
+      const item = { key, ttl, ifVersion, [action === "set" ? "value" : action]: /set|patch/.test(action) ? value : true };
+      const [path, body] = action === "get" ? ["/data/" + name]
+        : topic === undefined ? ["/data", { items: [item] }] : ["/topics/" + name, { value }];
+      const response = await this.#fetch(path, body && { method: "POST", body: options.stringify(body) });
+      reply = parse(await response.text());
+      reply = reply.results?.[0] ?? reply;
+    }
+    receive({ ...reply, id });
+    if (this.#token && reply?.error?.code === "unauthorized") fail(errorOf(reply.error)); // it has expired
+  }
+
+  // select opens the stream anew, once for all that is asked in this task.
+  #select() {
+    this.#soon ??= setTimeout(() => {
+      this.#stream.abort();
+      this.#turn.resubscribe(); // what was on the old stream
+      this.#soon = undefined;
+      const { signal } = (this.#stream = new AbortController());
+      if (this.#asked.length) this.#open(signal).catch((error) => signal.aborted || this.#turn.fail(error));
+    });
+  }
+
+  async #open(signal) {
+    const { fail, options } = this.#turn;
+    const asked = [...this.#asked];
+    const { since, epoch } = asked.find((m) => m.since) ?? {};
+    const resumes = since && asked.every((m) => !m.snapshot && m.since === since);
+    const response = await this.#fetch(eventsOf(asked, resumes ? { since, epoch } : { snapshot: true }), { signal });
     if (!response.ok) return this.#refused(asked, response);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
     let event = {};
     for (;;) {
       clearTimeout(this.#silence);
-      this.#silence = setTimeout(() => this.#fail(Error("the event stream is silent")), HEARTBEAT + this.#turn.options.pingTimeout);
+      this.#silence = setTimeout(() => fail(Error("the event stream is silent")), HEARTBEAT + options.pingTimeout);
       const { done, value } = await reader.read();
-      if (this.#stream !== stream || !this.#turn) return;
       if (done) throw Error("the event stream ended");
       const lines = (rest + value).split("\n");
       rest = lines.pop();
       for (const line of lines) {
-        const [, field, text] = /^(\w+): ?(.*)$/.exec(line) ?? [];
+        if (signal.aborted) return;
+        const [, field, text] = /^(\w+): (.*)/.exec(line) ?? [];
         if (field) event[field] = text;
         else if (!line) {
           this.#event(event, asked, !resumes);
           event = {};
-          if (this.#stream !== stream || !this.#turn) return;
         }
       }
     }
   }
 
-  #event({ event, id, data }, asked, isSnapshot) {
+  #event({ event, id, data }, asked, reset) {
+    const { parse, receive, closed, text } = this.#turn;
     if (id) {
-      const dot = id.lastIndexOf(".");
-      this.#mark = { epoch: id.slice(0, dot), revision: Number(id.slice(dot + 1)) };
+      const [, epoch, revision] = /(.*)\.(.*)/.exec(id);
+      this.#mark = { epoch, revision: Number(revision) };
     }
-    if (!data) return;
-    const { parse } = this.#turn.options;
-    if (!event) return this.#turn.text(data, this.#mark.epoch);
-    const m = parse(data);
-    if (event === "synced") {
-      this.#asked = this.#asked.filter((one) => !asked.includes(one));
-      for (const one of asked) this.#reply(one, { reset: isSnapshot, ...m });
-    } else if (event === "end") this.#turn.closed(m.code, m.reason);
-    else if (event === "error") this.#fail(errorOf(m));
-    else this.#turn.receive(m); // stale and fresh
+    if (data && !event) text(data, this.#mark.epoch);
+    const m = event && parse(data);
+    if (event === "end") closed(m.code, m.reason);
+    if (event !== "synced") return;
+    this.#asked = this.#asked.filter((one) => !asked.includes(one));
+    for (const { id } of asked) receive({ reset, ...m, id });
   }
 
-  // refused finds out which of the subscriptions the server refuses.
+  // refused finds out which subscriptions the server refuses.
   async #refused(asked, response) {
-    const { error } = await response.json().catch(() => ({}));
-    const failure = errorOf(error) ?? Error(`the event stream was answered ${response.status}`);
-    if (![400, 403].includes(response.status)) throw failure;
+    const { error } = this.#turn.parse(await response.text());
     const bad = [];
-    for (const m of asked) {
-      const { status } = await this.#fetch(`/events?${queryOf([m], {})}`, { method: "HEAD" });
-      if (status === 400 || status === 403) bad.push(m);
+    for (const m of /400|403/.test(response.status) ? asked : []) {
+      const { status } = await this.#fetch(eventsOf([m]), { method: "HEAD" });
+      if (status === response.status) bad.push(m);
     }
-    if (!bad.length) throw failure;
+    if (!bad.length) throw errorOf(error);
     this.#asked = this.#asked.filter((m) => !bad.includes(m));
-    for (const m of bad) this.#reply(m, { error });
-    this.#stream = undefined;
-    if (this.#asked.length) this.#select();
+    for (const { id } of bad) this.#turn.receive({ id, error });
+    this.#select();
   }
 }
 
-const isTopic = (m) => "topic" in m || "topicPattern" in m;
-
-// queryOf returns the query of an event stream.
-function queryOf(asked, start) {
+function eventsOf(asked, start) {
   const query = new URLSearchParams({ ...start, protocol: PROTOCOL });
-  for (const { keys = [], pattern, topic, topicPattern } of asked) {
-    for (const key of keys) query.append("key", key);
-    for (const [name, value] of Object.entries({ pattern, topic, topicPattern })) value !== undefined && query.append(name, value);
+  for (const { keys: key = [], pattern = [], topic = [], topicPattern = [] } of asked) {
+    for (const [kind, names] of Object.entries({ key, pattern, topic, topicPattern })) {
+      for (const name of [names].flat()) query.append(kind, name);
+    }
   }
-  return query;
+  return "/events?" + query;
 }
 
 class Client extends EventTarget {
@@ -531,16 +426,16 @@ class Client extends EventTarget {
   #options;
   #state = "connecting";
   #reason; // why it is closed
-  #turn; // aborted at the end of a connect attempt or of its link
+  #turn; // an AbortController: a connect attempt and its link
   #link;
-  #timer; // of the state: a deadline, the next ping, or the next attempt
-  #tries = 0; // since the last stable link
-  #attempts = []; // the times of the last ones
+  #timer; // the end of a step, the next ping, or the next attempt
+  #attempts = []; // when the last ones began
+  #failures = 0; // since a stable link
+  #unopened = 0; // WebSockets in a row
   #openedAt = Infinity;
-  #unopened = 0; // WebSockets in a row that did not open
   #lastError;
   #life = new AbortController();
-  #id = 0;
+  #lastID = 0;
   #queue = new Set(); // requests that are not sent
   #calls = new Map(); // requests that are sent, by id
   #wills = new Map();
@@ -548,27 +443,24 @@ class Client extends EventTarget {
   #leaving = 0; // unsubscribes without a reply
   #sweep;
   #epoch;
-  #heard = false; // something came since the ping
-  #pinging = false;
-  #doubtful = false;
-  #behind = false; // the server says that its own state is stale
+  #heard; // something has come since the ping
+  #pinging;
+  #doubtful;
 
-  constructor(base, options) {
+  constructor(base, { backoff, ...options }) {
     super();
-    const { backoff: { min = 500, max = 20_000 } = {}, ...others } = options;
     this.#base = base;
     this.#options = {
       WebSocket: globalThis.WebSocket, parse: JSON.parse, stringify: JSON.stringify,
-      pingAfter: 25_000, pingTimeout: 8_000, writeTimeout: 10_000, ...others, min, max,
+      pingAfter: 25_000, pingTimeout: 8_000, writeTimeout: 10_000, min: 500, max: 20_000, ...backoff, ...options,
     };
     const wake = () => {
-      if (globalThis.document?.visibilityState === "hidden") return;
+      if (globalThis.document?.hidden) return;
       if (this.#state === "waiting") this.#wait(0);
       else if (this.#state === "open") this.#ping();
     };
-    const { signal } = this.#life;
-    globalThis.document?.addEventListener("visibilitychange", wake, { signal });
-    for (const name of ["pageshow", "online", "offline"]) globalThis.addEventListener?.(name, wake, { signal });
+    globalThis.document?.addEventListener("visibilitychange", wake, this.#life);
+    for (const event of ["pageshow", "online", "offline"]) globalThis.addEventListener?.(event, wake, this.#life);
     this.#connect();
   }
 
@@ -580,14 +472,14 @@ class Client extends EventTarget {
     return new Promise((resolve, reject) => {
       const over = new AbortController();
       const check = () => {
-        if (signal?.aborted) reject(signal.reason);
+        const error = signal?.aborted ? signal.reason : this.#reason;
+        if (error) reject(error);
         else if (this.#state === "open") resolve();
-        else if (this.#state === "closed") reject(this.#reason);
         else return;
         over.abort();
       };
-      this.addEventListener("statechange", check, { signal: over.signal });
-      signal?.addEventListener("abort", check, { signal: over.signal });
+      this.addEventListener("statechange", check, over);
+      signal?.addEventListener("abort", check, over);
       check();
     });
   }
@@ -601,21 +493,15 @@ class Client extends EventTarget {
     }
   }
 
-  async #write(action, m, { signal, ...options } = {}) {
-    return (await this.#request({ action, ...m, ...options }, signal)).version;
-  }
-
-  set = (key, value, options) => this.#write("set", { key, value }, options);
-
-  patch = (key, value, options) => this.#write("patch", { key, value }, options);
-
-  delete = (key, options) => this.#write("delete", { key }, options);
-
-  touch = (key, ttl, options) => this.#write("touch", { key, ttl }, options);
+  #write = async (m, { signal, ...options } = {}) => (await this.#request({ ...m, ...options }, signal)).version;
+  set = (key, value, options) => this.#write({ action: "set", key, value }, options);
+  patch = (key, value, options) => this.#write({ action: "patch", key, value }, options);
+  delete = (key, options) => this.#write({ action: "delete", key }, options);
+  touch = (key, ttl, options) => this.#write({ action: "touch", key, ttl }, options);
 
   async publish(topic, value, options) {
     if (this.#state !== "open") throw this.#reason ?? this.#offline("the message was not sent");
-    await this.#write("publish", { topic, value }, options);
+    await this.#write({ action: "publish", topic, value }, options);
   }
 
   async push(prefix, value, options) {
@@ -625,60 +511,47 @@ class Client extends EventTarget {
   }
 
   async update(key, change, { tries = 10, ...options } = {}) {
-    let old = structuredClone(this.#known(key)); // change may write to it
     for (;;) {
-      old ??= await this.get(key, options);
+      const old = await this.get(key, options);
       const value = await change(old);
       if (value === undefined) return old;
       try {
         return { key, value, version: await this.set(key, value, { ...options, ifVersion: old?.version ?? 0 }) };
       } catch (error) {
         if (error?.code !== "version_mismatch" || --tries <= 0) throw error;
-        old = undefined;
       }
     }
   }
 
-  async will(what) {
-    const target = what.topic === undefined ? { key: what.key } : { topic: what.topic };
+  async will({ key, topic, ...what }) {
+    const target = { action: "will", key, topic };
     const name = JSON.stringify(target);
-    const m = { action: "will", ...what };
+    const m = { ...target, ...what };
     await this.#request(m, undefined, false);
     this.#wills.set(name, m);
     return async () => {
       if (this.#wills.get(name) !== m) return;
       this.#wills.delete(name);
-      if (this.#state === "open") await this.#request({ action: "will", ...target }, undefined, false);
+      if (this.#link) await this.#request(target, undefined, false);
     };
   }
 
   view(what, { signal } = {}) {
-    const [kind, name] = typeof what === "string" && isPattern(what) ? ["pattern", what] : ["keys", [...new Set([what].flat())].sort()];
-    const view = new View(this.#subscription(kind, name), (user) => this.#leave(kind, name, user));
-    this.#join(kind, name, view);
-    signal?.addEventListener("abort", () => view.close(), { signal: this.#life.signal });
-    if (signal?.aborted) view.close();
-    return view;
+    const list = typeof what === "string" ? [what] : what;
+    const isWild = what !== list && isPattern(what);
+    return this.#join(View, isWild ? "pattern" : "keys", isWild ? what : [...new Set(list)].sort(), signal);
   }
 
   topic(name) {
-    const kind = isPattern(name) ? "topicPattern" : "topic";
-    return {
-      [Symbol.asyncIterator]: () => {
-        const tail = new Tail(name, (user) => this.#leave(kind, name, user));
-        this.#join(kind, name, tail);
-        return tail.feed;
-      },
-    };
+    return { [Symbol.asyncIterator]: () => this.#join(Tail, isPattern(name) ? "topicPattern" : "topic", name).feed };
   }
 
-  close() {
-    const link = this.#end();
-    return Promise.resolve(link?.close(1000));
+  async close() {
+    await this.#end()?.close(1000);
   }
 
   #offline(message) {
-    return new RTDBError("offline", `not connected to ${this.#base}: ${message}`);
+    return new RTDBError("offline", `${this.#base}: ${message}`);
   }
 
   #setState(state) {
@@ -688,8 +561,8 @@ class Client extends EventTarget {
     this.dispatchEvent(new Event("statechange"));
   }
 
-  #error(error) {
-    if (String(error) === this.#lastError) return; // once, not at each attempt
+  #tell(error) {
+    if (!error || this.#lastError === String(error)) return; // once, not at each attempt
     this.#lastError = String(error);
     this.dispatchEvent(Object.assign(new Event("error"), { error }));
   }
@@ -701,167 +574,124 @@ class Client extends EventTarget {
     this.#timer = setTimeout(() => (Date.now() > due + 1000 ? this.#setTimer(1000, f) : f()), ms);
   }
 
-  // Connecting
-
   async #connect() {
-    const { token: provider, client } = this.#options;
-    const turn = (this.#turn = new AbortController());
-    const { signal } = turn;
-    const during = (f) => (...args) => signal.aborted || f(...args);
-    const hooks = {
-      base: this.#base, options: this.#options, signal,
-      text: during((text, epoch) => this.#text(text, epoch)),
-      receive: during((m) => this.#receive(m)),
-      fail: during((error) => this.#lost(error)),
-      closed: during((code, reason) => this.#closed(code, reason)),
-      resubscribe: during(() => this.#resubscribe()),
+    const { token: provider, WebSocket, min } = this.#options;
+    const { signal } = (this.#turn = new AbortController());
+    const during = (f) => (...args) => signal.aborted || f.apply(this, args);
+    const turn = {
+      signal, base: this.#base, options: this.#options, parse: (text) => this.#parse(text), fail: during(this.#fail),
+      text: during(this.#text), receive: during(this.#receive), closed: during(this.#closed), resubscribe: during(this.#resubscribe),
     };
-    this.#attempts = [...this.#attempts, Date.now()].slice(-this.#limit);
+    this.#attempts = [...this.#attempts, Date.now()].slice(-10_000 / min);
     this.#setState("connecting");
     try {
-      let token = await provider?.();
+      const token = await provider?.();
       if (signal.aborted) return;
-      let link = await openSocket(hooks);
-      if (signal.aborted) return void link?.close(4000);
-      this.#setTimer(STEP, () => this.#lost(this.#offline("no answer within 10 s")));
+      let link = WebSocket && await openSocket(turn);
+      if (signal.aborted) return link?.close(4000);
+      this.#setTimer(STEP, () => turn.fail(Error("no answer within 10 s")));
       if (link) this.#unopened = 0;
       else {
         await this.#checkHealth(signal);
-        if (signal.aborted) return;
-        if (this.#options.WebSocket && ++this.#unopened < 2) throw this.#offline("the WebSocket does not open");
-        link = new Streams(hooks);
+        if (WebSocket && ++this.#unopened < 2) throw Error("the WebSocket does not open");
+        link = new Streams(turn);
       }
       this.#link = link;
-      if (token) {
-        let refused = await this.#authenticate(token);
-        if (refused?.code === "unauthorized") refused = await this.#authenticate(await provider());
-        if (signal.aborted) return;
-        if (refused) throw refused;
-      }
-      if (client) this.#hello();
-      this.#ask({ action: "ping" }, (error, m) => this.#opened(error, m));
-      for (const m of this.#wills.values()) this.#ask(m, (error) => error && this.#error(error));
-      for (const subscription of this.#subscriptions.values()) this.#sync(subscription);
+      await this.#greet(token);
+      if (signal.aborted) return;
+      this.#ping();
+      for (const m of this.#wills.values()) this.#ask(m);
+      this.#syncAll();
     } catch (error) {
-      if (!signal.aborted) this.#lost(error);
+      turn.fail(error);
     }
   }
 
   // checkHealth throws if the server does not answer, or is not rtdb.
   async #checkHealth(signal) {
-    let response, text;
-    try {
-      response = await fetch(this.#base + "/healthz", { signal, cache: "no-store" });
-      text = await response.text();
-    } catch {
-      throw this.#offline("does the server run, and does it allow this page's origin?");
+    const response = await fetch(this.#base + "/healthz", { signal, cache: "no-store" }).catch(() => {});
+    const text = await response?.text();
+    if (!text || response.status >= 500) throw Error("no answer; does the server run, and allow this page's origin?");
+    if (!/^{"status":/.test(text)) throw new RTDBError("not_rtdb", `${this.#base} is not an rtdb server: /healthz answers ${text.slice(0, 80)}`);
+  }
+
+  // greet sends the token and the client's name.
+  async #greet(token) {
+    const { token: provider, client } = this.#options;
+    const send = (token) => new Promise((resolve, reject) => {
+      this.#ask({ action: "auth", token }, (error, m) => (error ? reject(error) : resolve(m)));
+    });
+    if (token) {
+      const { ended } = await send(token).catch(async (error) => {
+        if (error.code !== "unauthorized") throw error;
+        return send(await provider());
+      });
+      if (ended) this.#resubscribe(); // what the token does not cover is refused
     }
-    if (response.status >= 500) throw this.#offline(`/healthz was answered ${response.status}`);
-    try {
-      if (JSON.parse(text).status) return;
-    } catch {}
-    throw new RTDBError("not_rtdb", `${this.#base} is not an rtdb server: no WebSocket opens at /ws, and /healthz was answered ${response.status} without its JSON`);
-  }
-
-  #authenticate(token) {
-    return new Promise((resolve) => this.#ask({ action: "auth", token }, (error, m) => {
-      for (const { names } of m.ended ? [...this.#subscriptions.values()] : []) {
-        if (m.ended.some((name) => Object.values(names).flat().includes(name))) this.#resubscribe(); // the refused ones fail
-      }
-      resolve(error);
-    }));
-  }
-
-  #hello() {
-    this.#ask({ action: "hello", client: this.#options.client }, (error) => error && this.#error(error));
+    if (client) this.#ask({ action: "hello", client }); // again, because the token may be of another subject
   }
 
   async #renew() {
-    const { token: provider, client } = this.#options;
-    const { signal } = this.#turn;
     try {
-      const token = await provider?.();
-      if (!token || signal.aborted) return;
-      const refused = await this.#authenticate(token);
-      if (refused) throw refused;
-      if (client) this.#hello(); // a token of another subject gives up the name
+      await this.#greet(await this.#options.token?.());
     } catch (error) {
-      if (signal.aborted) return;
       if (error instanceof Unauthorized) this.#lost(error);
-      else this.#error(error);
+      else this.#tell(error);
     }
   }
 
-  #opened(error, { epoch }) {
-    if (error) return this.#lost(error);
-    this.#epoch = epoch;
-    this.#openedAt = Date.now();
-    this.#setState("open");
-    this.#setTimer(this.#options.pingAfter, () => this.#ping());
-    this.#flush();
+  #closed(code, reason) {
+    const kind = { 1008: "refused", 4009: "kicked", 4011: "replaced" }[code];
+    const text = `the connection was closed: ${reason} (${code})`;
+    this.#lost(kind ? new RTDBError(kind, text) : this.#state !== "open" && this.#offline(text), kind);
   }
 
-  #closed(code, reason) {
-    const kind = { 1008: "refused", 1009: "too_large", 4008: "too_slow", 4009: "kicked", 4011: "replaced" }[code];
-    let error = kind && new RTDBError(kind, `${this.#base} ended the connection: ${reason} (${code})`);
-    if (this.#state !== "open") error ??= this.#offline(`the connection was closed (${code} ${reason})`);
-    this.#lost(error, code === 1008 || code === 4009);
+  #fail(error) {
+    this.#lost(error instanceof RTDBError ? error : this.#offline(error.message));
   }
 
   // lost ends the turn, and plans the next attempt.
   #lost(error, isPatient) {
-    this.#link?.close(4000);
+    if (this.#reason) return;
+    const { min, max } = this.#options;
     if (Date.now() - this.#openedAt >= STABLE) {
-      this.#tries = 0;
+      this.#failures = 0;
       this.#lastError = undefined;
     }
     this.#openedAt = Infinity;
+    this.#link?.close(4000);
     this.#drop();
-    if (error instanceof Unauthorized || error?.code === "replaced") {
-      this.#error(error);
-      return this.#end(error);
-    }
-    const { min, max } = this.#options;
-    this.#wait(isPatient ? max * (1 + Math.random()) / 2 : Math.random() * Math.min(max, min * 2 ** this.#tries++));
-    if (error) this.#error(error);
+    this.#tell(error);
+    if (error instanceof Unauthorized || error?.code === "replaced") this.#end(error);
+    else this.#wait(isPatient ? max * (1 + Math.random()) / 2 : Math.random() * Math.min(max, min * 2 ** this.#failures++));
   }
 
-  // drop forgets the link and what was under way on it.
+  // drop ends the turn, and what was under way in it. Only reads are sent again.
   #drop() {
     this.#turn.abort();
     clearTimeout(this.#timer);
-    this.#link = undefined;
-    this.#pinging = this.#doubtful = this.#behind = false;
+    this.#link = this.#pinging = this.#doubtful = undefined;
     this.#leaving = 0;
     const calls = [...this.#calls.values()];
     this.#calls.clear();
-    const unsent = [...this.#queue];
-    this.#queue.clear();
-    for (const call of calls) {
-      if (call.isWrite) call.done(new RTDBError("unknown_outcome", "the connection was lost before the reply: the write may have been made"));
-      else if (call.text) this.#queue.add(call);
+    this.#queue = new Set([...calls.filter((call) => call.isWrite === false), ...this.#queue]);
+    for (const call of calls) if (call.isWrite) call.done(unknown("the connection was lost before the reply"));
+    for (const s of this.#subscriptions.values()) {
+      s.phase = OFF;
+      s.flush();
     }
-    for (const call of unsent) this.#queue.add(call);
-    for (const subscription of this.#subscriptions.values()) {
-      subscription.phase = OFF;
-      subscription.flush();
-      this.#sync(subscription);
-    }
+    this.#syncAll();
   }
 
-  get #limit() {
-    return Math.max(1, 10_000 / this.#options.min);
-  }
-
-  // wait plans an attempt. At most #limit begin in a minute, whatever wakes them.
+  // wait plans an attempt. The number of attempts in a minute is bounded, whatever wakes them.
   #wait(ms) {
-    const first = this.#attempts.length >= this.#limit ? this.#attempts[0] + 60_000 - Date.now() : 0;
-    this.#setTimer(Math.max(ms, first), () => this.#connect());
+    const isMany = this.#attempts.length >= Math.floor(10_000 / this.#options.min);
+    this.#setTimer(Math.max(ms, isMany && this.#attempts[0] + 60_000 - Date.now()), () => this.#connect());
     this.#setState("waiting");
   }
 
   #end(error) {
-    if (this.#state === "closed") return;
+    if (this.#reason) return;
     const link = this.#link;
     this.#reason = error ?? new RTDBError("closed", "the client is closed");
     this.#life.abort();
@@ -874,240 +704,203 @@ class Client extends EventTarget {
     return link;
   }
 
-  // The link's liveness
-
   #ping() {
     if (this.#pinging) return;
     this.#pinging = true;
     this.#heard = false;
     const { pingAfter, pingTimeout } = this.#options;
+    const doubt = Math.min(DOUBT, pingTimeout / 2);
     const check = () => {
       if (!this.#heard) return this.#lost(this.#offline("no answer to a ping"));
-      this.#heard = false; // a long snapshot may be before the pong
+      this.#heard = false; // a long snapshot may come before the pong
       this.#setTimer(pingTimeout, check);
     };
-    const doubt = Math.min(DOUBT, pingTimeout / 2);
     this.#setTimer(doubt, () => {
       this.#doubtful = true;
       this.#refresh();
       this.#setTimer(pingTimeout - doubt, check);
     });
-    this.#ask({ action: "ping" }, (error, { revision }) => {
-      if (error) return this.#error(error);
+    this.#ask({ action: "ping" }, (error, { revision, epoch }) => {
+      if (error) return this.#lost(error);
       this.#pinging = this.#doubtful = false;
-      for (const subscription of this.#subscriptions.values()) {
-        if (subscription.phase === ON && revision > subscription.revision) subscription.revision = revision;
-      }
-      this.#refresh();
+      this.#epoch = epoch;
+      for (const s of this.#subscriptions.values()) if (s.phase === ON && revision > s.revision) s.revision = revision;
       this.#setTimer(pingAfter, () => this.#ping());
+      this.#refresh();
+      if (this.#state === "open") return;
+      this.#openedAt = Date.now();
+      this.#setState("open");
+      this.#flush();
     });
   }
 
   #refresh() {
-    for (const subscription of this.#subscriptions.values()) {
-      const stale = this.#state !== "open" || subscription.phase !== ON || this.#doubtful || this.#behind;
-      if (stale === subscription.stale) continue;
-      subscription.stale = stale;
-      for (const user of subscription.users) user.changed([]);
+    for (const s of this.#subscriptions.values()) {
+      const stale = this.#state !== "open" || s.phase !== ON || !!this.#doubtful;
+      if (stale === s.stale) continue;
+      s.stale = stale;
+      for (const user of s.users) user.changed([]);
     }
   }
-
-  // Requests
 
   #request(m, signal, isWrite = true) {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
       if (this.#reason) throw this.#reason;
-      const id = ++this.#id;
-      const call = { id, isWrite, m: { id, ...m }, text: this.#options.stringify({ id, ...m }) };
+      const { writeTimeout, stringify } = this.#options;
+      const call = { m: { id: ++this.#lastID, ...m }, isWrite };
+      call.text = stringify(call.m);
       const abort = () => call.done(signal.reason);
+      signal?.addEventListener("abort", abort);
+      const timer = setTimeout(() => {
+        const why = `no reply within ${writeTimeout} ms`;
+        call.done(this.#queue.has(call) ? this.#offline("not connected, so nothing was sent") : isWrite ? unknown(why) : new RTDBError("timeout", why));
+      }, writeTimeout);
       call.done = (error, reply) => {
-        clearTimeout(call.timer);
+        clearTimeout(timer);
         signal?.removeEventListener("abort", abort);
         this.#queue.delete(call);
-        this.#calls.delete(id);
+        this.#calls.delete(call.m.id);
         if (error) reject(error);
         else resolve(reply);
       };
-      signal?.addEventListener("abort", abort);
-      this.#arm(call);
       this.#queue.add(call);
       this.#flush();
     });
   }
 
-  #arm(call) {
-    const { writeTimeout } = this.#options;
-    clearTimeout(call.timer);
-    call.timer = setTimeout(() => call.done(
-      this.#queue.has(call) ? this.#offline(`the request was not sent within ${writeTimeout} ms`)
-        : call.isWrite ? new RTDBError("unknown_outcome", `no reply within ${writeTimeout} ms: the write may have been made`)
-          : new RTDBError("timeout", `no reply within ${writeTimeout} ms`)), writeTimeout);
-  }
-
   #flush() {
-    if (this.#state !== "open") return;
-    for (const call of this.#queue) {
+    for (const call of this.#state === "open" ? this.#queue : []) {
       if (!this.#link.send(call.m, call.text)) return;
       this.#queue.delete(call);
-      this.#calls.set(call.id, call);
-      this.#arm(call);
+      this.#calls.set(call.m.id, call);
     }
   }
 
-  // ask sends a request of the client's own. It is forgotten with its link.
-  #ask(m, done) {
-    const id = ++this.#id;
+  // ask sends a request of the client's own, which is forgotten with its turn.
+  #ask(m, done = (error) => this.#tell(error)) {
+    const id = ++this.#lastID;
     this.#calls.set(id, { done });
-    this.#link.send({ id, ...m });
+    this.#link?.send({ id, ...m });
   }
 
-  #text(text, epoch) {
-    let m;
+  #parse(text) {
     try {
-      m = this.#options.parse(text);
-      if (typeof m !== "object" || !m) throw 0;
+      return Object(this.#options.parse(text));
     } catch {
-      return this.#lost(new RTDBError("bad_answer", `${this.#base} sent a message that is no JSON object: ${String(text).slice(0, 100)}`));
+      throw new RTDBError("bad_answer", `${this.#base} sent something that is not JSON: ${String(text).slice(0, 80)}`);
     }
-    this.#epoch = epoch ?? this.#epoch;
-    this.#receive(m);
+  }
+
+  #text(text, epoch = this.#epoch) {
+    this.#epoch = epoch;
+    try {
+      this.#receive(this.#parse(text));
+    } catch (error) {
+      this.#lost(error);
+    }
   }
 
   #receive(m) {
     this.#heard = true;
-    if (m.id !== undefined) {
-      const call = this.#calls.get(Number(m.id));
-      this.#calls.delete(Number(m.id));
-      call?.done(errorOf(m.error), m);
-    } else if (m.error) this.#error(errorOf(m.error));
-    else if (m.key !== undefined) this.#route("keys", "pattern", m.key, (subscription) => subscription.update(m, this.#epoch));
-    else if (m.topic !== undefined) {
-      this.#route("topic", "topicPattern", m.topic, ({ users }) => {
-        for (const user of users) user.message(m);
-      });
-    } else if (m.action === "auth") this.#renew();
-    else if (m.action === "stale" || m.action === "fresh") {
-      this.#behind = m.action === "stale";
-      this.#refresh();
-    }
+    const { id, key, topic, error, action } = m;
+    if (id !== undefined) {
+      const call = this.#calls.get(Number(id));
+      this.#calls.delete(Number(id));
+      call?.done(errorOf(error), m);
+    } else if (error) this.#tell(errorOf(error));
+    else if (key !== undefined) for (const s of this.#matching("keys", "pattern", key)) s.update(m, this.#epoch);
+    else if (topic !== undefined) {
+      for (const { users } of this.#matching("topic", "topicPattern", topic)) for (const user of users) user.message(m);
+    } else if (action === "auth") this.#renew();
   }
 
-  // Subscriptions
-
-  #key(kind, name) {
-    return kind + "\n" + [name].flat().join("\n");
-  }
-
-  #route(kind, wideKind, name, take) {
-    const exact = this.#subscriptions.get(kind + "\n" + name);
-    if (exact && exact.phase !== OFF) take(exact);
+  // matching returns the subscriptions that take a name.
+  #matching(kind, wideKind, name) {
+    const exact = this.#subscriptions.get(`${kind} ${name}`);
+    const found = exact ? [exact] : [];
     for (const s of this.#subscriptions.values()) {
-      if (s.isWide && s.phase !== OFF && (s.kind === kind || s.kind === wideKind) && s.matches(name)) take(s);
+      if (s.isWide && (s.kind === kind || s.kind === wideKind) && s.matches(name)) found.push(s);
     }
+    return found.filter((s) => s.phase !== OFF);
   }
 
-  #known(key) {
-    for (const s of this.#subscriptions.values()) {
-      const entry = !s.stale && s.entries.get(key);
-      if (entry) return entry;
-    }
-  }
-
-  #subscription(kind, name) {
-    const key = this.#key(kind, name);
-    let subscription = this.#subscriptions.get(key);
-    if (!subscription) this.#subscriptions.set(key, (subscription = new Subscription(kind, name)));
-    return subscription;
-  }
-
-  #join(kind, name, user) {
-    if (this.#reason) return user.end(this.#reason);
-    const subscription = this.#subscription(kind, name);
-    subscription.users.add(user);
-    if (subscription.phase === ON) user.caughtUp();
-    this.#sync(subscription);
-  }
-
-  #leave(kind, name, user) {
-    this.#subscriptions.get(this.#key(kind, name))?.users.delete(user);
-    if (this.#reason) return;
-    // One task later, so that a view that is opened again at once costs nothing.
-    this.#sweep ??= setTimeout(() => {
-      this.#sweep = undefined;
-      for (const subscription of this.#subscriptions.values()) this.#sync(subscription);
+  #join(User, kind, name, signal) {
+    const id = `${kind} ${[name].flat().join("\n")}`;
+    const s = this.#subscriptions.get(id) ?? new Subscription(id, kind, name);
+    const over = new AbortController();
+    const user = new User(s, () => {
+      over.abort();
+      s.users.delete(user);
+      this.#later(0); // so that a view that is opened again at once costs nothing
     });
+    if (this.#reason) user.end(this.#reason);
+    else {
+      this.#subscriptions.set(id, s);
+      s.users.add(user);
+      if (s.phase === ON) user.caughtUp();
+      this.#sync(s);
+    }
+    signal?.addEventListener("abort", () => user.close(), over);
+    if (signal?.aborted) user.close();
+    return user;
+  }
+
+  #later(ms) {
+    if (this.#reason || (ms && this.#sweep)) return;
+    clearTimeout(this.#sweep);
+    this.#sweep = setTimeout(() => {
+      this.#sweep = undefined;
+      this.#syncAll();
+    }, ms);
+  }
+
+  #syncAll() {
+    for (const s of this.#subscriptions.values()) this.#sync(s);
   }
 
   #resubscribe() {
-    for (const subscription of this.#subscriptions.values()) {
-      if (subscription.phase !== ON) continue;
-      subscription.phase = OFF;
-      this.#sync(subscription);
-    }
+    for (const s of this.#subscriptions.values()) if (s.phase === ON) s.phase = OFF;
+    this.#syncAll();
     this.#refresh();
   }
 
   // sync brings a subscription to where its users want it.
-  #sync(subscription) {
-    const { users, phase, kind, names, epoch, revision } = subscription;
-    if (phase === SUBSCRIBING || phase === LEAVING) return;
+  #sync(s) {
+    const { id, kind, names, phase, epoch, revision, users } = s;
     if (!users.size) {
-      if (phase === ON) this.#unsubscribe(subscription);
-      else this.#subscriptions.delete(this.#key(kind, names[kind]));
+      if (phase === OFF) this.#subscriptions.delete(id);
+      else if (phase === ON) this.#unsubscribe(s);
     } else if (phase === OFF && this.#link && !this.#leaving) {
-      // While an unsubscribe is under way its updates may still come, and would be mistaken
-      // for the new subscription's.
-      subscription.phase = SUBSCRIBING;
-      subscription.came.clear();
-      const start = isTopic(names) ? {} : epoch === undefined ? { snapshot: true } : { since: revision, epoch };
-      if (names.keys && !names.keys.length) subscription.caughtUp({});
-      else this.#ask({ action: "subscribe", ...names, ...start }, (error, m) => this.#subscribed(subscription, error, m));
-    }
-  }
-
-  #subscribed(subscription, error, m) {
-    if (!error) {
-      subscription.caughtUp(m);
-      this.#refresh();
-      this.#sync(subscription);
-      return;
-    }
-    this.#error(error);
-    const { signal } = this.#turn;
-    if (["unavailable", "rate_limited", "limit_reached", "internal"].includes(error.code)) {
-      const again = setTimeout(() => {
-        subscription.phase = OFF;
-        this.#sync(subscription);
-      }, 1000 + Math.random() * 4000);
-      signal.addEventListener("abort", () => clearTimeout(again));
-      return;
-    }
-    const { kind, names, users } = subscription;
-    this.#subscriptions.delete(this.#key(kind, names[kind]));
-    for (const user of [...users]) user.end(error);
-  }
-
-  #unsubscribe(subscription) {
-    const names = { ...subscription.names };
-    // Keys that other views show stay subscribed.
-    if (names.keys) {
-      names.keys = names.keys.filter((key) => {
-        let isShared = false;
-        this.#route("keys", "keys", key, (other) => (isShared ||= other !== subscription && other.phase !== LEAVING));
-        return !isShared;
+      // While an unsubscribe is under way, its last updates could be taken for this one's.
+      s.phase = SUBSCRIBING;
+      const start = /topic/.test(kind) ? {} : epoch ? { since: revision, epoch } : { snapshot: true };
+      this.#ask({ action: "subscribe", ...names, ...start }, (error, m) => {
+        if (!error) s.caughtUp(m);
+        else if (/unavailable|limit|internal/.test(error.code)) {
+          s.phase = OFF;
+          this.#later(1000 + Math.random() * 4000);
+        } else {
+          this.#subscriptions.delete(id);
+          for (const user of users) user.end(error);
+        }
+        this.#tell(error);
+        this.#refresh();
+        this.#sync(s);
       });
     }
-    const left = () => {
-      subscription.phase = OFF;
-      for (const one of this.#subscriptions.values()) this.#sync(one);
-    };
-    if (names.keys && !names.keys.length) return left();
-    subscription.phase = LEAVING;
+  }
+
+  #unsubscribe(s) {
+    s.phase = LEAVING;
     this.#leaving++;
+    const { ...names } = s.names;
+    // Keys that other views show stay subscribed.
+    names.keys &&= names.keys.filter((key) => this.#matching("keys", "keys", key).every((other) => other.phase === LEAVING));
     this.#ask({ action: "unsubscribe", ...names }, () => {
       this.#leaving--;
-      left();
+      s.phase = OFF;
+      this.#syncAll();
     });
   }
 }
