@@ -128,6 +128,7 @@ class Subscription {
     this.came[m.deleted ? "delete" : "add"](m.key);
     this.map = undefined;
     this.changes.push(m);
+    for (const user of this.users) user.change(m);
   }
 
   // caughtUp takes the reply of the subscribe. If all values came, other keys are gone.
@@ -183,7 +184,6 @@ class View {
 
   [Symbol.asyncIterator]() {
     const waiting = new Map(this.#end ? [] : this.#subscription.entries);
-    for (const { key } of this.#subscription.changes) waiting.delete(key); // they are still to come
     const take = () => {
       for (const [key, change] of waiting) return waiting.delete(key) && change;
     };
@@ -195,13 +195,16 @@ class View {
 
   // The rest is called by the client.
 
+  change(m) {
+    for (const feed of this.#feeds) {
+      feed.waiting.set(m.key, m);
+      feed.wake();
+    }
+  }
+
   changed(changes) {
     // A listener's error is not the client's, so it is thrown elsewhere.
     for (const entry of this.#listeners) queueMicrotask(() => this.#listeners.has(entry) && entry.listener(changes));
-    for (const feed of this.#feeds) {
-      for (const change of changes) feed.waiting.set(change.key, change);
-      feed.wake();
-    }
   }
 
   caughtUp() {
@@ -251,15 +254,12 @@ class Tail {
   }
 }
 
-// openSocket resolves to a link, or to nothing if the WebSocket does not open. A link has send,
-// which reports whether it has sent, and close. What it calls does nothing after the turn's end.
+// A link has send, which reports whether it has sent, and close. What it calls does nothing after
+// the turn's end.
+
+// openSocket resolves to nothing if the WebSocket does not open.
 const openSocket = ({ base, options, signal, text, closed }) => new Promise((resolve) => {
-  let socket;
-  try {
-    socket = new options.WebSocket(base.replace("http", "ws") + "/ws", [PROTOCOL]);
-  } catch {
-    return resolve();
-  }
+  const socket = new options.WebSocket(base.replace("http", "ws") + "/ws", [PROTOCOL]);
   const close = (code) => new Promise((settle) => {
     socket.onclose = settle;
     socket.close(code);
@@ -267,8 +267,7 @@ const openSocket = ({ base, options, signal, text, closed }) => new Promise((res
   });
   const give = (link) => {
     clearTimeout(deadline);
-    if (!link) close(4000);
-    resolve(link);
+    resolve(link || void close(4000));
   };
   const deadline = setTimeout(give, STEP);
   signal.addEventListener("abort", () => socket.readyState || give());
@@ -282,143 +281,117 @@ const openSocket = ({ base, options, signal, text, closed }) => new Promise((res
   };
 });
 
-// Streams is a link over HTTP alone: one event stream for all subscriptions, and a request for each
-// other message, one after the other. It answers as a WebSocket does.
-class Streams {
-  #turn;
-  #token;
-  #asked = []; // subscribes without a reply
-  #stream = new AbortController();
-  #silence;
-  #soon;
-  #last = Promise.resolve(); // request
-  #mark; // revision and epoch of the stream
+// openStreams answers as a WebSocket does, with one event stream for all subscriptions, and a
+// request for each other message, one after the other.
+function openStreams({ base, options, signal, text, receive, closed, fail, resubscribe }) {
+  let token, soon, silence, mark;
+  let asked = []; // subscribes without a reply
+  let stream = new AbortController();
+  let last = Promise.resolve();
 
-  constructor(turn) {
-    this.#turn = turn;
-    turn.signal.addEventListener("abort", () => {
-      clearTimeout(this.#soon);
-      clearTimeout(this.#silence);
-      this.#stream.abort();
-    });
-  }
+  const call = (path, init) => fetch(base + path, {
+    cache: "no-store", signal, headers: token && { Authorization: "Bearer " + token }, ...init,
+  });
 
-  close() {}
-
-  send(m) {
-    const { receive, fail } = this.#turn;
-    if (/subscribe/.test(m.action)) {
-      if (m.action === "subscribe") this.#asked.push(m);
-      else queueMicrotask(() => receive({ id: m.id }));
-      this.#select();
-    } else this.#last = this.#last.then(() => this.#request(m)).catch(fail);
-    return true;
-  }
-
-  #fetch(path, init) {
-    const { base, signal } = this.#turn;
-    const headers = this.#token && { Authorization: "Bearer " + this.#token };
-    return fetch(base + path, { cache: "no-store", signal, headers, ...init });
-  }
-
-  async #request({ id, action, key, topic, value, token, ttl, ifVersion }) {
-    const { options, parse, receive, fail } = this.#turn;
+  async function request({ id, action, key, topic, value, ttl, ifVersion, ...m }) {
     const name = encodeURIComponent(key ?? topic);
-    let reply;
-    if (action === "auth") this.#token = token;
-    else if (action === "will") reply = { error: { code: "unsupported", message: "a will needs a WebSocket, and none opens" } };
-    else if (action === "ping") {
-      await this.#fetch("/healthz");
-      reply = this.#mark;
-    } else if (action !== "hello") {
-      const item = { key, ttl, ifVersion, [action === "set" ? "value" : action]: /set|patch/.test(action) ? value : true };
-      const [path, body] = action === "get" ? ["/data/" + name]
-        : topic === undefined ? ["/data", { items: [item] }] : ["/topics/" + name, { value }];
-      const response = await this.#fetch(path, body && { method: "POST", body: options.stringify(body) });
-      reply = parse(await response.text());
+    const item = { key, ttl, ifVersion, [action === "set" ? "value" : action]: /set|patch/.test(action) ? value : true };
+    let path = "/data", body = { items: [item] }, reply = {};
+    if (action === "auth") token = m.token;
+    if (action === "will") reply.error = { code: "unsupported", message: "a will needs a WebSocket, and none opens" };
+    if (action === "get") [path, body] = [path + "/" + name];
+    if (topic !== undefined) [path, body] = ["/topics/" + name, { value }];
+    if (action === "ping") {
+      await call("/healthz");
+      reply = mark;
+    } else if (!/auth|will|hello/.test(action)) {
+      const response = await call(path, body && { method: "POST", body: options.stringify(body) });
+      reply = options.parse(await response.text());
       reply = reply.results?.[0] ?? reply;
     }
     receive({ ...reply, id });
-    if (this.#token && reply?.error?.code === "unauthorized") fail(errorOf(reply.error)); // it has expired
+    if (token && reply?.error?.code === "unauthorized") fail(errorOf(reply.error)); // it has expired
   }
 
   // select opens the stream anew, once for all that is asked in this task.
-  #select() {
-    this.#soon ??= setTimeout(() => {
-      this.#stream.abort();
-      this.#turn.resubscribe(); // what was on the old stream
-      this.#soon = undefined;
-      const { signal } = (this.#stream = new AbortController());
-      if (this.#asked.length) this.#open(signal).catch((error) => signal.aborted || this.#turn.fail(error));
-    });
-  }
+  const select = () => (soon ??= setTimeout(() => {
+    stream.abort();
+    resubscribe();
+    soon = undefined;
+    stream = new AbortController();
+    const { signal } = stream;
+    if (asked.length) open([...asked], signal).catch((error) => signal.aborted || fail(error));
+  }));
 
-  async #open(signal) {
-    const { fail, options } = this.#turn;
-    const asked = [...this.#asked];
-    const { since, epoch } = asked.find((m) => m.since) ?? {};
-    const resumes = since && asked.every((m) => !m.snapshot && m.since === since);
-    const response = await this.#fetch(eventsOf(asked, resumes ? { since, epoch } : { snapshot: true }), { signal });
-    if (!response.ok) return this.#refused(asked, response);
+  const eventsOf = (subscribes, start) => {
+    const query = new URLSearchParams({ ...start, protocol: PROTOCOL });
+    for (const { keys = [], pattern = [], topic = [], topicPattern = [] } of subscribes) {
+      for (const [kind, names] of Object.entries({ key: keys, pattern, topic, topicPattern })) {
+        for (const name of [names].flat()) query.append(kind, name);
+      }
+    }
+    return "/events?" + query;
+  };
+
+  async function open(all, signal) {
+    const answer = (some, reply) => {
+      asked = asked.filter((m) => !some.includes(m));
+      for (const { id } of some) receive({ ...reply, id });
+    };
+    const { since, epoch } = all.find((m) => m.since) ?? {};
+    const reset = !since || all.some((m) => m.snapshot || (m.since ?? since) !== since);
+    const response = await call(eventsOf(all, reset ? { snapshot: true } : { since, epoch }), { signal });
+    if (!response.ok) {
+      // Some subscriptions may be refused, or all.
+      const { error } = await response.json();
+      const bad = [];
+      for (const m of /400|403/.test(response.status) ? all : []) {
+        if (!(await call(eventsOf([m]), { method: "HEAD", signal })).ok) bad.push(m);
+      }
+      if (!bad.length) throw errorOf(error);
+      answer(bad, { error });
+      return select();
+    }
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    let rest = "";
-    let event = {};
+    let rest = "", event = {};
     for (;;) {
-      clearTimeout(this.#silence);
-      this.#silence = setTimeout(() => fail(Error("the event stream is silent")), HEARTBEAT + options.pingTimeout);
+      clearTimeout(silence);
+      silence = setTimeout(() => fail(Error("the event stream is silent")), HEARTBEAT + options.pingTimeout);
       const { done, value } = await reader.read();
       if (done) throw Error("the event stream ended");
       const lines = (rest + value).split("\n");
       rest = lines.pop();
       for (const line of lines) {
         if (signal.aborted) return;
-        const [, field, text] = /^(\w+): (.*)/.exec(line) ?? [];
-        if (field) event[field] = text;
-        else if (!line) {
-          this.#event(event, asked, !resumes);
-          event = {};
-        }
+        const [, field, content] = /^(\w+): (.*)/.exec(line) ?? [];
+        if (field) event[field] = content;
+        if (line) continue;
+        const { id, data, event: kind } = event;
+        event = {};
+        const [, epoch, revision] = /(.*)\.(.*)/.exec(id) ?? [];
+        if (revision) mark = { epoch, revision: Number(revision) };
+        if (kind === "synced") answer(all, { reset, ...JSON.parse(data) });
+        else if (kind === "end") closed(JSON.parse(data).code, JSON.parse(data).reason);
+        else if (data) text(data, epoch);
       }
     }
   }
 
-  #event({ event, id, data }, asked, reset) {
-    const { parse, receive, closed, text } = this.#turn;
-    if (id) {
-      const [, epoch, revision] = /(.*)\.(.*)/.exec(id);
-      this.#mark = { epoch, revision: Number(revision) };
-    }
-    if (data && !event) text(data, this.#mark.epoch);
-    const m = event && parse(data);
-    if (event === "end") closed(m.code, m.reason);
-    if (event !== "synced") return;
-    this.#asked = this.#asked.filter((one) => !asked.includes(one));
-    for (const { id } of asked) receive({ reset, ...m, id });
-  }
-
-  // refused finds out which subscriptions the server refuses.
-  async #refused(asked, response) {
-    const { error } = this.#turn.parse(await response.text());
-    const bad = [];
-    for (const m of /400|403/.test(response.status) ? asked : []) {
-      const { status } = await this.#fetch(eventsOf([m]), { method: "HEAD" });
-      if (status === response.status) bad.push(m);
-    }
-    if (!bad.length) throw errorOf(error);
-    this.#asked = this.#asked.filter((m) => !bad.includes(m));
-    for (const { id } of bad) this.#turn.receive({ id, error });
-    this.#select();
-  }
-}
-
-function eventsOf(asked, start) {
-  const query = new URLSearchParams({ ...start, protocol: PROTOCOL });
-  for (const { keys: key = [], pattern = [], topic = [], topicPattern = [] } of asked) {
-    for (const [kind, names] of Object.entries({ key, pattern, topic, topicPattern })) {
-      for (const name of [names].flat()) query.append(kind, name);
-    }
-  }
-  return "/events?" + query;
+  signal.addEventListener("abort", () => {
+    clearTimeout(soon);
+    clearTimeout(silence);
+    stream.abort();
+  });
+  return {
+    close() {},
+    send(m) {
+      if (m.action === "subscribe") asked.push(m);
+      if (m.action === "unsubscribe") queueMicrotask(() => receive({ id: m.id }));
+      if (/subscribe/.test(m.action)) select();
+      else last = last.then(() => request(m)).catch(fail);
+      return true;
+    },
+  };
 }
 
 class Client extends EventTarget {
@@ -578,23 +551,24 @@ class Client extends EventTarget {
     const { token: provider, WebSocket, min } = this.#options;
     const { signal } = (this.#turn = new AbortController());
     const during = (f) => (...args) => signal.aborted || f.apply(this, args);
+    const fail = during(this.#fail);
     const turn = {
-      signal, base: this.#base, options: this.#options, parse: (text) => this.#parse(text), fail: during(this.#fail),
-      text: during(this.#text), receive: during(this.#receive), closed: during(this.#closed), resubscribe: during(this.#resubscribe),
+      base: this.#base, options: this.#options, signal, fail, text: during(this.#text), receive: during(this.#receive),
+      closed: during(this.#closed), resubscribe: during(this.#resubscribe),
     };
     this.#attempts = [...this.#attempts, Date.now()].slice(-10_000 / min);
     this.#setState("connecting");
     try {
       const token = await provider?.();
       if (signal.aborted) return;
-      let link = WebSocket && await openSocket(turn);
+      let link = WebSocket && await openSocket(turn).catch(() => {});
       if (signal.aborted) return link?.close(4000);
-      this.#setTimer(STEP, () => turn.fail(Error("no answer within 10 s")));
+      this.#setTimer(STEP, () => fail(Error("no answer within 10 s")));
       if (link) this.#unopened = 0;
       else {
         await this.#checkHealth(signal);
         if (WebSocket && ++this.#unopened < 2) throw Error("the WebSocket does not open");
-        link = new Streams(turn);
+        link = openStreams(turn);
       }
       this.#link = link;
       await this.#greet(token);
@@ -603,7 +577,7 @@ class Client extends EventTarget {
       for (const m of this.#wills.values()) this.#ask(m);
       this.#syncAll();
     } catch (error) {
-      turn.fail(error);
+      fail(error);
     }
   }
 
@@ -643,19 +617,20 @@ class Client extends EventTarget {
   #closed(code, reason) {
     const kind = { 1008: "refused", 4009: "kicked", 4011: "replaced" }[code];
     const text = `the connection was closed: ${reason} (${code})`;
-    this.#lost(kind ? new RTDBError(kind, text) : this.#state !== "open" && this.#offline(text), kind);
+    this.#lost(kind ? new RTDBError(kind, text) : this.#state !== "open" && this.#offline(text), kind && 9);
   }
 
   #fail(error) {
-    this.#lost(error instanceof RTDBError ? error : this.#offline(error.message));
+    if (error instanceof SyntaxError) error = new RTDBError("bad_answer", `${this.#base} sent something else than JSON: ${error.message}`);
+    this.#lost(error.code ? error : this.#offline(error.message));
   }
 
   // lost ends the turn, and plans the next attempt.
-  #lost(error, isPatient) {
+  #lost(error, failures = 0) {
     if (this.#reason) return;
     const { min, max } = this.#options;
     if (Date.now() - this.#openedAt >= STABLE) {
-      this.#failures = 0;
+      this.#failures = failures;
       this.#lastError = undefined;
     }
     this.#openedAt = Infinity;
@@ -663,7 +638,7 @@ class Client extends EventTarget {
     this.#drop();
     this.#tell(error);
     if (error instanceof Unauthorized || error?.code === "replaced") this.#end(error);
-    else this.#wait(isPatient ? max * (1 + Math.random()) / 2 : Math.random() * Math.min(max, min * 2 ** this.#failures++));
+    else this.#wait(Math.random() * Math.min(max, min * 2 ** this.#failures++));
   }
 
   // drop ends the turn, and what was under way in it. Only reads are sent again.
@@ -784,20 +759,12 @@ class Client extends EventTarget {
     this.#link?.send({ id, ...m });
   }
 
-  #parse(text) {
-    try {
-      return Object(this.#options.parse(text));
-    } catch {
-      throw new RTDBError("bad_answer", `${this.#base} sent something that is not JSON: ${String(text).slice(0, 80)}`);
-    }
-  }
-
   #text(text, epoch = this.#epoch) {
     this.#epoch = epoch;
     try {
-      this.#receive(this.#parse(text));
+      this.#receive(this.#options.parse(text));
     } catch (error) {
-      this.#lost(error);
+      this.#fail(error);
     }
   }
 
