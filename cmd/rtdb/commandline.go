@@ -15,17 +15,19 @@ import (
 // method Run. After the flags are set, kong calls the command's AfterApply or Validate,
 // which check the flags and read the keys that they name.
 type commandLine struct {
-	Serve   serveCommand   `cmd:"" default:"withargs" help:"Run the server (the default). Its flags are below."`
-	Health  healthCommand  `cmd:"" help:"Check that a server is alive. Exit status 0 if it is, else 1."`
-	Token   tokenCommand   `cmd:"" help:"Make an access token (the default), or inspect one."`
-	Bench   benchCommand   `cmd:"" help:"Measure a server under load. Exit status 1 if an update was lost or wrong."`
-	Export  exportCommand  `cmd:"" help:"Write the keys of a running server as JSON lines."`
-	Import  importCommand  `cmd:"" help:"Write JSON lines to a running server as keys. Exit status 1 if a line was not imported."`
-	Backup  backupCommand  `cmd:"" help:"Write a backup of a running server to a file, and check it."`
-	Check   checkCommand   `cmd:"" help:"Read a whole store, and print a summary. Exit status 1 if it is damaged."`
-	Repair  repairCommand  `cmd:"" help:"List the losses of a damaged store, and with --yes repair it."`
-	Restore restoreCommand `cmd:"" help:"Make a store of a backup."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Serve    serveCommand    `cmd:"" default:"withargs" help:"Run the server (the default). Its flags are below."`
+	Health   healthCommand   `cmd:"" help:"Check that a server is alive. Exit status 0 if it is, else 1."`
+	Token    tokenCommand    `cmd:"" help:"Make an access token (the default), or inspect one."`
+	Bench    benchCommand    `cmd:"" help:"Measure a server under load. Exit status 1 if an update was lost or wrong."`
+	Export   exportCommand   `cmd:"" help:"Write the keys of a running server as JSON lines."`
+	Import   importCommand   `cmd:"" help:"Write JSON lines to a running server as keys. Exit status 1 if a line was not imported."`
+	Backup   backupCommand   `cmd:"" help:"Write a backup of a running server to a file, and check it."`
+	Check    checkCommand    `cmd:"" help:"Read a whole store, and print a summary. Exit status 1 if it is damaged."`
+	Repair   repairCommand   `cmd:"" help:"List the losses of a damaged store, and with --yes repair it."`
+	Restore  restoreCommand  `cmd:"" help:"Make a store of a backup."`
+	Demo     demoCommand     `cmd:"" help:"Run a server in memory with live pages: a dashboard, a chat, an editor and devices."`
+	Simulate simulateCommand `cmd:"" help:"Run simulated devices, each with a connection of its own."`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
 
 const description = `A real-time database and publish/subscribe server: every change of a key reaches every subscribed client at once.
@@ -43,6 +45,8 @@ var flagGroups = []kong.Group{
 	{Key: "logging", Title: "Logging:"},
 	{Key: "tuning", Title: "Tuning:"},
 	{Key: "server", Title: "Server:"},
+	{Key: "demo", Title: "Demo:"},
+	{Key: "devices", Title: "Devices:"},
 	{Key: "load", Title: "Load:"},
 	{Key: "keys", Title: "Keys:"},
 	{Key: "input", Title: "Input:"},

@@ -84,6 +84,15 @@ func TestWrongSettings(t *testing.T) {
 		{nil, []string{"dance"}, 2, "dance: see rtdb --help"},
 		{nil, []string{"--port", "0", "health"}, 1, "put the flags of a command after its name"},
 		{nil, []string{"bench", "--port", "0"}, 2, "--port"},
+		{nil, []string{"demo", "--sensors", "10001"}, 2, "--sensors: expected 0 to 10000"},
+		{nil, []string{"demo", "--devices", "101"}, 2, "rtdb simulate adds more"},
+		{nil, []string{"demo", "--max-keys=-1"}, 2, "--max-keys"},
+		{nil, []string{"demo", "--data-dir", "x"}, 2, "it is a flag of rtdb"},
+		{nil, []string{"demo", "--port", takenPort}, 1, "127.0.0.1:" + takenPort + ": address already in use"},
+		{nil, []string{"simulate", "--devices", "0"}, 2, "--devices"},
+		{nil, []string{"simulate", "--interval", "1ms"}, 2, "--interval: expected 10ms to 1h"},
+		{nil, []string{"simulate", "--prefix", "a/+"}, 2, "--prefix"},
+		{nil, []string{"simulate", "--url", "db.example"}, 1, "use a URL like http://localhost:8080"},
 		{nil, []string{"--port", takenPort}, 1, "127.0.0.1:" + takenPort + ": address already in use"},
 		{nil, []string{"--port", takenPort, "--host", "127.0.0.1"}, 1, "address already in use"},
 		{nil, []string{"--port", takenPort, "--host", "[127.0.0.1]"}, 1, "127.0.0.1:" + takenPort + ": address already in use"},
@@ -133,7 +142,7 @@ func TestHelp(t *testing.T) {
 		want, lack []string // want is in this order
 	}{
 		{nil, []string{
-			"serve ", "health ", "token make ", "token inspect ", "bench ", "export ", "import ", "backup ", "check ", "repair ", "restore ", "version ",
+			"serve ", "health ", "token make ", "token inspect ", "bench ", "export ", "import ", "backup ", "check ", "repair ", "restore ", "demo ", "simulate ", "version ",
 			"Listening:", `--host="localhost"`, "[$HOST]", "--port=8080", "[$PORT]", "--admin-addr=",
 			"Access ", "--jwt-secret=", "--jwt-public-key-file=", "--anonymous-grants=", "--allowed-origins=", "--trusted-proxies=",
 			"TLS:", "--tls-cert-file=", "--tls-key-file=",
@@ -153,6 +162,8 @@ func TestHelp(t *testing.T) {
 		{[]string{"check"}, []string{"--data-dir=DIR", "[$DATA_DIR]"}, []string{"--port", "--fsync"}},
 		{[]string{"repair"}, []string{"--data-dir=DIR", "--yes"}, []string{"--port", "--fsync"}},
 		{[]string{"restore"}, []string{"--data-dir=DIR", "--from=FILE"}, []string{"--port", "--fsync"}},
+		{[]string{"demo"}, []string{"--host", "--port", "--sensors=2000", "--devices=60", "--max-sessions", "--log-level"}, []string{"--jwt", "--data-dir", "--url"}},
+		{[]string{"simulate"}, []string{"--host", "--url", "--token", "[$RTDB_TOKEN]", "--devices=1000", "--first=101", "--prefix", "--interval=1s", "--seed", "--log-level"}, []string{"--jwt", "--max"}},
 		{[]string{"health"}, []string{"--host", "--port", "--tls-cert-file", "--url"}, []string{"--jwt", "--max"}},
 	} {
 		stdout, stderr, status := runToEnd(t, []string{"COLUMNS=80"}, append(test.args, "--help")...)

@@ -25,6 +25,7 @@ var mayDependOn = map[string][]string{
 	"rtdb/transport":               {"rtdb/transport/", "rtdb/session", "rtdb/keyspace", "rtdb/actor"},
 	"rtdb/cmd/rtdb/bench":          {}, // it knows the server by the wire contract alone
 	"rtdb/cmd/rtdb/transfer":       {}, // likewise
+	"rtdb/cmd/rtdb/demo":           {"rtdb/transport/client"},
 	"rtdb/cmd/rtdb":                {"rtdb/"},
 }
 

@@ -29,6 +29,11 @@ type serveCommand struct {
 	ShutdownGrace    time.Duration `group:"tuning" default:"15s" env:"SHUTDOWN_GRACE" help:"Longest time that a shutdown may take."`
 
 	access access // the parsed accessFlags
+
+	// beside starts something that runs beside the server, when the state is loaded, and
+	// returns at once. welcome is to be called when there is something to see. end is called
+	// before the server's clients are sent away. nil: nothing runs beside it.
+	beside func(log serverLog, listeners []net.Listener, welcome func()) (end func())
 }
 
 // AfterApply checks the flags and reads the keys.
@@ -111,10 +116,14 @@ func (c *serveCommand) Run(s *streams) error {
 	defer c.access.close()
 
 	x := &serving{log: log, signals: signals, server: server, keyspace: ks, store: kept, grace: c.ShutdownGrace}
-	x.welcome = func() {
+	welcome := func() {
 		if log.isConsole && isTerminal(s.err) {
 			_, _ = io.WriteString(log.queue, c.welcome(listeners)) // a queue never fails
 		}
+	}
+	x.loaded, x.leave = welcome, func() {}
+	if c.beside != nil {
+		x.loaded = func() { x.leave = c.beside(log, listeners, welcome) }
 	}
 	return x.run(admin, secure, files.reload)
 }
@@ -155,7 +164,7 @@ func (c *serveCommand) options(log serverLog, memory *memoryGuard, kept *store) 
 		MaxValueBytes: c.MaxValueBytes, FlushInterval: c.FlushInterval,
 		MaxSessions: c.sessions(), MaxSubscriptions: c.MaxSubscriptions, MaxRequestRate: c.MaxRequestRate,
 		MaxPendingBytes: c.MaxPendingBytes, Crowded: memory.isShort,
-		Console: c.Console, Public: c.pageFlags.files(),
+		Console: c.Console, Public: c.public,
 		HeaderTimeout: c.HeaderTimeout, IdleTimeout: c.IdleTimeout, MessageTimeout: c.MessageTimeout,
 	}
 	if kept != nil {

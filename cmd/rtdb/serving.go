@@ -19,7 +19,8 @@ type serving struct {
 	keyspace *keyspace.Keyspace
 	store    *store // nil: the state is in memory
 	grace    time.Duration
-	welcome  func() // called when the state is loaded
+	loaded   func() // called when the state is loaded
+	leave    func() // called before the clients are sent away
 }
 
 // run serves until a signal ends the server, or a part of it fails. The listeners are
@@ -54,6 +55,7 @@ func (x *serving) run(admin, listeners []net.Listener, reload func()) error {
 	reason, grace, err := x.wait(loaded, failed)
 	began := time.Now()
 	x.log.Info().Str("reason", reason).Int("sessions", x.server.Sessions()).Msg("server draining")
+	x.leave()
 	if storeErr := x.drain(grace); storeErr != nil {
 		err = storeErr
 	}
@@ -81,7 +83,7 @@ func (x *serving) wait(loaded, failed <-chan error) (reason string, grace time.D
 				x.store.logLoadFailure(err)
 				return "state not loaded", x.grace, errLogged
 			}
-			x.welcome()
+			x.loaded()
 		}
 	}
 }

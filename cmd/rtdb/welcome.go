@@ -26,7 +26,7 @@ func (c *serveCommand) welcome(listeners []net.Listener) string {
 			host = "localhost"
 		}
 		where = "at " + scheme + "://" + net.JoinHostPort(host, port)
-		if c.Console || c.Public != "" {
+		if c.Console || c.public != nil {
 			end = "open it in a browser; " + end
 		}
 		if !addr.IP.IsLoopback() {

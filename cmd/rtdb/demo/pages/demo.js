@@ -1,0 +1,121 @@
+// What the pages of the demo share: the bar that shows the connection, and the button that
+// cuts it. A page of your own needs none of this.
+
+const CUT = 5_000; // milliseconds
+
+let cutUntil = 0;
+const sockets = new Set();
+
+/** A WebSocket that can be cut: then the server and the page lose each other without a word. */
+export class CuttableSocket {
+  #socket;
+  #isOver = false;
+
+  constructor(url, protocols) {
+    sockets.add(this);
+    // While the connection is cut, nothing opens.
+    setTimeout(() => this.#open(url, protocols), cutUntil - Date.now());
+  }
+
+  #open(url, protocols) {
+    if (this.#isOver) return this.onclose?.({ code: 1006, reason: "" });
+    this.#socket = new WebSocket(url, protocols);
+    this.#socket.onopen = () => this.onopen?.();
+    this.#socket.onmessage = (event) => this.onmessage?.(event);
+    this.#socket.onclose = (event) => this.#end(event);
+  }
+
+  get readyState() {
+    return this.#isOver ? WebSocket.CLOSED : this.#socket?.readyState ?? WebSocket.CONNECTING;
+  }
+
+  get protocol() {
+    return this.#socket.protocol;
+  }
+
+  send(text) {
+    this.#socket.send(text);
+  }
+
+  close(code) {
+    if (this.#socket) this.#socket.close(code);
+    else this.#isOver = true;
+  }
+
+  cut() {
+    if (!this.#socket) return;
+    this.#socket.onmessage = this.#socket.onclose = null;
+    this.#socket.close(4000); // not 1000, so the server carries out the wills
+    this.#end({ code: 1006, reason: "" });
+  }
+
+  #end(event) {
+    this.#isOver = true;
+    sockets.delete(this);
+    this.onclose?.(event);
+  }
+}
+
+function cut() {
+  cutUntil = Date.now() + CUT;
+  for (const socket of sockets) socket.cut();
+}
+
+/** Returns a new element below a parent. */
+export function add(parent, tag, className = "", text = "") {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  element.textContent = text;
+  parent.append(element);
+  return element;
+}
+
+/**
+ * Shows the state of a client in #connection, with the button. Returns a function that makes
+ * the bar show whether a view is stale, and how many changes it has caught up with.
+ */
+export function showConnection(db) {
+  const bar = document.getElementById("connection");
+  const badge = add(bar, "span", "badge");
+  const freshness = add(bar, "span", "badge");
+  const button = add(bar, "button", "", "Cut my connection");
+  const report = add(bar, "output");
+  const trouble = add(bar, "span", "trouble");
+  let view;
+  let missed = 0;
+
+  const show = () => {
+    const isCut = Date.now() < cutUntil;
+    badge.dataset.state = badge.textContent = isCut ? "cut" : db.state;
+    freshness.dataset.state = freshness.textContent = view?.stale ? "stale" : "live";
+    button.disabled = isCut || db.state !== "open";
+  };
+  button.onclick = () => {
+    missed = 0;
+    report.textContent = "";
+    cut();
+    show();
+    setTimeout(show, CUT);
+  };
+  db.addEventListener("statechange", () => {
+    if (db.state === "open") trouble.textContent = "";
+    show();
+  });
+  db.addEventListener("error", ({ error }) => (trouble.textContent = error.message));
+  show();
+
+  return (next) => {
+    view = next;
+    let wasLive = !view.stale;
+    const stop = view.subscribe((changes) => {
+      if (view !== next) return stop();
+      if (view.stale && wasLive) missed += changes.length;
+      if (!view.stale) {
+        wasLive = true;
+        if (missed) report.textContent = `Caught up with ${missed.toLocaleString("en")} missed changes.`;
+      }
+      show();
+    });
+    show();
+  };
+}
