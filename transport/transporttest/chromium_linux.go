@@ -26,13 +26,14 @@ type Chromium struct {
 }
 
 // StartChromium runs Chromium, for which every name below .example is this machine. It
-// ends with the test. Without the program the test is skipped, see [NeedTool].
-func StartChromium(t testing.TB) *Chromium {
+// ends with the test. Without the program the test is skipped, see [NeedTool]. flags are
+// further arguments of the program.
+func StartChromium(t testing.TB, flags ...string) *Chromium {
 	t.Helper()
 	NeedTool(t, "chromium")
-	cmd := exec.Command("chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+	cmd := exec.Command("chromium", append(flags, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--user-data-dir="+t.TempDir(), "--remote-debugging-port=0",
-		"--host-resolver-rules=MAP *.example 127.0.0.1", "about:blank")
+		"--host-resolver-rules=MAP *.example 127.0.0.1", "about:blank")...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -66,33 +67,40 @@ type Page struct {
 	calls  int
 }
 
-// Open opens a page and waits until it is loaded. The tab is closed when the test ends.
+// Open opens a page in a window of its own, and waits until it is loaded. Chromium draws
+// only the tab in front of each window. The window is closed when the test ends.
 func (c *Chromium) Open(t testing.TB, url string) *Page {
 	t.Helper()
-	r, err := http.NewRequest("PUT", "http://"+c.addr+"/json/new?"+url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Close = true
-	answer, err := http.DefaultClient.Do(r)
+	answer, err := http.Get("http://" + c.addr + "/json/version")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	var target struct{ WebSocketDebuggerURL string }
-	if err := json.NewDecoder(answer.Body).Decode(&target); err != nil {
+	var version struct{ WebSocketDebuggerURL string }
+	if err := json.NewDecoder(answer.Body).Decode(&version); err != nil {
 		t.Fatal(err)
 	}
-	socket, _, err := websocket.DefaultDialer.Dial(target.WebSocketDebuggerURL, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = socket.Close() })
+	browser := &Page{t: t, socket: c.dial(t, version.WebSocketDebuggerURL)}
+	var target struct{ TargetID string }
+	browser.Call("Target.createTarget", map[string]any{"url": url, "newWindow": true}, &target)
+	t.Cleanup(func() { _ = browser.call("Target.closeTarget", map[string]any{"targetId": target.TargetID}, nil) })
+	socket := c.dial(t, "ws://"+c.addr+"/devtools/page/"+target.TargetID)
 	p := &Page{t: t, socket: socket}
 	for p.Run(`location.href`, nil) != url {
 	}
 	p.Await(`document.readyState === "complete"`)
 	return p
+}
+
+// dial opens a connection to DevTools. It ends with the test.
+func (c *Chromium) dial(t testing.TB, url string) *websocket.Conn {
+	t.Helper()
+	socket, _, err := websocket.DefaultDialer.Dial(url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = socket.Close() })
+	return socket
 }
 
 // Call calls a method of the Chrome DevTools Protocol. If into is not nil, the result is

@@ -97,7 +97,7 @@ export class Calls {
 
   // check asks whether the server accepts the token.
   check(signal) {
-    return this.request("HEAD", "openapi.json", { signal });
+    return this.request("GET", "openapi.json", { signal });
   }
 
   // list lists keys. query has the parameters of GET /data.

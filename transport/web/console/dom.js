@@ -1,6 +1,6 @@
 // Elements. Names and values reach a page only as text, never as markup.
 
-const svgNames = new Set(["svg", "path", "line", "circle"]);
+const svgNames = new Set(["svg", "path"]);
 
 // maxText is the length at which lists cut a text, in UTF-16 code units.
 export const maxText = 4096;

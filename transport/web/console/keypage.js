@@ -47,7 +47,7 @@ export class KeyPage extends Part {
     this.badge = h("span.badge.stale", { hidden: true, role: "status" });
     this.message = h("div.message", { role: "status" });
     this.editor = new JSONEditor("Value, as JSON");
-    this.editor.disabled = !this.mayWrite;
+    this.editor.disabled = this.mayRead || !this.mayWrite; // until the value is there
     this.editor.addEventListener("edit", () => this.#paint());
     this.editor.addEventListener("save", () => this.#save());
     this.saveButton = button("Save", () => this.#save(), {
@@ -74,7 +74,8 @@ export class KeyPage extends Part {
     });
     this.changes = new ChangeList();
     const found = hiddenCharacters(this.key);
-    this.append(
+    put(
+      this,
       h(
         "header",
         {},
@@ -166,6 +167,7 @@ export class KeyPage extends Part {
     if (!entry) return;
     this.#base = { ...entry };
     this.#theirs = null;
+    this.editor.disabled = !this.mayWrite;
     this.editor.text = entry.value === null ? "" : format(entry.value);
     this.#say("");
     this.#paint();

@@ -8,7 +8,7 @@ import { checkName } from "./pattern.js";
 
 // A KeysPage dispatches "go" with { name, filter }, and "copy" with a selection.
 export class KeysPage extends Part {
-  #key = "";
+  #key = null;
 
   constructor(server) {
     super();
@@ -17,7 +17,7 @@ export class KeysPage extends Part {
     this.detail = h("div.detail");
     this.tree.addEventListener("choose", (e) => this.#go(e.detail));
     this.tree.addEventListener("filter", (e) =>
-      this.dispatchEvent(new CustomEvent("go", { detail: { name: this.#key, filter: e.detail } })),
+      this.dispatchEvent(new CustomEvent("go", { detail: { name: this.#key ?? "", filter: e.detail } })),
     );
     this.tree.addEventListener("make", () => this.make());
     this.tree.addEventListener("copy", (e) => this.#copy(e.detail));
@@ -59,6 +59,7 @@ export class KeysPage extends Part {
     page.addEventListener("leave", () => this.leave());
     page.addEventListener("copy", (e) => this.#copy(e.detail));
     put(this.detail, page);
+    this.tree.mark(name);
     page.focus();
   }
 
@@ -68,7 +69,7 @@ export class KeysPage extends Part {
 
   // leave closes the key. It asks first if the user has edited its value.
   leave() {
-    if (this.#key !== "") this.#go("");
+    if (this.#key) this.#go("");
   }
 
   copy() {

@@ -278,6 +278,12 @@ export class KeyTree extends Part {
     return false;
   }
 
+  // mark makes the row of a key the current one, if the key is listed.
+  mark(key) {
+    const index = this.levels.rows.findIndex((row) => row.name === key);
+    if (index >= 0) this.list.go(index);
+  }
+
   // copy asks for code about the current row, or the filter.
   copy() {
     const row = this.levels.rows[this.list.current];

@@ -33,6 +33,7 @@ const states = { open: "live", connecting: "connecting…", waiting: "no link: t
 // A Console shows one page at a time.
 class Console extends Part {
   #page = null; // { id, node }
+  #goesWithout = false; // the user wants to go on without a token
 
   start(signal) {
     this.server = new Server();
@@ -99,7 +100,7 @@ class Console extends Part {
   }
 
   #signIn(reason) {
-    if (this.main.querySelector("sign-in")) return;
+    if (this.main.querySelector("sign-in") || (this.#goesWithout && this.server.token === null)) return;
     const isFirst = this.server.token === null;
     this.#page = null;
     const form = new SignIn(
@@ -112,6 +113,7 @@ class Console extends Part {
 
   #enter(token) {
     this.banner.hidden = true;
+    this.#goesWithout = token === null;
     if (token === null) {
       this.server.open(null);
       this.#route();

@@ -96,7 +96,10 @@ export class ServerPage extends Part {
       const high = chart.unit(Math.max(...finite));
       put(
         card.line,
-        sparkline(numbers, { from0: true, label: `${chart.title}: ${chart.unit(finite.at(-1))} now, at most ${high}` }),
+        sparkline(numbers, {
+          from0: true,
+          label: `${chart.title}: ${chart.unit(finite.at(-1))} last, at most ${high}`,
+        }),
       );
       put(card.high, `at most ${high}`);
     }

@@ -28,8 +28,7 @@ export function sparkline(numbers, { label, from0 = false } = {}) {
     "svg.sparkline",
     { viewBox: `0 0 ${width} ${height}`, role: "img", preserveAspectRatio: "none", "aria-label": label ?? "chart" },
     h("path", { d: path, fill: "none", "vector-effect": "non-scaling-stroke" }),
-    Number.isFinite(numbers[last]) && numbers.length > 1
-      ? h("circle", { cx: x(last), cy: y(numbers[last]), r: 2 })
-      : null,
+    Number.isFinite(numbers[last]) &&
+      h("path.last", { d: `M${x(last)} ${y(numbers[last])}h0`, "vector-effect": "non-scaling-stroke" }),
   );
 }

@@ -1,0 +1,194 @@
+package web_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"rtdb/transport"
+	"rtdb/transport/transporttest"
+)
+
+// The tests of the console share one Chromium. Each has a server and a tab of its own.
+func TestConsole(t *testing.T) {
+	t.Parallel()
+	// Else the timers of tabs that are not in front wait for up to a second.
+	browser := transporttest.StartChromium(t, "--disable-background-timer-throttling", "--disable-backgrounding-occluded-windows", "--disable-renderer-backgrounding")
+	for name, test := range map[string]func(*testing.T, *transporttest.Chromium){
+		"tree": testConsoleTree, "live": testConsoleLive, "key": testConsoleKey, "conflict": testConsoleConflict, "lifetime": testConsoleTimeToLive,
+		"access": testConsoleAccess, "renewal": testConsoleRenewal, "refusals": testConsoleRefusals, "keyboard": testConsoleKeyboard, "code": testConsoleCode,
+		"hostile": testConsoleHostile, "million": testConsoleMillion, "looks": testConsoleLooks,
+		"topics": testConsoleTopics, "delete": testConsoleDelete, "sessions": testConsoleSessions, "server": testConsoleServer,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, browser)
+		})
+	}
+}
+
+// maxConsoleBytes is the limit of the console's size, compressed.
+const maxConsoleBytes = 60 << 10
+
+func TestTheConsoleIsSmall(t *testing.T) {
+	sum := 0
+	err := fs.WalkDir(os.DirFS("console"), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile("console/" + name)
+		if err != nil {
+			return err
+		}
+		var zipped bytes.Buffer
+		z, _ := gzip.NewWriterLevel(&zipped, gzip.BestCompression) // the level is valid
+		_, _ = z.Write(content)                                    // a buffer takes everything
+		_ = z.Close()
+		sum += zipped.Len()
+		return nil
+	})
+	if err != nil || sum > maxConsoleBytes || sum == 0 {
+		t.Errorf("the console has %d bytes, want at most %d: %v", sum, maxConsoleBytes, err)
+	}
+	t.Logf("the console has %d bytes, compressed", sum)
+}
+
+// set writes keys of a server. The arguments are names and values in turn.
+func set(t *testing.T, s *transporttest.Server, keysAndValues ...string) {
+	t.Helper()
+	for i := 0; i < len(keysAndValues); i += 2 {
+		if _, err := s.Keyspace.Set(t.Context(), keysAndValues[i], []byte(keysAndValues[i+1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// eventually waits until a condition holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	ctx := t.Context()
+	for end := time.Now().Add(20 * time.Second); !holds(); {
+		if time.Now().After(end) {
+			t.Fatalf("%s: never", what)
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatal(ctx.Err())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// valueOf returns the value of a key, "" if there is none.
+func valueOf(s *transporttest.Server, key string) string {
+	e, err := s.Keyspace.Get(key)
+	if err != nil {
+		return ""
+	}
+	return string(e.Value)
+}
+
+func wantRows(t *testing.T, p *tab, want ...string) {
+	t.Helper()
+	var got []string
+	end := time.Now().Add(20 * time.Second)
+	for !slices.Equal(got, want) {
+		if time.Now().After(end) {
+			t.Fatalf("the rows are %q, want %q", got, want)
+		}
+		got = p.rows()
+	}
+}
+
+// The tree shows one level at a time, with counts, and follows what changes. A filter shows
+// the keys of a prefix or a pattern.
+func testConsoleTree(t *testing.T, browser *transporttest.Chromium) {
+	s := transporttest.NewServer(t, transport.Options{Console: true})
+	set(t, s, "building/3", `{"name":"North","n":12345678901234567890}`, "building/3/temp", "21.50", "building/4/temp", "19", "building/4/x/y", "1", "a", "null")
+	for i := range 30 {
+		set(t, s, fmt.Sprintf("many/%02d/x", i), "1")
+	}
+	p := openConsole(t, browser, s.URL(), "")
+	wantRows(t, p, "a||null", "building|4|", "many|30|")
+	p.sees(".summary", "35 keys")
+	p.Run(`document.querySelector("virtual-list").focus()`, nil)
+	p.press("ArrowDown", "ArrowRight")
+	wantRows(t, p, "a||null", "building|4|", `3|1|{"name":"North","n":12345678901234567890}`, "4|2|", "many|30|")
+	p.press("ArrowRight", "ArrowDown", "ArrowRight")
+	wantRows(t, p, "a||null", "building|4|", `3|1|{"name":"North","n":12345678901234567890}`, "4|2|", "temp||19", "x|1|", "many|30|")
+
+	// New keys and levels come by themselves, and what is gone goes.
+	set(t, s, "building/4/door", `"open"`, "b", "1")
+	if _, err := s.Keyspace.Delete(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	wantRows(t, p, "b||1", "building|5|", `3|1|{"name":"North","n":12345678901234567890}`, "4|3|", `door||"open"`, "temp||19", "x|1|", "many|30|")
+	// The row that was current is still marked as one.
+	p.Await(`document.querySelectorAll(".row.current").length === 1`)
+	p.press("ArrowLeft", "ArrowLeft")
+
+	p.press("/")
+	p.Await(`document.activeElement.classList.contains("filter")`)
+	p.write(".filter", "building/+/temp")
+	wantRows(t, p, "building/3/temp||21.50", "building/4/temp||19")
+	if got := p.Run(`location.hash`, nil); got != "#/keys?filter=building%2F%2B%2Ftemp" {
+		t.Errorf("the address has the fragment %s", got)
+	}
+	p.write(".filter", "building/4/")
+	wantRows(t, p, `building/4/door||"open"`, "building/4/temp||19", "building/4/x/y||1")
+	p.write(".filter", "a/#/b")
+	p.Await(`!document.querySelector(".filter").checkValidity()`)
+	p.write(".filter", "")
+	p.sees(".summary", "36 keys")
+}
+
+// Values are live while they are visible, and a pause holds them.
+func testConsoleLive(t *testing.T, browser *transporttest.Chromium) {
+	s := transporttest.NewServer(t, transport.Options{Console: true})
+	proxy := transporttest.NewProxy(t, s.Addr)
+	set(t, s, "a", "1", "b", "1")
+	p := openConsole(t, browser, "http://"+proxy.Addr, "")
+	wantRows(t, p, "a||1", "b||1")
+	// A repaint changes several cells. Count the repaints of a busy second.
+	p.Run(`flashes = 0
+		const animate = Element.prototype.animate
+		Element.prototype.animate = function (...args) { if (this.classList.contains("value")) flashes++; return animate.apply(this, args) }
+		""`, nil)
+	p.sees(".state", "live")
+	start := time.Now()
+	writes := 0
+	eventually(t, "a second of writes", func() bool {
+		writes++
+		set(t, s, "a", fmt.Sprint(writes))
+		return time.Since(start) > time.Second
+	})
+	p.sees(".row .value", fmt.Sprint(writes))
+	var flashes int
+	p.Run(`flashes`, &flashes)
+	if flashes < 2 || flashes > 14 {
+		t.Errorf("%d writes in a second, and %d repaints of the value, want at most 10 a second", writes, flashes)
+	}
+
+	p.press("p")
+	p.sees(".badge.stale", "paused")
+	set(t, s, "a", `"while paused"`, "b", `"while paused"`, "c", "3")
+	p.Run(`new Promise(done => setTimeout(done, 300))`, nil)
+	wantRows(t, p, "a||"+fmt.Sprint(writes), "b||1")
+	p.press("p")
+	wantRows(t, p, `a||"while paused"`, `b||"while paused"`, "c||3")
+
+	// A page whose link is cut says so, and catches up by itself.
+	proxy.Refuse(true)
+	proxy.Cut()
+	p.sees(".badge.stale", "stale")
+	p.sees(".state", "trying again")
+	set(t, s, "a", `"while cut"`)
+	proxy.Refuse(false)
+	wantRows(t, p, `a||"while cut"`, `b||"while paused"`, "c||3")
+	p.lacks(".badge.stale", "stale")
+}
