@@ -62,6 +62,14 @@ func testConsoleKey(t *testing.T, browser *transporttest.Chromium) {
 		t.Errorf("the new key is %s", got)
 	}
 
+	// A text that is not saved is not thrown away by mistake.
+	p.write("json-editor textarea", `"unsaved"`)
+	p.press("Escape", "Escape")
+	p.sees("dialog", "Discard what you have typed?")
+	p.click("dialog button", "Cancel")
+	p.Await(`document.querySelector("json-editor textarea").value === '"unsaved"' && decodeURIComponent(location.hash) === "#/keys/new/ä key"`)
+	p.click("button", "Revert")
+
 	p.click("button", "Delete…")
 	p.sees("dialog", "new/ä key")
 	p.click("dialog button", "Cancel")

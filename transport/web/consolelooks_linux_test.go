@@ -90,6 +90,7 @@ func testConsoleLooks(t *testing.T, browser *transporttest.Chromium) {
 		},
 		"topics": func() {
 			p.Run(`location.hash = "#/topics?follow=chat%2F%23"`, nil)
+			p.click("dialog button", "Discard") // the text of the conflict
 			eventually(t, "a message", func() bool {
 				_ = s.Keyspace.Publish(t.Context(), "chat/1", []byte(`{"from":"ann","text":"hello, is the pump on?"}`))
 				return strings.Count(p.text(".messages"), "pump") > 4

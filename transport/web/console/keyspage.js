@@ -67,7 +67,12 @@ export class KeysPage extends Part {
     return this.detail.querySelector("key-page");
   }
 
-  // leave closes the key. It asks first if the user has edited its value.
+  // isDirty reports whether the user has edited a value that is not saved.
+  get isDirty() {
+    return this.page?.isDirty === true;
+  }
+
+  // leave closes the key.
   leave() {
     if (this.#key) this.#go("");
   }

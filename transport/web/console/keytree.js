@@ -24,7 +24,7 @@ export class KeyTree extends Part {
     this.paint = painter(() => this.#paint(), signal);
     this.levels = new Levels(
       (query, s) => this.server.calls.list(query, s),
-      () => this.#rowsChanged(),
+      (old) => this.#rowsChanged(old),
     );
     this.live = new LiveValues(this.server, this.paint);
     this.#build(signal);
@@ -49,7 +49,7 @@ export class KeyTree extends Part {
   #build(signal) {
     this.filter = h("input.filter", {
       type: "search",
-      placeholder: "filter: a prefix, or a pattern such as devices/+/temp",
+      placeholder: "prefix, or pattern: devices/+/temp",
       spellcheck: false,
       autocomplete: "off",
       "aria-label": "Filter keys by a prefix or a pattern",
@@ -154,8 +154,8 @@ export class KeyTree extends Part {
     const start = performance.now();
     const pages = new Map(); // by level
     for (const row of this.levels.rows.slice(...this.list.range)) {
-      if (!row.page) continue;
-      const i = row.level.pages.indexOf(row.page);
+      if (!row.page && !row.level.error) continue;
+      const i = row.page ? row.level.pages.indexOf(row.page) : row.level.pages.length; // the end of a level failed
       const [from, to] = pages.get(row.level) ?? [i, i];
       pages.set(row.level, [Math.min(from, i), Math.max(to, i)]);
     }
@@ -167,22 +167,23 @@ export class KeyTree extends Part {
     return Math.max(refreshMillis, 20 * (performance.now() - start));
   }
 
-  #rowsChanged() {
-    this.list.count = this.levels.rows.length;
-    this.list.draw(true);
+  // #rowsChanged shows other rows. The current row and the first visible one stay where they
+  // are on the screen.
+  #rowsChanged(old) {
+    const { rows } = this.levels;
+    const shift = (index) => {
+      if (!old[index] || rows[index] === old[index]) return 0;
+      const now = rows.indexOf(old[index]);
+      return now < 0 ? 0 : now - index;
+    };
+    this.list.resize(rows.length, shift(this.list.current), shift(this.list.first));
     this.#note();
   }
 
   #note() {
-    let keys = 0;
-    let more = false;
-    for (const root of this.levels.roots) {
-      for (const row of root.rows.values()) {
-        keys += row.keys + (row.isKey ? 1 : 0);
-        more ||= row.more;
-      }
-      more ||= !root.isComplete;
-    }
+    const sums = this.levels.roots.map((root) => root.keys);
+    const keys = sums.reduce((sum, s) => sum + s.keys, 0);
+    const more = sums.some((s) => s.more);
     const loading = this.levels.roots.some((r) => r.pages.length === 0 && !r.error);
     put(
       this.summary,

@@ -1,204 +1,97 @@
 // The tree of keys as a list of rows. Only levels that are open are loaded, in pages.
 
-import { cut } from "./dom.js";
+import { Level } from "./level.js";
 import { isPattern } from "./pattern.js";
 
 const pageBytes = 512 << 10; // aim of the size of a page
 const maxRows = 400_000; // browsers cannot scroll through more
 
-// A Row is a key, a level of keys, or both: "a" may be a key while "a/b" is another.
-class Row {
-  constructor(level, name) {
-    this.level = level;
-    this.name = name; // the key, and the prefix without its last slash
-    this.value = undefined; // the beginning of the value's JSON text; undefined: there is no key
-    this.version = 0;
-    this.keys = 0; // below the level
-    this.more = false; // there are more
-    this.below = null; // the Level that is open or was, else null
-  }
-  get isKey() {
-    return this.value !== undefined;
-  }
-  get isLevel() {
-    return this.keys > 0;
-  }
-  get isOpen() {
-    return this.below !== null && this.below.open;
-  }
-  get depth() {
-    return this.level.depth;
-  }
-  get label() {
-    return this.depth === 0 ? this.name : this.name.slice(this.level.prefix.length);
-  }
-
-  // take takes over a newer value.
-  take(entry) {
-    this.value = preview(entry.value);
-    this.version = entry.version;
-  }
-}
-
-// A Level is a list of rows that is loaded page by page.
-class Level {
-  open = true;
-  pages = []; // { after, limit, next, rows }
-  rows = new Map(); // by name
-  loading = null;
-  error = null;
-  seen = 0; // when it was last loaded, of performance.now
-
-  constructor(prefix, depth, query, parent) {
-    Object.assign(this, { prefix, depth, query, parent });
-  }
-  get isComplete() {
-    return this.pages.length > 0 && !this.pages.at(-1).next;
-  }
-  get next() {
-    return this.pages.at(-1)?.next ?? "";
-  }
-}
-
 // Levels load levels of keys, and flatten the open ones into rows.
 export class Levels {
   #list;
   #changed;
-  #limit = 100;
+  #limit = 100; // of the next page
+  #abort = new AbortController();
 
-  // list lists keys, as Calls.list does. changed is called when the rows have changed.
+  // list lists keys, as Calls.list does. changed is called with the old rows when the rows
+  // have changed.
   constructor(list, changed) {
     this.#list = list;
     this.#changed = changed;
-    this.rows = []; // Row, or { level, isMore: true } at the end of a level that is not complete
+    this.rows = []; // Row, or at the end of a level { level, depth } with isMore or isEnd
     this.roots = [];
   }
 
-  // show shows levels of keys. Each root has a prefix, a pattern, or both as a query of a
-  // listing. A delimiter makes it a tree.
-  show(roots) {
-    this.#abort?.abort();
+  // show shows levels of keys, each by the query of a listing. With a delimiter it is a tree.
+  show(queries) {
+    this.#abort.abort();
     this.#abort = new AbortController();
-    this.roots = roots.map((query) => new Level(query.prefix ?? "", 0, query, null));
+    this.roots = queries.map((query) => new Level(query, null));
     this.#flatten();
     return Promise.all(this.roots.map((root) => this.loadMore(root)));
   }
-  #abort = null;
 
   stop() {
-    this.#abort?.abort();
+    this.#abort.abort();
   }
 
   // open opens the level of a row.
   open(row) {
     if (!row.isLevel || row.isOpen) return;
-    if (row.below) row.below.open = true;
-    else row.below = new Level(row.name + "/", row.depth + 1, { prefix: row.name + "/", delimiter: "/" }, row);
+    row.below ??= new Level({ prefix: row.name + "/", delimiter: "/" }, row);
+    row.below.open = true;
     this.#flatten();
-    return row.below.pages.length === 0
-      ? this.loadMore(row.below)
-      : this.refresh(row.below, 0, row.below.pages.length - 1);
+    return row.below.pages.length === 0 ? this.loadMore(row.below) : this.refresh(row.below, 0, 0);
   }
 
+  // close closes the level of a row. A long level is forgotten.
   close(row) {
     if (!row.isOpen) return;
     row.below.open = false;
+    if (row.below.pages.length > 1) row.below = null;
     this.#flatten();
   }
 
   // loadMore loads the next page of a level.
   loadMore(level) {
-    return this.#load(level, async (signal) => {
-      const page = await this.#page(level, level.next, this.#limit, signal);
-      level.pages.push(page);
-    });
+    return this.#load(level, level.pages.length, level.pages.length);
   }
 
-  // refresh loads pages of a level again. The pages behind them stay if they still fit.
+  // refresh loads pages of a level again.
   refresh(level, from, to) {
-    return this.#load(level, async (signal) => {
-      const fresh = [];
-      let after = level.pages[from]?.after ?? "";
-      for (let i = from; i <= to && (i === from || after !== ""); i++) {
-        const page = await this.#page(level, after, level.pages[i]?.limit ?? this.#limit, signal);
-        fresh.push(page);
-        after = page.next;
-      }
-      const rest = after !== "" && level.pages[to]?.next === after ? level.pages.slice(to + 1) : [];
-      level.pages = [...level.pages.slice(0, from), ...fresh, ...rest];
-    });
+    return this.#load(level, from, to);
   }
 
-  async #load(level, work) {
-    if (level.loading) return level.loading;
-    const signal = this.#abort.signal;
-    level.loading = work(signal).then(
-      () => {
-        level.error = null;
-        level.seen = performance.now();
-        this.#merge(level);
-      },
-      (err) => {
-        if (!signal.aborted) level.error = err;
-      },
-    );
-    await level.loading;
+  #load(level, from, to) {
+    level.loading ??= this.#replace(level, from, to, this.#abort.signal);
+    return level.loading;
+  }
+
+  async #replace(level, from, to, signal) {
+    const answers = [];
+    try {
+      let after = level.pages[from]?.after ?? level.next;
+      for (let i = from; i <= to && (i === from || after !== ""); i++) {
+        const limit = level.pages[i]?.limit ?? this.#limit;
+        const answer = await this.#list({ ...level.query, after, limit }, signal);
+        answers.push({ ...answer, after, limit, next: answer.next ?? "" });
+        after = answer.next ?? "";
+      }
+      level.replace(from, to, answers);
+      this.#adapt(answers[0]);
+      level.error = null;
+    } catch (err) {
+      level.error = err;
+    }
     level.loading = null;
     if (!signal.aborted) this.#flatten();
   }
 
-  async #page(level, after, limit, signal) {
-    const answer = await this.#list({ ...level.query, after, limit }, signal);
-    const rows = new Map();
-    const row = (name) => {
-      const r = rows.get(name) ?? new Row(level, name);
-      rows.set(name, r);
-      return r;
-    };
-    let bytes = 0;
-    for (const item of answer.items) {
-      bytes += item.value.length;
-      Object.assign(row(item.key), { value: preview(item.value), version: item.version });
-    }
-    for (const p of answer.prefixes ?? [])
-      Object.assign(row(p.prefix.slice(0, -1)), { keys: p.keys, more: p.more === true });
-    const size = Math.max(1, answer.items.length);
-    if (answer.next) this.#limit = Math.min(1000, Math.max(20, Math.floor(pageBytes / (bytes / size + 64))));
-    return {
-      after,
-      limit,
-      next: answer.next ?? "",
-      rows: answer.prefixes?.length ? sort([...rows.values()]) : [...rows.values()],
-    };
-  }
-
-  // #merge keeps the rows that were there, with what is open below them. A key and the
-  // level of its name may be on two pages.
-  #merge(level) {
-    const all = new Map();
-    for (const page of level.pages) {
-      page.rows = page.rows.filter((fresh) => {
-        const first = all.get(fresh.name);
-        if (first) {
-          // its other half is on an earlier page
-          if (fresh.isLevel) Object.assign(first, { keys: fresh.keys, more: fresh.more });
-          if (fresh.isKey) Object.assign(first, { value: fresh.value, version: fresh.version });
-          return false;
-        }
-        all.set(fresh.name, fresh);
-        return true;
-      });
-      page.rows = page.rows.map((fresh) => {
-        const old = level.rows.get(fresh.name);
-        if (!old || old === fresh) return fresh;
-        if (fresh.version >= old.version || !fresh.isKey)
-          Object.assign(old, { value: fresh.value, version: fresh.version, isGone: false });
-        Object.assign(old, { keys: fresh.keys, more: fresh.more });
-        all.set(old.name, old);
-        return old;
-      });
-    }
-    level.rows = all;
+  // #adapt chooses the length of the next page by the size of the values.
+  #adapt({ items, next }) {
+    if (next === "") return;
+    const bytes = items.reduce((sum, item) => sum + item.value.length, 0) / Math.max(1, items.length);
+    this.#limit = Math.min(1000, Math.max(20, Math.floor(pageBytes / (bytes + 64))));
   }
 
   // #flatten makes the rows of all open levels.
@@ -207,45 +100,19 @@ export class Levels {
     const add = (level) => {
       for (const page of level.pages) {
         for (const row of page.rows) {
-          row.page = page;
           rows.push(row);
-          if (row.isOpen && row.isLevel) add(row.below);
+          if (row.isOpen) add(row.below);
         }
       }
-      if ((!level.isComplete && rows.length < maxRows) || level.error)
-        rows.push({ level, isMore: true, depth: level.depth });
-      else if (!level.isComplete) rows.push({ level, isEnd: true, depth: level.depth });
+      if (level.isComplete && !level.error) return;
+      const isEnd = rows.length >= maxRows && !level.error;
+      rows.push({ level, depth: level.depth, isMore: !isEnd, isEnd });
     };
     for (const root of this.roots) add(root);
+    const old = this.rows;
     this.rows = rows;
-    this.#changed();
+    this.#changed(old);
   }
-}
-
-// preview returns a copy of the beginning of a text. A list shows no more, and the copy lets
-// the rest of the answer go.
-function preview(text) {
-  return text.length <= 300 ? structuredClone(text) : structuredClone(cut(text, 300));
-}
-
-// sort puts the levels of a page between its keys, by the bytes of their names, as the
-// server sorts them.
-function sort(rows) {
-  const sortName = (row) => (row.isKey ? row.name : row.name + "/");
-  return rows.sort((a, b) => compareBytes(sortName(a), sortName(b)));
-}
-
-// compareBytes compares texts by their bytes in UTF-8.
-function compareBytes(a, b) {
-  for (let i = 0; i < a.length && i < b.length; i++) {
-    const x = a.charCodeAt(i);
-    const y = b.charCodeAt(i);
-    if (x === y) continue;
-    const xs = x >> 11 === 0x1b;
-    const ys = y >> 11 === 0x1b; // halves of characters beyond U+FFFF
-    return xs === ys ? x - y : xs ? 1 : -1;
-  }
-  return a.length - b.length;
 }
 
 // filterQuery returns the listing of the text of a filter: a pattern or a prefix.

@@ -3,8 +3,8 @@
 import { CallError, base } from "./calls.js";
 import { showCode } from "./copydialog.js";
 import { DeletePage } from "./deletepage.js";
-import { dialog } from "./dialog.js";
-import { h, Part, put } from "./dom.js";
+import { ask, dialog } from "./dialog.js";
+import { h, name, Part, put } from "./dom.js";
 import { showKeys } from "./keyhelp.js";
 import { KeysPage } from "./keyspage.js";
 import { readRoute, routeTo } from "./route.js";
@@ -32,12 +32,18 @@ const states = { open: "live", connecting: "connecting…", waiting: "no link: t
 
 // A Console shows one page at a time.
 class Console extends Part {
-  #page = null; // { id, node }
+  #page = null; // { node, route, hash }
+  #isAsking = false; // whether to discard a text
   #goesWithout = false; // the user wants to go on without a token
 
   start(signal) {
     this.server = new Server();
-    this.links = new Map(pages.map((p) => [p.id, h("a", { href: routeTo(p.id) }, p.label)]));
+    this.links = new Map(
+      pages.map((p) => [
+        p.id,
+        h("a", { href: routeTo(p.id), onclick: () => this.#page === null && setTimeout(() => this.#route()) }, p.label),
+      ]),
+    );
     this.state = h("span.state", { role: "status" });
     this.account = h("button.account", { type: "button", hidden: true, onclick: () => this.#showAccount() });
     this.banner = h("div.banner", { hidden: true, role: "alert" });
@@ -66,6 +72,7 @@ class Console extends Part {
     );
     addEventListener("hashchange", () => this.#route(), { signal });
     addEventListener("keydown", (e) => this.#key(e), { signal });
+    addEventListener("beforeunload", (e) => this.#page?.node.isDirty && e.preventDefault(), { signal });
     const { server } = this;
     server.addEventListener("state", () => this.#drawState());
     server.addEventListener("refused", (e) => this.#signIn(e.detail));
@@ -100,7 +107,8 @@ class Console extends Part {
   }
 
   #signIn(reason) {
-    if (this.main.querySelector("sign-in") || (this.#goesWithout && this.server.token === null)) return;
+    if (!this.banner.hidden || this.main.querySelector("sign-in") || (this.#goesWithout && this.server.token === null))
+      return;
     const isFirst = this.server.token === null;
     this.#page = null;
     const form = new SignIn(
@@ -192,24 +200,48 @@ class Console extends Part {
     );
   }
 
-  // #route shows what the fragment of the address names.
-  #route() {
-    const route = readRoute(location.hash);
-    if (this.#page?.id !== route.page) {
-      const page = pages.find((p) => p.id === route.page);
-      const node = page.make(this.server);
-      this.#page = { id: page.id, node };
-      for (const [id, link] of this.links)
-        id === page.id ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
-      document.title = `${page.label} – rtdb`;
-      node.addEventListener("copy", (e) => showCode(e.detail, this.server.token !== null));
-      node.addEventListener("go", (e) => this.#go(page.id, e.detail));
-      put(this.main, node);
+  // #route shows what the fragment of the address names. It asks first if the user has
+  // edited a value that is not saved.
+  async #route() {
+    if (this.#isAsking) return;
+    if (this.#page?.node.isDirty && !this.#stays(readRoute(location.hash))) {
+      this.#isAsking = true;
+      const isSure = await ask({
+        title: "Discard what you have typed?",
+        text: ["The value of ", name(this.#page.route.name), " is not saved."],
+        action: "Discard",
+        isDangerous: true,
+      });
+      this.#isAsking = false;
+      if (!isSure) {
+        history.replaceState(null, "", this.#page.hash);
+        return;
+      }
     }
+    const route = readRoute(location.hash);
+    if (this.#page?.route.page !== route.page) this.#open(pages.find((p) => p.id === route.page));
+    Object.assign(this.#page, { route, hash: location.hash });
     const { node } = this.#page;
     if (route.page === "keys") node.show(route.name, route.query.get("filter") ?? "");
     if (route.page === "topics") node.show(route.query.get("follow") ?? "");
     if (route.page === "delete") node.show(route.query.get("pattern") ?? "");
+  }
+
+  #stays(route) {
+    return route.page === "keys" && route.name === this.#page.route.name;
+  }
+
+  #open(page) {
+    const node = page.make(this.server);
+    this.#page = { node, route: { page: page.id } };
+    for (const [id, link] of this.links) {
+      if (id === page.id) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    document.title = `${page.label} – rtdb`;
+    node.addEventListener("copy", (e) => showCode(e.detail, this.server.token !== null));
+    node.addEventListener("go", (e) => this.#go(page.id, e.detail));
+    put(this.main, node);
   }
 
   #go(page, detail) {

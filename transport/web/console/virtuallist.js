@@ -42,6 +42,20 @@ export class VirtualList extends Part {
     return [first, Math.max(first, end)];
   }
 
+  // first is the first visible row.
+  get first() {
+    return Math.floor(this.scrollTop / this.#rowHeight);
+  }
+
+  // resize shows another number of rows. The current row and the first visible one have moved
+  // by so many rows.
+  resize(count, currentShift, firstShift) {
+    this.count = count;
+    this.current += currentShift;
+    this.draw(true);
+    if (firstShift !== 0 && this.scrollTop > 0) this.scrollTop += firstShift * this.#rowHeight;
+  }
+
   // element returns the element of a row, if it is drawn.
   element(index) {
     return this.#pool.get(index);
