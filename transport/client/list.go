@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -10,12 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 )
-
-// maxListBytes is the longest page of a list that is read.
-const maxListBytes = 256 << 20
 
 // ListOptions say which keys to list. The zero value means all.
 type ListOptions struct {
@@ -32,7 +27,7 @@ type ListOptions struct {
 func List[T any](ctx context.Context, c *Client, o ListOptions) iter.Seq2[Entry[T], error] {
 	return func(yield func(Entry[T], error) bool) {
 		for {
-			p, err := c.listPage(ctx, o)
+			p, err := c.listPage(ctx, o.query())
 			if err != nil {
 				yield(Entry[T]{}, fmt.Errorf("list: %w", err))
 				return
@@ -55,13 +50,15 @@ func List[T any](ctx context.Context, c *Client, o ListOptions) iter.Seq2[Entry[
 	}
 }
 
+// A page is the answer to a request for a list. Levels come only if they were asked for.
 type page struct {
-	Items []message `json:"items"`
-	Next  string    `json:"next"`
+	Items  []message `json:"items"`
+	Levels []level   `json:"prefixes"`
+	Next   string    `json:"next"`
 }
 
 // query returns the query of a page.
-func (o *ListOptions) query() string {
+func (o *ListOptions) query() url.Values {
 	q := url.Values{}
 	for name, value := range map[string]string{"prefix": o.Prefix, "pattern": o.Pattern, "after": o.After} {
 		if value != "" {
@@ -74,18 +71,19 @@ func (o *ListOptions) query() string {
 	if o.PageSize != 0 {
 		q.Set("limit", strconv.Itoa(o.PageSize))
 	}
-	return q.Encode()
+	return q
 }
 
 // listPage reads a page, and tries again while the reason of a failure may pass.
-func (c *Client) listPage(ctx context.Context, o ListOptions) (*page, error) {
+func (c *Client) listPage(ctx context.Context, q url.Values) (*page, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(c.ctx, func() { cancel(ErrClosed) })()
 	began := time.Now()
 	waits := backoff{min: c.options.backoffMin, max: c.options.backoffMax, random: rand.Int64N}
 	for {
-		p, err := c.tryPage(ctx, o)
+		p := new(page)
+		err := c.call(ctx, http.MethodGet, q, p)
 		var failed *attemptError
 		switch {
 		case err == nil:
@@ -104,44 +102,4 @@ func (c *Client) listPage(ctx context.Context, o ListOptions) (*page, error) {
 		case <-ctx.Done():
 		}
 	}
-}
-
-func (c *Client) tryPage(ctx context.Context, o ListOptions) (*page, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 3*connectTimeout, fmt.Errorf("rtdb: no answer within %v", 3*connectTimeout))
-	defer cancel()
-	token, err := c.askToken(ctx)
-	if err != nil {
-		return nil, err
-	}
-	u := c.address.base.JoinPath("data")
-	u.RawQuery = o.query()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-	if token != "" {
-		r.Header.Set("Authorization", "Bearer "+token)
-	}
-	response, err := c.http.Do(r)
-	if err != nil {
-		return nil, &attemptError{err: fmt.Errorf("rtdb: cannot reach %s: %w", c.address.base, withoutURL(err)), permanent: isPermanent(err)}
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return nil, c.readRefusal(response)
-	}
-	p := new(page)
-	switch err := json.NewDecoder(http.MaxBytesReader(nil, response.Body, maxListBytes)).Decode(p); {
-	case isNotJSON(err), err == nil && !strings.HasPrefix(response.Header.Get("Content-Type"), "application/json"):
-		return nil, fmt.Errorf("%w: %s answered a list with something else: check the URL", ErrNotRTDB, c.address.base)
-	case err != nil:
-		return nil, &attemptError{err: fmt.Errorf("rtdb: the answer of %s was cut off: %w", c.address.base, err)}
-	}
-	return p, nil
-}
-
-func isNotJSON(err error) bool {
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
-	return errors.As(err, &syntax) || errors.As(err, &kind)
 }
