@@ -26,6 +26,7 @@ var mayDependOn = map[string][]string{
 	"rtdb/cmd/rtdb/bench":          {}, // it knows the server by the wire contract alone
 	"rtdb/cmd/rtdb/transfer":       {}, // likewise
 	"rtdb/cmd/rtdb/demo":           {"rtdb/transport/client"},
+	"rtdb/cmd/rtdb/terminal":       {},
 	"rtdb/cmd/rtdb":                {"rtdb/"},
 }
 
