@@ -35,8 +35,8 @@ func Set(ctx context.Context, c *Client, key string, value any, opts ...WriteOpt
 	return c.write(ctx, "set", key, text, opts)
 }
 
-// Patch changes a part of a value by a JSON Merge Patch (RFC 7396), or makes the key. It
-// ends the time to live that the key has, unless opts has a [TTL].
+// Patch changes a part of a value by a JSON Merge Patch (RFC 7396), or makes the key. The
+// key keeps its time to live, unless opts has a [TTL].
 func Patch(ctx context.Context, c *Client, key string, patch any, opts ...WriteOption) (version uint64, err error) {
 	text, err := encodeValue(patch)
 	if err != nil {
