@@ -26,12 +26,13 @@ var mayDependOn = map[string][]string{
 	"rtdb/cmd/rtdb/bench":          {}, // it knows the server by the wire contract alone
 	"rtdb/cmd/rtdb/transfer":       {}, // likewise
 	"rtdb/cmd/rtdb/demo":           {"rtdb/transport/client"},
+	"rtdb/cmd/rtdb/shellwords":     {},
 	"rtdb/cmd/rtdb/terminal":       {},
 	"rtdb/cmd/rtdb":                {"rtdb/"},
 }
 
 // These packages import the standard library alone.
-var standardOnly = []string{"rtdb/actor", "rtdb/transport/rawjson"}
+var standardOnly = []string{"rtdb/actor", "rtdb/transport/rawjson", "rtdb/cmd/rtdb/shellwords"}
 
 func TestImportsGoOneWay(t *testing.T) {
 	for _, pkg := range goList(t, "rtdb/...") {
