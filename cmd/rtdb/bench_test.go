@@ -138,8 +138,8 @@ func TestBenchWhenTheServerDies(t *testing.T) {
 
 func TestWrongBenchFlags(t *testing.T) {
 	for args, want := range map[string]string{
-		"--url ftp://localhost":         "--url: expected http, https, ws or wss",
-		"--url localhost:8080":          "--url: expected",
+		"--url ftp://localhost":         "--url ($RTDB_URL): expected http, https, ws or wss",
+		"--url localhost:8080":          "--url ($RTDB_URL): expected",
 		"--keys 0":                      "--keys: expected 1 to",
 		"--publishers 0":                "--publishers: expected 1 to",
 		"--subscribers=-1":              "--subscribers: expected 0 to",

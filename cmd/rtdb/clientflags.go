@@ -12,7 +12,7 @@ import (
 // clientFlags are the server that a client command talks to.
 type clientFlags struct {
 	addressFlags
-	URL   string `name:"url" placeholder:"URL" help:"URL of the server, in place of --host and --port, such as https://db.example.com."`
+	URL   string `name:"url" env:"RTDB_URL" placeholder:"URL" help:"URL of the server, in place of --host and --port, such as https://db.example.com."`
 	Token string `env:"RTDB_TOKEN" placeholder:"TOKEN" help:"Access token (JSON Web Token)."`
 }
 

@@ -18,6 +18,13 @@ type commandLine struct {
 	Serve    serveCommand    `cmd:"" default:"withargs" help:"Run the server (the default). Its flags are below."`
 	Health   healthCommand   `cmd:"" help:"Check that a server is alive. Exit status 0 if it is, else 1."`
 	Token    tokenCommand    `cmd:"" help:"Make an access token (the default), or inspect one."`
+	Get      getCommand      `cmd:"" help:"Print the values of keys. Exit status 1 if there is no such key."`
+	Set      setCommand      `cmd:"" help:"Write a key, and print the version."`
+	Patch    patchCommand    `cmd:"" help:"Change a part of a value by a JSON Merge Patch, and print the version."`
+	Delete   deleteCommand   `cmd:"" help:"Delete keys. Exit status 1 if there is no such key."`
+	List     listCommand     `cmd:"" help:"List keys."`
+	Watch    watchCommand    `cmd:"" help:"Print each change of keys, and each message of topics."`
+	Publish  publishCommand  `cmd:"" help:"Send a message to a topic."`
 	Bench    benchCommand    `cmd:"" help:"Measure a server under load. Exit status 1 if an update was lost or wrong."`
 	Export   exportCommand   `cmd:"" help:"Write the keys of a running server as JSON lines."`
 	Import   importCommand   `cmd:"" help:"Write JSON lines to a running server as keys. Exit status 1 if a line was not imported."`
@@ -28,6 +35,9 @@ type commandLine struct {
 	Demo     demoCommand     `cmd:"" help:"Run a server in memory with live pages: a dashboard, a chat, an editor and devices."`
 	Simulate simulateCommand `cmd:"" help:"Run simulated devices, each with a connection of its own."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
+
+	Completion completionCommand `cmd:"" help:"Print a script that lets bash or zsh complete commands and keys."`
+	Complete   completeCommand   `cmd:"" hidden:""`
 }
 
 const description = `A real-time database and publish/subscribe server: every change of a key reaches every subscribed client at once.
@@ -44,6 +54,7 @@ var flagGroups = []kong.Group{
 	{Key: "limits", Title: "Limits:"},
 	{Key: "logging", Title: "Logging:"},
 	{Key: "tuning", Title: "Tuning:"},
+	{Key: "write", Title: "Write:"},
 	{Key: "server", Title: "Server:"},
 	{Key: "demo", Title: "Demo:"},
 	{Key: "devices", Title: "Devices:"},
@@ -59,27 +70,14 @@ var flagGroups = []kong.Group{
 // parse reads the arguments and the environment and returns the command to run. It
 // returns nil if the arguments ask for help, which it prints.
 func parse(args []string, s *streams) (*kong.Context, error) {
-	helped := false
 	var wrong wrongVariables
-	parser, err := kong.New(&commandLine{},
-		kong.Name("rtdb"),
-		kong.Description(description),
-		kong.ExplicitGroups(flagGroups),
-		kong.Writers(s.out, s.err),
-		kong.Exit(func(int) { helped = true }), // kong calls it once the help is printed
-		kong.Help(printHelp),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
-		kong.ValueFormatter(helpText),
-		kong.Resolvers(kong.ResolverFunc(wrong.resolve)),
-		kong.WithBeforeApply(refuseEmpty),
-	)
+	parser, helped, err := newParser(s, &wrong)
 	if err != nil {
 		return nil, err
 	}
-	parser.Model.HelpFlag.Help = "Show this help."
-	command, err := parser.Parse(withoutHelp(args))
+	command, err := parser.Parse(withNumbers(withoutHelp(args)))
 	switch {
-	case helped:
+	case *helped:
 		return nil, nil
 	case len(wrong) > 0: // kong reports only one of them, and not always the same
 		return nil, errors.New(strings.Join(wrong, "; "))
@@ -87,6 +85,29 @@ func parse(args []string, s *streams) (*kong.Context, error) {
 		return nil, explain(err, parser.Model.Node)
 	}
 	return command, nil
+}
+
+// newParser returns a parser of the command line. It sets helped if the arguments ask for
+// help.
+func newParser(s *streams, wrong *wrongVariables) (parser *kong.Kong, helped *bool, err error) {
+	helped = new(bool)
+	parser, err = kong.New(&commandLine{},
+		kong.Name("rtdb"),
+		kong.Description(description),
+		kong.ExplicitGroups(flagGroups),
+		kong.Writers(s.out, s.err),
+		kong.Exit(func(int) { *helped = true }), // kong calls it once the help is printed
+		kong.Help(printHelp),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
+		kong.ValueFormatter(helpText),
+		kong.Resolvers(kong.ResolverFunc(wrong.resolve)),
+		kong.WithBeforeApply(refuseEmpty),
+	)
+	if err != nil {
+		return nil, nil, err
+	}
+	parser.Model.HelpFlag.Help = "Show this help."
+	return parser, helped, nil
 }
 
 // withoutHelp returns args with the flag --help if they are "help", or have it as the first
@@ -132,7 +153,10 @@ type wrongVariables []string
 // variable that is wrong. kong calls it for each flag of the command that the arguments
 // do not set. With a resolver, kong also ignores a wrong variable if the arguments set its
 // flag.
-func (w *wrongVariables) resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+func (w *wrongVariables) resolve(command *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	if flag.Name == "url" && hasArgument(command, "host", "port") {
+		return "", nil // the arguments name another server than $RTDB_URL
+	}
 	for _, name := range flag.Envs {
 		value, ok := os.LookupEnv(name)
 		switch {
@@ -149,6 +173,13 @@ func (w *wrongVariables) resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag)
 		}
 	}
 	return nil, nil
+}
+
+// hasArgument reports whether the arguments set one of the flags.
+func hasArgument(command *kong.Context, flags ...string) bool {
+	return slices.ContainsFunc(command.Path, func(p *kong.Path) bool {
+		return p.Flag != nil && !p.Resolved && slices.Contains(flags, p.Flag.Name)
+	})
 }
 
 // refuseEmpty returns an error if element is a flag that the arguments set to the

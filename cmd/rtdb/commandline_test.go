@@ -142,7 +142,7 @@ func TestHelp(t *testing.T) {
 		want, lack []string // want is in this order
 	}{
 		{nil, []string{
-			"serve ", "health ", "token make ", "token inspect ", "bench ", "export ", "import ", "backup ", "check ", "repair ", "restore ", "demo ", "simulate ", "version ",
+			"serve ", "health ", "token make ", "token inspect ", "get ", "set ", "patch ", "delete ", "list ", "watch ", "publish ", "bench ", "export ", "import ", "backup ", "check ", "repair ", "restore ", "demo ", "simulate ", "version ", "completion ",
 			"Listening:", `--host="localhost"`, "[$HOST]", "--port=8080", "[$PORT]", "--admin-addr=",
 			"Access ", "--jwt-secret=", "--jwt-public-key-file=", "--anonymous-grants=", "--allowed-origins=", "--trusted-proxies=",
 			"TLS:", "--tls-cert-file=", "--tls-key-file=",
@@ -153,6 +153,14 @@ func TestHelp(t *testing.T) {
 		}, []string{"--rate", "--ttl"}},
 		{[]string{"serve"}, []string{"Listening:", "--port", "Tuning:"}, []string{"health"}},
 		{[]string{"bench"}, []string{"--host", "--port", "--url", "--rate", "--json"}, []string{"--jwt"}},
+		{[]string{"get"}, []string{"<key>", "--json", "--url", "[$RTDB_URL]", "--token", "[$RTDB_TOKEN]", "--timeout=10s"}, []string{"--jwt", "--ttl"}},
+		{[]string{"set"}, []string{"<key>", "<value>", "--text", "--if-version", "--ttl", "--url"}, []string{"--jwt"}},
+		{[]string{"patch"}, []string{"<key>", "<patch>", "--if-version", "--ttl", "--url"}, []string{"--text"}},
+		{[]string{"delete"}, []string{"<key>", "--pattern", "--yes", "--if-version", "--url"}, []string{"--ttl"}},
+		{[]string{"list"}, []string{"<prefix>", "--pattern", "--level", "--limit", "--reverse", "--json", "--keys", "--url"}, []string{"--ttl"}},
+		{[]string{"watch"}, []string{"<pattern>", "--topic", "--snapshot", "--json", "--table", "--recent", "--url"}, []string{"--timeout"}},
+		{[]string{"publish"}, []string{"<topic>", "<value>", "--text", "--url"}, []string{"--ttl"}},
+		{[]string{"completion"}, []string{"<shell>"}, []string{"--url"}},
 		{[]string{"export"}, []string{"--host", "--url", "--token", "[$RTDB_TOKEN]", "--prefix", "--pattern", "--to"}, []string{"--jwt", "--max"}},
 		{[]string{"import"}, []string{"--host", "--url", "--token", "--from", "--if-absent", "--keep-going"}, []string{"--jwt", "--max"}},
 		{[]string{"backup"}, []string{"--host", "--url", "--token", "--to", "--force"}, []string{"--jwt", "--max"}},

@@ -2,17 +2,25 @@
 // and values in memory and, with --data-dir, on disk, and every change of a key reaches
 // every subscribed client at once.
 //
-//	rtdb            run the server
-//	rtdb health     check that a server is alive
-//	rtdb token      make an access token, or inspect one
-//	rtdb bench      measure a server under load
-//	rtdb export     write the keys of a running server as JSON lines
-//	rtdb import     write JSON lines to a running server
-//	rtdb backup     write a backup of a running server to a file
-//	rtdb check      read a whole store, and print a summary
-//	rtdb repair     list the losses of a damaged store, and repair it
-//	rtdb restore    make a store of a backup
-//	rtdb version    print the version
+//	rtdb             run the server
+//	rtdb health      check that a server is alive
+//	rtdb token       make an access token, or inspect one
+//	rtdb get         print the values of keys
+//	rtdb set         write a key
+//	rtdb patch       change a part of a value
+//	rtdb delete      delete keys
+//	rtdb list        list keys
+//	rtdb watch       print the changes of keys, and the messages of topics
+//	rtdb publish     send a message to a topic
+//	rtdb bench       measure a server under load
+//	rtdb export      write the keys of a running server as JSON lines
+//	rtdb import      write JSON lines to a running server
+//	rtdb backup      write a backup of a running server to a file
+//	rtdb check       read a whole store, and print a summary
+//	rtdb repair      list the losses of a damaged store, and repair it
+//	rtdb restore     make a store of a backup
+//	rtdb version     print the version
+//	rtdb completion  print a script that lets a shell complete commands and keys
 //
 // Each command lists its settings with --help. A setting is a flag, or else an
 // environment variable, or else the default. An empty variable counts as unset.

@@ -17,10 +17,16 @@ func explain(err error, commands *kong.Node) error {
 	if m := unexpectedArgument.FindStringSubmatch(text); m != nil {
 		return unexpected(m[1], parent(err, commands))
 	}
+	if m := missingArguments.FindStringSubmatch(text); m != nil {
+		command := parent(err, commands)
+		return fmt.Errorf("%s: expected %s: see %s --help", command.Name, m[1], command.FullPath())
+	}
 	if m := unknownFlag.FindStringSubmatch(text); m != nil {
 		return unknown(err, m[1], commands)
 	}
 	switch {
+	case unknownLetter.MatchString(text) && len(parent(err, commands).Positional) > 0:
+		return fmt.Errorf("%s: put -- before arguments that begin with a dash, as in rtdb get -- -x", unknownLetter.FindString(text))
 	case unknownLetter.MatchString(text):
 		return fmt.Errorf("%s: flags begin with two dashes, such as --port: see rtdb --help", unknownLetter.FindString(text))
 	case strings.Contains(text, "applies to the default command"):
@@ -31,6 +37,7 @@ func explain(err error, commands *kong.Node) error {
 
 var (
 	unexpectedArgument = regexp.MustCompile(`^unexpected argument (.*)$`)
+	missingArguments   = regexp.MustCompile(`^expected "(<.*)"$`)
 	unknownFlag        = regexp.MustCompile(`^unknown flag --([^, ]+)$`) // kong suggests nothing
 	unknownLetter      = regexp.MustCompile(`^unknown flag -[^-]`)
 	wrongSetting       = regexp.MustCompile(`^--([a-z-]+) \(\$([A-Z_]+)\)(: .*)$`)
@@ -39,6 +46,10 @@ var (
 // unknown adds a hint to an error about an unknown flag.
 func unknown(err error, flag string, commands *kong.Node) error {
 	if others := commandsWith(flag, commands); len(others) > 0 {
+		const most = 4 // that are named
+		if more := len(others) - most; more > 1 {
+			others = append(others[:most], fmt.Sprintf("and %d other commands", more))
+		}
 		return fmt.Errorf("%w: it is a flag of %s", err, strings.Join(others, ", "))
 	}
 	for _, c := range commands.Children {
@@ -71,9 +82,10 @@ func unexpected(argument string, node *kong.Node) error {
 	if strings.HasPrefix(node.FullPath(), "rtdb token") {
 		what, hint = "token: unexpected argument", ": to inspect a token, use rtdb token inspect"
 	}
-	const most = 2 // letters that are wrong
+	nearest := 3 // letters that are wrong are too many
 	for _, c := range node.Children {
-		if distance(argument, c.Name) <= most {
+		if d := distance(argument, c.Name); d < nearest && !c.Hidden {
+			nearest = d
 			hint = fmt.Sprintf(", did you mean %q?", c.FullPath())
 		}
 	}

@@ -60,10 +60,13 @@ func TestHints(t *testing.T) {
 		{nil, "--prot 1", `rtdb: unknown flag --prot, did you mean "--port"?`},
 		{nil, "-port 1", "rtdb: unknown flag -p: flags begin with two dashes, such as --port: see rtdb --help"},
 		{nil, "--version", `rtdb: unknown flag --version, did you mean "rtdb version"?`},
-		{nil, "token --port 1", "rtdb: unknown flag --port: it is a flag of rtdb, rtdb health, rtdb bench"},
+		{nil, "token --port 1", "rtdb: unknown flag --port: it is a flag of rtdb, rtdb health, rtdb get, rtdb set, and 9 other commands"},
 		{nil, "version --max-keys 1", "rtdb: unknown flag --max-keys: it is a flag of rtdb"},
 		{nil, "--ttl 1h", "rtdb: unknown flag --ttl: it is a flag of rtdb token"},
 		{nil, "--port 0 bench", "put the flags of a command after its name"},
+		{nil, "set a", "rtdb: set: expected <value>: see rtdb set --help"},
+		{nil, "get", "rtdb: get: expected <key> ...: see rtdb get --help"},
+		{nil, "set a -x", "rtdb: unknown flag -x: put -- before arguments that begin with a dash, as in rtdb get -- -x"},
 		{nil, "--dance", "rtdb: unknown flag --dance: see rtdb --help"},
 	} {
 		_, stderr, status := runToEnd(t, test.env, strings.Fields(test.args)...)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"rtdb/cmd/rtdb/terminal"
 )
 
 // The exit statuses.
@@ -44,12 +46,13 @@ func run(args []string, s *streams) int {
 	return exitFailure
 }
 
-// complain prints an error on one line. It does not wait long for standard error, and
+// complain prints an error on one line, without the characters that a terminal would act
+// upon: the error may have text of the server, or of other clients. It does not wait long for standard error, and
 // does not end the process if nobody reads it: the exit status must still be right.
 func complain(w io.Writer, err error) {
 	text := strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), " ")
 	ignoreSignals()
 	line := newLogQueue(w, nil)
-	_, _ = io.WriteString(line, "rtdb: "+text+"\n") // a queue never fails
+	_, _ = io.WriteString(line, "rtdb: "+terminal.Visible(text)+"\n") // a queue never fails
 	line.close(logGrace)
 }

@@ -328,8 +328,8 @@ func TestImportOfABadFile(t *testing.T) {
 	}
 	for args, want := range map[string]string{
 		"export --prefix a --pattern b": "can't be used together",
-		"export --url localhost:8080":   "--url: expected a URL like",
-		"import --url ftp://x":          "--url: expected a URL like",
+		"export --url localhost:8080":   "--url ($RTDB_URL): expected a URL like",
+		"import --url ftp://x":          "--url ($RTDB_URL): expected a URL like",
 		"import --port 0":               "--port ($PORT): expected the port of a server that runs",
 		"backup":                        "--to",
 		"backup --to -":                 "it cannot go to standard output",

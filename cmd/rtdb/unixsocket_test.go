@@ -305,3 +305,14 @@ func TestUnixSocketIsOneServers(t *testing.T) {
 		}
 	}
 }
+
+func TestKeyCommandsOnAUnixSocket(t *testing.T) {
+	t.Parallel()
+	s := startOnSocket(t, nil, nil)
+	env := []string{"HOST=unix:" + s.path}
+	for _, step := range []commandStep{
+		{args: "set a 1", out: "V\n"}, {args: "get a", out: "1\n"}, {args: "list --keys", out: "a\n"}, {args: "delete --pattern # --yes", out: "1\n"},
+	} {
+		step.check(t, env)
+	}
+}

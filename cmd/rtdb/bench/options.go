@@ -88,7 +88,7 @@ func (o Options) Validate() error {
 func (o Options) webSocketURL() (*url.URL, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil || u.Hostname() == "" {
-		return nil, fmt.Errorf("--url: expected an address like http://localhost:8080 or ws://localhost:8080/ws but got %q", o.URL)
+		return nil, fmt.Errorf("--url ($RTDB_URL): expected an address like http://localhost:8080 or ws://localhost:8080/ws but got %q", o.URL)
 	}
 	switch u.Scheme {
 	case "http":
@@ -97,7 +97,7 @@ func (o Options) webSocketURL() (*url.URL, error) {
 		u.Scheme = "wss"
 	case "ws", "wss":
 	default:
-		return nil, fmt.Errorf("--url: expected http, https, ws or wss but got %q", o.URL)
+		return nil, fmt.Errorf("--url ($RTDB_URL): expected http, https, ws or wss but got %q", o.URL)
 	}
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/ws"

@@ -43,7 +43,7 @@ func (s Server) parseURL() (*url.URL, error) {
 		if err == nil {
 			shown = u.Redacted()
 		}
-		return nil, fmt.Errorf("--url: expected a URL like http://localhost:8080 but got %q", shown)
+		return nil, fmt.Errorf("--url ($RTDB_URL): expected a URL like http://localhost:8080 but got %q", shown)
 	}
 	return u, nil
 }

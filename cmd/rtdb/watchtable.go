@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"rtdb/cmd/rtdb/terminal"
+	"rtdb/transport/client"
+)
+
+// frameTime is the shortest time between two pictures of the table.
+const frameTime = 100 * time.Millisecond
+
+// A watchTable is the table of rtdb watch --table. It takes the whole terminal.
+type watchTable struct {
+	terminal.Table
+	feed   *feed
+	server string // its address, for people
+	link   connectionLog
+	synced []bool // by pattern: the table has its current state
+}
+
+// showTable shows the keys and their values until ctx ends.
+func (c *watchCommand) showTable(ctx context.Context, f *feed, out *os.File) (err error) {
+	t := &watchTable{feed: f, synced: make([]bool, len(c.Patterns))}
+	t.Title = "rtdb watch " + strings.Join(c.Patterns, " ")
+	t.Status, t.Stale, t.Recent = "connecting", true, c.Recent
+	t.link.print = func(text string) { t.Status = text }
+	url, socket := c.address()
+	t.server = url
+	if socket != "" {
+		t.server = socketScheme + socket
+	}
+	screen, err := terminal.Open(out)
+	defer func() { err = errors.Join(err, screen.Close()) }()
+	if err != nil {
+		return err
+	}
+	events := f.start(ctx)
+	defer f.stop()
+	return t.draw(events, screen)
+}
+
+// draw draws the table when it has changed, and when the terminal has another size.
+func (t *watchTable) draw(events <-chan feedEvent, screen *terminal.Screen) error {
+	ticker := time.NewTicker(frameTime)
+	defer ticker.Stop()
+	changed := true
+	var columns, lines int // of the last picture
+	for {
+		select {
+		case e, ok := <-events:
+			if !ok || e.err != nil {
+				return e.err
+			}
+			t.apply(e)
+			changed = true
+		case now := <-ticker.C:
+			w, h := screen.Size()
+			if !changed && w == columns && h == lines && !t.Moving(now) {
+				continue
+			}
+			changed, columns, lines = false, w, h
+			if err := screen.Draw(t.Lines(w, h, now)); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// apply changes the table.
+func (t *watchTable) apply(e feedEvent) {
+	switch {
+	case e.state != nil:
+		t.feed.changed(*e.state)
+		t.link.changed(*e.state)
+		if e.state.state == client.Open {
+			t.Status = t.server
+		}
+	case e.change.Mark != client.NoMark:
+		t.synced[e.pattern] = e.change.Mark == client.Synced
+		t.Stale = slices.Contains(t.synced, false)
+	case !t.feed.isRepeated(e.change):
+		t.change(e.change)
+	}
+}
+
+func (t *watchTable) change(change *client.Change[json.RawMessage]) {
+	now := time.Now()
+	at := change.At
+	if at.IsZero() { // the client has found out that the key is gone
+		at = now
+	}
+	if change.Deleted {
+		t.Delete(change.Key, at, now)
+		return
+	}
+	t.Set(change.Key, string(change.Value), at, now, !change.Snapshot)
+}
