@@ -117,15 +117,15 @@ class Subscription {
     const old = this.entries.get(m.key);
     // Versions of two epochs do not compare.
     const isOld = old && (epoch === this.epoch || this.came.has(m.key)) && m.version <= old.version;
+    if (!m.deleted) this.came.add(m.key);
     if (isOld || (m.deleted && !old)) return;
     this.#change(m);
     if (this.phase === ON) this.flush();
   }
 
   #change(m) {
-    if (m.deleted) this.entries.delete(m.key);
-    else this.entries.set(m.key, m);
-    this.came[m.deleted ? "delete" : "add"](m.key);
+    if (!m.deleted) this.entries.set(m.key, m);
+    else this.entries.delete(m.key), this.came.delete(m.key);
     this.map = undefined;
     this.changes.push(m);
     for (const user of this.users) user.change(m);
@@ -559,7 +559,7 @@ class Client extends EventTarget {
     this.#attempts = [...this.#attempts, Date.now()].slice(-10_000 / min);
     this.#setState("connecting");
     try {
-      const token = await provider?.();
+      const token = await Promise.resolve().then(provider);
       if (signal.aborted) return;
       let link = WebSocket && await openSocket(turn).catch(() => {});
       if (signal.aborted) return link?.close(4000);
@@ -607,7 +607,7 @@ class Client extends EventTarget {
 
   async #renew() {
     try {
-      await this.#greet(await this.#options.token?.());
+      await this.#greet(await Promise.resolve().then(this.#options.token));
     } catch (error) {
       if (error instanceof Unauthorized) this.#lost(error);
       else this.#tell(error);
@@ -630,10 +630,11 @@ class Client extends EventTarget {
     if (this.#reason) return;
     const { min, max } = this.#options;
     if (Date.now() - this.#openedAt >= STABLE) {
-      this.#failures = failures;
+      this.#failures = 0;
       this.#lastError = undefined;
     }
     this.#openedAt = Infinity;
+    this.#failures ||= failures;
     this.#link?.close(4000);
     this.#drop();
     this.#tell(error);
@@ -754,6 +755,7 @@ class Client extends EventTarget {
 
   // ask sends a request of the client's own, which is forgotten with its turn.
   #ask(m, done = (error) => this.#tell(error)) {
+    if (m.keys?.length === 0) return done(undefined, m);
     const id = ++this.#lastID;
     this.#calls.set(id, { done });
     this.#link?.send({ id, ...m });
@@ -762,7 +764,7 @@ class Client extends EventTarget {
   #text(text, epoch = this.#epoch) {
     this.#epoch = epoch;
     try {
-      this.#receive(this.#options.parse(text));
+      this.#receive(Object(this.#options.parse(text)));
     } catch (error) {
       this.#fail(error);
     }
@@ -844,6 +846,9 @@ class Client extends EventTarget {
       const start = /topic/.test(kind) ? {} : epoch ? { since: revision, epoch } : { snapshot: true };
       this.#ask({ action: "subscribe", ...names, ...start }, (error, m) => {
         if (!error) s.caughtUp(m);
+        this.#tell(error);
+        this.#refresh();
+        if (!error) this.#sync(s);
         else if (/unavailable|limit|internal/.test(error.code)) {
           s.phase = OFF;
           this.#later(1000 + Math.random() * 4000);
@@ -851,15 +856,13 @@ class Client extends EventTarget {
           this.#subscriptions.delete(id);
           for (const user of users) user.end(error);
         }
-        this.#tell(error);
-        this.#refresh();
-        this.#sync(s);
       });
     }
   }
 
   #unsubscribe(s) {
     s.phase = LEAVING;
+    s.stale = true;
     this.#leaving++;
     const { ...names } = s.names;
     // Keys that other views show stay subscribed.
