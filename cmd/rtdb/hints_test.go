@@ -60,7 +60,7 @@ func TestHints(t *testing.T) {
 		{nil, "--prot 1", `rtdb: unknown flag --prot, did you mean "--port"?`},
 		{nil, "-port 1", "rtdb: unknown flag -p: flags begin with two dashes, such as --port: see rtdb --help"},
 		{nil, "--version", `rtdb: unknown flag --version, did you mean "rtdb version"?`},
-		{nil, "token --port 1", "rtdb: unknown flag --port: it is a flag of rtdb, rtdb health, rtdb get, rtdb set, and 9 other commands"},
+		{nil, "token --port 1", "rtdb: unknown flag --port: it is a flag of rtdb, rtdb health, rtdb get, rtdb set, and 11 other commands"},
 		{nil, "version --max-keys 1", "rtdb: unknown flag --max-keys: it is a flag of rtdb"},
 		{nil, "--ttl 1h", "rtdb: unknown flag --ttl: it is a flag of rtdb token"},
 		{nil, "--port 0 bench", "put the flags of a command after its name"},

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -389,14 +390,14 @@ func TestTransfersAreInterrupted(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer server.Close()
-	interrupt := func(c *exec.Cmd, errs *bytes.Buffer, want string) {
+	interrupt := func(c *exec.Cmd, errs *bytes.Buffer, want ...string) {
 		t.Helper()
 		timer := time.AfterFunc(patience, func() { _ = c.Process.Kill() })
 		defer timer.Stop()
 		_ = c.Process.Signal(syscall.SIGINT)
 		_ = c.Wait()
-		if status := c.ProcessState.ExitCode(); status != 1 || errs.String() != want {
-			t.Errorf("exit %d with %q, want %q", status, errs, want)
+		if status := c.ProcessState.ExitCode(); status != 1 || !slices.Contains(want, errs.String()) {
+			t.Errorf("exit %d with %q, want one of %q", status, errs, want)
 		}
 	}
 
@@ -432,7 +433,8 @@ func TestTransfersAreInterrupted(t *testing.T) {
 			t.Fatal("nothing is imported")
 		}
 	}
-	interrupt(c, &errs, "rtdb: import: interrupted: 1 keys imported\n")
+	// The server has the key; whether the import has read that answer is a race.
+	interrupt(c, &errs, "rtdb: import: interrupted: 1 keys imported\n", "rtdb: import: interrupted: 0 keys imported\n")
 	_ = in.Close()
 }
 
