@@ -137,10 +137,21 @@ func (x *chaos) run(rounds int) {
 	}
 }
 
+// wait waits for d, or until ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
 // mischief does one thing to the connections, and says what.
 func (x *chaos) mischief() string {
-	pause := func(most int) time.Duration { return time.Duration(x.random.IntN(most*1000)) * time.Microsecond }
-	time.Sleep(pause(5)) // the writers go on
+	random := func(milliseconds int) time.Duration {
+		return time.Duration(x.random.IntN(milliseconds*1000)) * time.Microsecond
+	}
+	pause := func(milliseconds int) { wait(x.t.Context(), random(milliseconds)) }
+	pause(5) // the writers go on
 	switch n := x.random.IntN(40); {
 	case n == 0:
 		x.restart()
@@ -151,19 +162,19 @@ func (x *chaos) mischief() string {
 	case n < 24:
 		x.proxy.Refuse(true)
 		x.proxy.Cut()
-		time.Sleep(pause(20))
+		pause(20)
 		return "refuse"
 	case n < 28:
 		x.proxy.Stall(true)
-		time.Sleep(pause(80)) // sometimes long enough to be given up
+		pause(80) // sometimes long enough to be given up
 		return "stall"
 	case n < 32:
-		x.proxy.Delay(pause(10))
-		time.Sleep(pause(20))
+		x.proxy.Delay(random(10))
+		pause(20)
 		return "delay"
 	default:
 		x.proxy.Swallow(true)
-		time.Sleep(pause(30))
+		pause(30)
 		x.proxy.Cut() // TCP loses no bytes in the middle of a connection
 		return "swallow"
 	}
@@ -208,7 +219,7 @@ func (x *chaos) write(ctx context.Context, c *client.Client) {
 }
 
 func (x *chaos) writeOne(ctx context.Context, c *client.Client, random *rand.Rand) error {
-	time.Sleep(time.Duration(random.IntN(500)) * time.Microsecond)
+	wait(ctx, time.Duration(random.IntN(500))*time.Microsecond)
 	key := fmt.Sprintf("%c/%d", 'a'+rune(random.IntN(2)), random.IntN(20))
 	if random.IntN(2) == 0 {
 		key += "/x"
@@ -221,7 +232,7 @@ func (x *chaos) writeOne(ctx context.Context, c *client.Client, random *rand.Ran
 	case 1:
 		_, err = client.Set(ctx, c, key, value, client.TTL(5*time.Millisecond))
 	case 2: // sent twice, it would fail with a version mismatch
-		key, err = client.Push(ctx, c, "b/pushed", value, client.TTL(time.Second))
+		_, err = client.Push(ctx, c, "b/pushed", value, client.TTL(time.Second))
 	case 3:
 		_, _, err = client.Get[json.RawMessage](ctx, c, key)
 	default:
@@ -274,7 +285,7 @@ func (x *chaos) publish(ctx context.Context) {
 				return
 			}
 		}
-		time.Sleep(time.Millisecond)
+		wait(ctx, time.Millisecond)
 	}
 }
 

@@ -55,7 +55,7 @@ type Client struct {
 
 	mu       sync.Mutex
 	state    State
-	reason   error // of the state; of Closed, the final error
+	reason   error // why the client is not open; of Closed, the final error
 	link     *link // nil: there is no connection
 	token    string
 	wills    map[target]fields // set again with each connection
@@ -114,7 +114,8 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// State returns the state, and the reason if the client is waiting or closed.
+// State returns the state, and why the last attempt failed or the connection was lost if the
+// client is not open.
 func (c *Client) State() (State, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -187,7 +188,10 @@ func failureOf(cause error) error {
 
 func (c *Client) report(s State, reason error) {
 	c.mu.Lock()
-	c.state, c.reason = s, reason
+	c.state = s
+	if s != Connecting {
+		c.reason = reason
+	}
 	c.mu.Unlock()
 	c.options.onState(s, reason)
 }

@@ -339,3 +339,44 @@ func TestANewTokenCoversLess(t *testing.T) {
 		}
 	})
 }
+
+// A will is left again with each connection, until it is withdrawn. It follows the name.
+func TestWillsAreLeftAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fake) {
+		c := f.mustDial(client.WithName("n"))
+		withdraw := must(c.Will(t.Context(), client.Will{Key: "a", Value: "gone"}))
+		must(c.Will(t.Context(), client.Will{Topic: "t", Value: "gone"}))
+		f.last().cut()
+		time.Sleep(6 * time.Second)
+		if n := len(f.requests("will")); n != 4 {
+			t.Errorf("%d wills after a reconnection", n)
+		}
+		if err := withdraw(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if all := f.requests("will"); len(all) != 5 || all[4].Key != "a" || all[4].Value != nil {
+			t.Errorf("withdrawn by %+v", all[4:])
+		}
+		f.last().cut()
+		time.Sleep(6 * time.Second)
+		if all := f.requests("will"); len(all) != 6 || all[5].Topic != "t" {
+			t.Errorf("after a withdrawal: %+v", all[5:])
+		}
+		f.set(func() {
+			f.handle = func(p *peer, r request) bool {
+				if r.Action == "will" {
+					p.fail(r, "forbidden")
+				}
+				return r.Action == "will"
+			}
+		})
+		if _, err := c.Will(t.Context(), client.Will{Key: "b", Value: 1}); !errors.Is(err, client.ErrForbidden) {
+			t.Errorf("a will that is refused: %v", err)
+		}
+		f.last().cut()
+		time.Sleep(6 * time.Second)
+		if all := f.requests("will"); len(all) != 8 || all[7].Topic != "t" {
+			t.Errorf("a refused will is left again: %+v", all[7:])
+		}
+	})
+}

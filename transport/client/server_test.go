@@ -117,3 +117,23 @@ func TestOtherAddresses(t *testing.T) {
 	check(dial(t, "http://localhost", client.WithSocket(path)))
 	proxy.Client().CloseIdleConnections()
 }
+
+// A server that does not answer the close frame delays Close by a second.
+func TestCloseOfAStalledConnection(t *testing.T) {
+	t.Parallel()
+	s := transporttest.NewServer(t, transport.Options{})
+	p := transporttest.NewProxy(t, s.Addr)
+	c := dial(t, p.URL())
+	p.Stall(true)
+	written := begin(func() error { _, err := client.Set(t.Context(), c, "a", strings.Repeat("x", 60_000)); return err })
+	began := time.Now()
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("Close took %v", took)
+	}
+	if got := <-written; !errors.Is(got.err, client.ErrClosed) {
+		t.Errorf("the write: %v", got.err)
+	}
+}
