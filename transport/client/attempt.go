@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -51,8 +52,11 @@ func (c *Client) connect() (*link, error) {
 	if token != "" {
 		header.Set("Authorization", "Bearer "+token)
 	}
+	wire := &wire{RoundTripper: cmp.Or(c.http.Transport, http.DefaultTransport)}
+	h := *c.http
+	h.Transport = wire
 	conn, response, err := websocket.Dial(ctx, c.address.socket, &websocket.DialOptions{
-		HTTPClient: c.http, HTTPHeader: header, Subprotocols: []string{subprotocol},
+		HTTPClient: &h, HTTPHeader: header, Subprotocols: []string{subprotocol},
 	})
 	if err != nil {
 		return nil, c.explainAttempt(ctx, response, err)
@@ -63,7 +67,7 @@ func (c *Client) connect() (*link, error) {
 			"%w: the WebSocket at %s does not speak %s: check the URL", ErrNotRTDB, c.address.socket, subprotocol)}
 	}
 	conn.SetReadLimit(maxMessageBytes)
-	l := newLink(c, conn, token)
+	l := newLink(c, conn, wire.body, token)
 	if err := l.greet(ctx); err != nil {
 		_ = conn.CloseNow()
 		if ctx.Err() != nil {
@@ -169,4 +173,21 @@ func (l *link) greet(ctx context.Context) error {
 			l.notice(m)
 		}
 	}
+}
+
+// A wire is a transport that remembers the body of the last response. The body of a
+// WebSocket is its connection, which coder/websocket does not close before 5 s if the
+// server leaves its close frame unanswered.
+type wire struct {
+	http.RoundTripper
+	body io.Closer
+}
+
+// RoundTrip makes a request.
+func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := w.RoundTripper.RoundTrip(r)
+	if err == nil {
+		w.body = response.Body
+	}
+	return response, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,7 @@ const catchUpLimit = 10 * time.Minute
 type link struct {
 	c      *Client
 	conn   *websocket.Conn
+	wire   io.Closer       // the connection below conn
 	ctx    context.Context // ends with the connection; its cause says why
 	cancel context.CancelCauseFunc
 	tasks  sync.WaitGroup
@@ -35,9 +37,9 @@ type link struct {
 	renewed time.Time
 }
 
-func newLink(c *Client, conn *websocket.Conn, token string) *link {
+func newLink(c *Client, conn *websocket.Conn, wire io.Closer, token string) *link {
 	l := &link{
-		c: c, conn: conn, anonymous: token == "", token: token, renewed: time.Now(),
+		c: c, conn: conn, wire: wire, anonymous: token == "", token: token, renewed: time.Now(),
 		pongs: make(chan struct{}, 1), expiring: make(chan time.Duration, 1),
 	}
 	l.ctx, l.cancel = context.WithCancelCause(context.Background())
@@ -60,7 +62,7 @@ func (c *Client) serve(l *link) error {
 	l.watch()
 	if c.ctx.Err() != nil {
 		// The close frame says that the wills are not to be carried out.
-		limit := time.AfterFunc(closeTimeout, func() { l.cancel(ErrClosed) })
+		limit := time.AfterFunc(closeTimeout, func() { _ = l.wire.Close() })
 		_ = l.conn.Close(websocket.StatusNormalClosure, "")
 		limit.Stop()
 		l.cancel(ErrClosed)
@@ -222,15 +224,23 @@ func (l *link) notice(m *message) {
 	}
 }
 
+// write sends requests until the connection ends or the client is closed: nothing may follow
+// the close frame, and the connection must stay until the server has answered it.
 func (l *link) write() {
 	for {
 		select {
 		case <-l.ctx.Done():
 			return
+		case <-l.c.ctx.Done():
+			return
 		case <-l.c.out.ready:
 		}
 		for data := l.c.out.next(); data != nil; data = l.c.out.next() {
-			if err := l.conn.Write(l.ctx, websocket.MessageText, data); err != nil {
+			err := l.conn.Write(l.ctx, websocket.MessageText, data)
+			if l.c.ctx.Err() != nil {
+				return
+			}
+			if err != nil {
 				l.cancel(l.explain(err))
 				return
 			}

@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -135,5 +136,41 @@ func TestCloseOfAStalledConnection(t *testing.T) {
 	}
 	if got := <-written; !errors.Is(got.err, client.ErrClosed) {
 		t.Errorf("the write: %v", got.err)
+	}
+}
+
+// Close keeps the wills from being carried out also while requests are under way.
+func TestCloseAmongRequests(t *testing.T) {
+	t.Parallel()
+	s := transporttest.NewServer(t, transport.Options{})
+	for range 30 {
+		c := dial(t, s.URL())
+		must(c.Will(timeout(t), client.Will{Key: "will", Value: "carried out"}))
+		var writers sync.WaitGroup
+		for range 8 {
+			writers.Go(func() {
+				for {
+					if _, err := client.Set(t.Context(), c, "a", 1); err != nil {
+						if !errors.Is(err, client.ErrClosed) {
+							t.Errorf("a write: %v", err)
+						}
+						return
+					}
+				}
+			})
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		writers.Wait()
+	}
+	eventually(t, "all sessions have ended", func() bool {
+		response := must(http.Get(s.URL() + "/sessions"))
+		defer response.Body.Close()
+		return string(must(io.ReadAll(response.Body))) == `{"sessions":[]}`
+	})
+	http.DefaultClient.CloseIdleConnections()
+	if e, err := s.Keyspace.Get("will"); err == nil {
+		t.Errorf("the will was carried out: %s", e.Value)
 	}
 }
