@@ -112,7 +112,7 @@ export function showConnection(db) {
       if (view.stale && wasLive) missed += changes.length;
       if (!view.stale) {
         wasLive = true;
-        if (missed) report.textContent = `Caught up with ${missed.toLocaleString("en")} missed changes.`;
+        if (missed) report.textContent = `Caught up with ${missed} missed ${missed === 1 ? "change" : "changes"}.`;
       }
       show();
     });

@@ -44,6 +44,9 @@ function enter(name) {
   will.then(arrive, report);
   db.addEventListener("statechange", arrive, { signal }); // the will of a lost link was carried out
   element("name").addEventListener("change", arrive, { signal });
+  // A browser may keep a page that was left, with its connection, to show it again.
+  addEventListener("pagehide", () => db.delete(here).catch(report), { signal });
+  addEventListener("pageshow", arrive, { signal });
 
   // Typing: a topic, because nobody needs it later.
   const typing = db.topic(`chat/${room}/typing`)[Symbol.asyncIterator]();

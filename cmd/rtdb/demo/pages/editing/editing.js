@@ -116,6 +116,7 @@ element("append").onclick = () => db.push("document/blocks", { text: "", by: ele
 // Carets are messages of a topic, because nobody needs an old one. The will is the last one.
 const topic = "document/cursors";
 db.will({ topic, value: { id } }).catch(report);
+addEventListener("pagehide", () => db.publish(topic, { id }).catch(() => {}));
 document.addEventListener("selectionchange", () => {
   const { dataset: { key }, selectionStart: at } = document.activeElement;
   if (db.state === "open") db.publish(topic, { id, name: element("name").value, key, at }).catch(() => {});

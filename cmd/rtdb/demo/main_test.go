@@ -1,0 +1,109 @@
+package demo_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"rtdb/cmd/rtdb/demo"
+	"rtdb/transport"
+	"rtdb/transport/transporttest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is the longest time that a test waits for an event.
+const patience = 30 * time.Second
+
+// A site is a server with the pages, in the test's process.
+type site struct {
+	*transporttest.Server
+	t testing.TB
+}
+
+func newSite(t testing.TB) *site {
+	return &site{transporttest.NewServer(t, transport.Options{Public: demo.Pages(), Console: true}), t}
+}
+
+func (s *site) server() demo.Server { return demo.Server{URL: s.URL()} }
+
+// background runs something until stop is called, and wants that it returns nil then.
+func (s *site) background(run func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := run(ctx); err != nil {
+			s.t.Error(err)
+		}
+	})
+	stop = func() {
+		cancel()
+		running.Wait()
+	}
+	s.t.Cleanup(stop)
+	return stop
+}
+
+// list returns the values of the keys below a prefix, at most 1000.
+func (s *site) list(prefix string) map[string]json.RawMessage {
+	s.t.Helper()
+	r, err := http.NewRequest("GET", s.URL()+"/data?limit=1000&prefix="+prefix, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Close = true
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var page struct {
+		Items []struct {
+			Key   string
+			Value json.RawMessage
+		}
+	}
+	if err := json.Unmarshal(text, &page); err != nil {
+		s.t.Fatalf("%s: %v", text, err)
+	}
+	values := make(map[string]json.RawMessage)
+	for _, item := range page.Items {
+		values[item.Key] = item.Value
+	}
+	return values
+}
+
+// states counts the devices below devices/ that are in a state.
+func (s *site) states(state string) (n int) {
+	s.t.Helper()
+	for key, value := range s.list("devices/") {
+		if len(key) > 6 && key[len(key)-6:] == "/state" && string(value) == `"`+state+`"` {
+			n++
+		}
+	}
+	return n
+}
+
+// eventually waits until a condition holds.
+func eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	pause := time.NewTicker(5 * time.Millisecond)
+	defer pause.Stop()
+	for deadline := time.After(patience); !condition(); {
+		select {
+		case <-pause.C:
+		case <-deadline:
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
