@@ -153,20 +153,21 @@ func testDashboard(t *testing.T, browser *transporttest.Chromium) {
 	equal := fmt.Sprintf(`await (%s) === "equal"`, strings.ReplaceAll(tilesEqual, "SENSORS", fmt.Sprint(sensors)))
 	ready := make(chan struct{})
 	stop := s.background(func(ctx context.Context) error {
-		return demo.Run(ctx, demo.Options{Server: s.server(), Sensors: sensors, Ready: func() { close(ready) }, Interval: 500 * time.Millisecond})
+		return demo.Run(ctx, demo.Options{Server: s.server(), Sensors: sensors, Ready: func() { close(ready) }, Interval: 400 * time.Millisecond})
 	})
 	<-ready
 	slow, other := s.open(t, browser, "dashboard/"), s.open(t, browser, "dashboard/")
 	slow.live()
 	slow.Run(`void document.getElementById("throttle").click()`, nil)
 	other.cut()
+	s.await("/sessions", `"conflated":[1-9]`)
+	slow.Run(`void document.getElementById("throttle").click()`, nil)
 	slow.Await(`/ [1-9]\d* versions skipped/.test(document.getElementById("figures").textContent)`)
 	if n := other.caughtUp(); n < sensors {
 		t.Errorf("after the cut %d changes came, and there are %d sensors", n, sensors)
 	}
 	other.fits()
 	stop()
-	slow.Run(`void document.getElementById("throttle").click()`, nil)
 	for _, p := range []*page{slow, other} {
 		p.live()
 		p.await(equal)
@@ -233,9 +234,10 @@ func testChat(t *testing.T, browser *transporttest.Chromium) {
 			t.Errorf("%s is %s", key, value)
 		}
 	}
-	for i := range 55 {
-		ben.say(fmt.Sprint("line ", i))
-	}
+	ben.Run(`(async () => {
+		const items = Array.from({length: 55}, (_, i) => ({key: "chat/lobby/messages/z" + (100 + i), value: {from: "Cem", text: "line " + i}}))
+		await fetch("/data", {method: "POST", body: JSON.stringify({items})})
+	})()`, nil)
 	ada.Await(`messages.children.length === 50 && messages.lastChild.textContent.endsWith("line 54") && messages.scrollTop > 0`)
 	ada.fits()
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"regexp"
 	"sync"
 	"testing"
 	"time"
@@ -50,10 +51,10 @@ func (s *site) background(run func(context.Context) error) (stop func()) {
 	return stop
 }
 
-// list returns the values of the keys below a prefix, at most 1000.
-func (s *site) list(prefix string) map[string]json.RawMessage {
+// get returns the body of the answer to a GET.
+func (s *site) get(path string) []byte {
 	s.t.Helper()
-	r, err := http.NewRequest("GET", s.URL()+"/data?limit=1000&prefix="+prefix, nil)
+	r, err := http.NewRequest("GET", s.URL()+path, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -67,6 +68,20 @@ func (s *site) list(prefix string) map[string]json.RawMessage {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	return text
+}
+
+// await waits until the answer to a GET matches a pattern.
+func (s *site) await(path, pattern string) {
+	s.t.Helper()
+	expression := regexp.MustCompile(pattern)
+	eventually(s.t, path+" matches "+pattern, func() bool { return expression.Match(s.get(path)) })
+}
+
+// list returns the values of the keys below a prefix, at most 1000.
+func (s *site) list(prefix string) map[string]json.RawMessage {
+	s.t.Helper()
+	text := s.get("/data?limit=1000&prefix=" + prefix)
 	var page struct {
 		Items []struct {
 			Key   string

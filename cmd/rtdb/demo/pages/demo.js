@@ -106,14 +106,14 @@ export function showConnection(db) {
 
   return (next) => {
     view = next;
-    let wasLive = !view.stale;
+    let wasStale = view.stale;
+    let wasLive = !wasStale;
     const stop = view.subscribe((changes) => {
       if (view !== next) return stop();
-      if (view.stale && wasLive) missed += changes.length;
-      if (!view.stale) {
-        wasLive = true;
-        if (missed) report.textContent = `Caught up with ${missed} missed ${missed === 1 ? "change" : "changes"}.`;
-      }
+      if (wasStale && wasLive) missed += changes.length; // they come at once, when all are there
+      wasStale = view.stale;
+      wasLive ||= !wasStale;
+      if (missed && !wasStale) report.textContent = `Caught up with ${missed} missed ${missed === 1 ? "change" : "changes"}.`;
       show();
     });
     show();

@@ -111,7 +111,13 @@ function paintLine(key, { title, line, values }) {
 // Figures
 
 const button = document.getElementById("throttle");
-button.onclick = () => button.setAttribute("aria-pressed", (throttled = !throttled));
+let timer;
+button.onclick = () => {
+  throttled = !throttled;
+  button.ariaPressed = throttled;
+  clearTimeout(timer);
+  if (throttled) timer = setTimeout(button.onclick, 15_000);
+};
 
 let before = { ...counts };
 setInterval(() => {
