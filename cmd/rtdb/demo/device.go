@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 	"sync"
 	"syscall"
@@ -172,7 +173,7 @@ func (d *device) obey(ctx context.Context, c *client.Client) {
 	for change, err := range client.Watch[json.RawMessage](ctx, c, d.name+"/command") {
 		if err != nil {
 			if ctx.Err() == nil {
-				d.failure(err)
+				d.failure(fmt.Errorf("watch %q: %w", d.name+"/command", err))
 			}
 			return
 		}
@@ -209,10 +210,10 @@ func (d *device) onState(s client.State, reason error) {
 		case d.opened <- struct{}{}:
 		default:
 		}
-	case errors.Is(reason, syscall.EMFILE), errors.Is(reason, syscall.ENFILE),
-		s == client.Closed && !errors.Is(reason, client.ErrClosed):
+	case reason == nil, reason == client.ErrClosed: // the device itself has closed it
+	case s == client.Closed, errors.Is(reason, syscall.EMFILE), errors.Is(reason, syscall.ENFILE):
 		d.failure(reason)
-	case reason != nil:
+	default:
 		d.counts.note(reason)
 	}
 }
