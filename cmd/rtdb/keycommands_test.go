@@ -19,7 +19,7 @@ var moving = regexp.MustCompile(`\b1\d{15}\b|"at":\d{13}|"expires_in":[\d.]+`)
 
 // A commandStep is a command, and what it prints.
 type commandStep struct {
-	args string // separated by spaces; _ stands for a space in an argument
+	args string // separated by spaces; ␣ stands for a space in an argument
 	in   string // standard input
 	out  string // V is a version, and T stands for a time
 	errs string // a part of the line on standard error; empty: there is none
@@ -29,7 +29,7 @@ func (step commandStep) check(t *testing.T, env []string) {
 	t.Helper()
 	args := strings.Fields(step.args)
 	for i := range args {
-		args[i] = strings.ReplaceAll(args[i], "_", " ")
+		args[i] = strings.ReplaceAll(args[i], "␣", " ")
 	}
 	out, errs, status := runWithInput(t, env, strings.NewReader(step.in), args...)
 	out = moving.ReplaceAllStringFunc(out, func(s string) string {
@@ -63,7 +63,7 @@ func TestKeyCommands(t *testing.T) {
 		{args: `set a -1.50`, out: "V\n"},
 		{args: `set b {"x":[1e400,"\u00e9<>&"],"x":1} --ttl 1h`, out: "V\n"},
 		{args: `set c -`, in: " [1,\n2] \n", out: "V\n"},
-		{args: `set d hello_world --text`, out: "V\n"},
+		{args: `set d hello␣world --text`, out: "V\n"},
 		{args: `set e - --text`, in: "two\nlines\n", out: "V\n"},
 		{args: `set -- -f -7`, out: "V\n"},
 		{args: `get a b c d e`, out: "-1.50\n{\"x\":[1e400,\"\\u00e9<>&\"],\"x\":1}\n[1,2]\n\"hello world\"\n\"two\\nlines\\n\"\n"},
@@ -86,7 +86,7 @@ func TestKeyCommands(t *testing.T) {
 		{args: `publish chat -`, in: "{}"},
 
 		// Lists.
-		{args: `set s/1/x 1`, out: "V\n"}, {args: `set s/2/x {"k":"_v"} --ttl 1h`, out: "V\n"}, {args: `set s/2 3`, out: "V\n"},
+		{args: `set s/1/x 1`, out: "V\n"}, {args: `set s/2/x {"k":"␣v"} --ttl 1h`, out: "V\n"}, {args: `set s/2 3`, out: "V\n"},
 		{args: `list s`, out: "s/1/x\tV\t1\ns/2\tV\t3\ns/2/x\tV\t{\"k\":\" v\"}\n"},
 		{args: `list s/2 --json`, out: `{"key":"s/2","value":3,"version":V,"at":T}` + "\n" + `{"key":"s/2/x","value":{"k":" v"},"version":V,"at":T,"expires_in":T}` + "\n"},
 		{args: `list --level`, out: "c\tV\t[1,2]\nd\tV\t\"hello world\"\ne\tV\t\"two\\nlines\\n\"\ns/\t\t3\n"},
