@@ -158,7 +158,7 @@ func TestHelp(t *testing.T) {
 		{[]string{"patch"}, []string{"<key>", "<patch>", "--if-version", "--ttl", "--url"}, []string{"--text"}},
 		{[]string{"delete"}, []string{"<key>", "--pattern", "--yes", "--if-version", "--url"}, []string{"--ttl"}},
 		{[]string{"list"}, []string{"<prefix>", "--pattern", "--level", "--limit", "--reverse", "--json", "--keys", "--url"}, []string{"--ttl"}},
-		{[]string{"watch"}, []string{"<pattern>", "--topic", "--snapshot", "--json", "--table", "--recent", "--url"}, []string{"--timeout"}},
+		{[]string{"watch"}, []string{"<pattern>", "--topic", "--snapshot", "--limit", "--json", "--table", "--recent", "--url"}, []string{"--timeout"}},
 		{[]string{"publish"}, []string{"<topic>", "<value>", "--text", "--url"}, []string{"--ttl"}},
 		{[]string{"completion"}, []string{"<shell>"}, []string{"--url"}},
 		{[]string{"export"}, []string{"--host", "--url", "--token", "[$RTDB_TOKEN]", "--prefix", "--pattern", "--to"}, []string{"--jwt", "--max"}},

@@ -47,7 +47,6 @@ func newTypist(t *testing.T, shell, url string) *typist {
 		t.Fatal(err)
 	}
 	_ = console.Close()
-	_ = terminal.SetReadDeadline(time.Now().Add(patience))
 	p := &typist{t: t, terminal: terminal, shown: bufio.NewReader(terminal)}
 	t.Cleanup(func() {
 		_ = terminal.Close()
@@ -74,6 +73,7 @@ func (p *typist) write(keys string) {
 func (p *typist) run(line string) string {
 	p.t.Helper()
 	p.number++
+	_ = p.terminal.SetReadDeadline(time.Now().Add(patience))
 	p.write(line + fmt.Sprintf("; printf '\\n=%%s=\\n' done%d\r", p.number))
 	text := ""
 	for mark := fmt.Sprintf("=done%d=", p.number); !strings.Contains(text, mark); {

@@ -131,6 +131,8 @@ func TestKeyCommands(t *testing.T) {
 		{args: `watch a --table`, errs: "watch: --table needs a terminal"},
 		{args: `watch a --table --json`, errs: "usage: --json and --table can't be used together"},
 		{args: `watch a --recent`, errs: "usage: watch: --recent needs --table"},
+		{args: `watch a --limit=-1`, errs: "usage: --limit: expected 0 or more but got -1"},
+		{args: `watch a --table --limit 1`, errs: "usage: watch: --table prints no lines"},
 		{args: `watch --table --topic a`, errs: "usage: watch: --table shows keys"},
 		{args: `get a --timeout 0s`, errs: "usage: --timeout: expected a duration above 0"},
 	} {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io"
+	"log"
 	"os"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ const (
 )
 
 func main() {
+	log.SetOutput(io.Discard) // net/http writes to it, and a command reports its errors in one line
 	os.Exit(run(os.Args[1:], &streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
 }
 

@@ -16,6 +16,7 @@ type watchCommand struct {
 	Patterns    []string `arg:"" optional:"" name:"pattern" help:"Keys to follow, such as devices/# or devices/+/state."`
 	Topic       []string `group:"keys" sep:"none" placeholder:"TOPIC" help:"Topic to follow, or a pattern of topics. May be repeated."`
 	Snapshot    bool     `group:"keys" default:"true" help:"Begin with the current values of the keys."`
+	Limit       int      `group:"output" default:"0" help:"Lines to print before the command ends. 0 is no limit."`
 	JSON        bool     `group:"output" name:"json" xor:"form" help:"Print an object a line."`
 	Table       bool     `group:"output" xor:"form" help:"Show a table of the keys that follows the changes."`
 	Recent      bool     `group:"output" help:"In the table, show the newest changes first."`
@@ -31,6 +32,10 @@ func (c *watchCommand) AfterApply() error {
 		return errors.New("watch: --table shows keys: leave out --topic")
 	case c.Table && !c.Snapshot:
 		return errors.New("watch: --table begins with the current values: leave out --snapshot=false")
+	case c.Table && c.Limit != 0:
+		return errors.New("watch: --table prints no lines: leave out --limit")
+	case c.Limit < 0:
+		return fmt.Errorf("--limit: expected 0 or more but got %d", c.Limit)
 	case c.Recent && !c.Table:
 		return errors.New("watch: --recent needs --table")
 	}
@@ -65,7 +70,7 @@ func (c *watchCommand) printLines(ctx context.Context, f *feed, s *streams) erro
 	defer f.stop()
 	out := s.output()
 	link := connectionLog{print: func(text string) { s.note("watch: " + text) }}
-	for {
+	for printed := 0; c.Limit == 0 || printed < c.Limit; {
 		var e feedEvent
 		ok := true
 		select {
@@ -76,22 +81,23 @@ func (c *watchCommand) printLines(ctx context.Context, f *feed, s *streams) erro
 			}
 			e, ok = <-events
 		}
-		if !ok {
-			return out.flush()
-		}
-		if e.err != nil {
-			return errors.Join(e.err, out.flush())
-		}
 		switch {
+		case !ok:
+			return out.flush()
+		case e.err != nil:
+			return errors.Join(e.err, out.flush())
 		case e.state != nil:
 			f.changed(*e.state)
 			link.changed(*e.state)
 		case e.message != nil:
 			out.line(c.message(e.message, out.terminal)...)
+			printed++
 		case e.change.Mark == client.NoMark && !f.isRepeated(e.change):
 			out.line(c.change(e.change, out.terminal)...)
+			printed++
 		}
 	}
+	return out.flush()
 }
 
 // change returns the fields of a line about a key.
