@@ -42,7 +42,8 @@ export interface Options {
 
   /**
    * The wait before an attempt is random, up to `min` milliseconds and doubled by each failure up
-   * to `max`. No more than 10,000 / `min` attempts begin in a minute. By default 500 and 20,000.
+   * to `max`; by default 500 and 20,000. At most 20 attempts begin in a minute, or 10,000 / `min` if
+   * that is more.
    */
   backoff?: { min?: number; max?: number };
 

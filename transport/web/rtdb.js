@@ -354,7 +354,7 @@ function openStreams({ base, options, signal, text, receive, closed, fail, resub
     }
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "", event = {};
-    for (;;) {
+    while (!signal.aborted) {
       clearTimeout(silence);
       silence = setTimeout(() => fail(Error("the event stream is silent")), HEARTBEAT + options.pingTimeout);
       const { done, value } = await reader.read();
@@ -556,7 +556,7 @@ class Client extends EventTarget {
       base: this.#base, options: this.#options, signal, fail, text: during(this.#text), receive: during(this.#receive),
       closed: during(this.#closed), resubscribe: during(this.#resubscribe),
     };
-    this.#attempts = [...this.#attempts, Date.now()].slice(-10_000 / min);
+    this.#attempts = [...this.#attempts, Date.now()].slice(-Math.max(20, 10_000 / min));
     this.#setState("connecting");
     try {
       const token = await Promise.resolve().then(provider);
@@ -661,8 +661,8 @@ class Client extends EventTarget {
 
   // wait plans an attempt. The number of attempts in a minute is bounded, whatever wakes them.
   #wait(ms) {
-    const isMany = this.#attempts.length >= Math.floor(10_000 / this.#options.min);
-    this.#setTimer(Math.max(ms, isMany && this.#attempts[0] + 60_000 - Date.now()), () => this.#connect());
+    const oldest = this.#attempts.at(-Math.max(20, 10_000 / this.#options.min));
+    this.#setTimer(Math.max(ms, oldest ? oldest + 60_000 - Date.now() : 0), () => this.#connect());
     this.#setState("waiting");
   }
 
