@@ -22,7 +22,7 @@ func TestConsole(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *transporttest.Chromium){
 		"tree": testConsoleTree, "live": testConsoleLive, "key": testConsoleKey, "conflict": testConsoleConflict, "lifetime": testConsoleTimeToLive,
 		"access": testConsoleAccess, "renewal": testConsoleRenewal, "refusals": testConsoleRefusals, "keyboard": testConsoleKeyboard, "code": testConsoleCode,
-		"hostile": testConsoleHostile, "million": testConsoleMillion, "looks": testConsoleLooks,
+		"hostile": testConsoleHostile, "million": testConsoleMillion, "looks": testConsoleLooks, "prefix": testConsoleBehindAPrefix, "modules": testConsoleModules,
 		"topics": testConsoleTopics, "delete": testConsoleDelete, "sessions": testConsoleSessions, "server": testConsoleServer,
 	} {
 		t.Run(name, func(t *testing.T) {

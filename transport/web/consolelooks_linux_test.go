@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"rtdb/transport"
 	"rtdb/transport/transporttest"
@@ -44,6 +45,15 @@ func testConsoleKeyboard(t *testing.T, browser *transporttest.Chromium) {
 		p.press(key)
 		p.Await(`document.querySelector("` + page + `") !== null`)
 	}
+	p.press("1")
+	// If the user wants less motion, a change is marked without an animation.
+	p.Call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-reduced-motion", "value": "reduce"}}}, nil)
+	p.sees(".row", "c")
+	p.sees(".state", "live")
+	eventually(t, "a mark of a change", func() bool {
+		set(t, s, "c", fmt.Sprint(time.Now().UnixNano()))
+		return p.Run(`[...document.querySelectorAll(".value")].flatMap(e => e.getAnimations()).map(a => a.effect.getTiming().easing)[0]`, nil) == "steps(1)"
+	})
 	p.press("5")
 	p.sees("delete-page", "Delete by pattern")
 	p.press("/")
@@ -63,7 +73,8 @@ func testConsoleLooks(t *testing.T, browser *transporttest.Chromium) {
 	for range 3 {
 		next(t, slow)
 	}
-	p := openConsole(t, browser, s.URL(), "")
+	proxy := transporttest.NewProxy(t, s.Addr)
+	p := openConsole(t, browser, proxy.URL(), "")
 	pages := map[string]func(){
 		"keys": func() {
 			p.Run(`location.hash = "#/keys"; document.querySelector("virtual-list").go(0); ""`, nil)
@@ -115,10 +126,18 @@ func testConsoleLooks(t *testing.T, browser *transporttest.Chromium) {
 			p.sees(".meta", "version")
 			p.click("key-page button", "Copy as…")
 		},
-		"help":   func() { p.press("?") },
-		"signin": func() { p.click("button", "Sign in") },
+		"stale": func() {
+			proxy.Refuse(true)
+			proxy.Cut()
+			p.sees(".badge.stale", "not connected")
+		},
+		"help": func() { p.press("?") },
+		"signin": func() {
+			proxy.Refuse(false)
+			p.click("button", "Sign in")
+		},
 	}
-	order := []string{"keys", "key", "conflict", "topics", "sessions", "server", "delete", "copy", "help", "signin"}
+	order := []string{"keys", "key", "conflict", "topics", "sessions", "server", "delete", "copy", "help", "stale", "signin"}
 	for _, name := range order {
 		for _, scheme := range []string{"light", "dark"} {
 			p.Call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)

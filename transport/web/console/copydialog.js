@@ -45,7 +45,13 @@ export function showCode(selection, hasToken) {
       action = n;
     }),
     code,
-    hasToken ? h("p.hint", {}, "The code reads the token from the environment variable RTDB_TOKEN.") : null,
+    hasToken
+      ? h(
+          "p.hint",
+          {},
+          "The code does not have your token: commands and programs read it from the variable RTDB_TOKEN.",
+        )
+      : null,
     h(
       "div.bar.end",
       {},

@@ -3,88 +3,130 @@
 import { address, base } from "./calls.js";
 import { goQuote } from "./quote.js";
 
+const fatal = ["if err != nil {", "\tlog.Fatal(err)", "}"];
+
 // goOf returns a program that does something with a selection, as snippet does.
 export function goOf(action, { key, pattern, topic, value }, hasToken) {
-  const k = goQuote(key ?? pattern ?? topic);
+  const name = goQuote(key ?? pattern ?? topic);
   const raw = `json.RawMessage(${goQuote(value ?? "null")})`;
-  const imports = new Set(["context", "log"]);
-  const body = [];
-  const loop = (call, print) =>
-    body.push(`\tfor ${print}, err := range ${call} {`, ...failure(2), `\t\tfmt.Printf("%+v\\n", ${print})`, "\t}");
-  const use = (...names) => names.forEach((n) => imports.add(n));
-  let connects = true;
   switch (action) {
     case "read":
-      use("encoding/json", "fmt");
-      body.push(
-        `\tentry, ok, err := client.Get[json.RawMessage](ctx, c, ${k})`,
-        ...failure(1),
-        "\tfmt.Println(ok, string(entry.Value), entry.Version)",
+      return program(
+        hasToken,
+        `entry, ok, err := client.Get[json.RawMessage](ctx, c, ${name})`,
+        ...fatal,
+        "fmt.Println(ok, string(entry.Value), entry.Version)",
       );
-      break;
     case "write":
-      use("encoding/json", "fmt");
-      body.push(`\tversion, err := client.Set(ctx, c, ${k}, ${raw})`, ...failure(1), "\tfmt.Println(version)");
-      break;
+      return program(hasToken, `version, err := client.Set(ctx, c, ${name}, ${raw})`, ...fatal, "fmt.Println(version)");
     case "publish":
-      use("encoding/json");
-      body.push(`\tif err := client.Publish(ctx, c, ${k}, ${raw}); err != nil {`, "\t\tlog.Fatal(err)", "\t}");
-      break;
+      return program(
+        hasToken,
+        `if err := client.Publish(ctx, c, ${name}, ${raw}); err != nil {`,
+        "\tlog.Fatal(err)",
+        "}",
+      );
     case "listen":
-      use("encoding/json", "fmt");
-      loop(`client.Listen[json.RawMessage](ctx, c, ${k})`, "message");
-      break;
+      return program(
+        hasToken,
+        ...loop(
+          "message",
+          `Listen[json.RawMessage](ctx, c, ${name})`,
+          "message.Topic, string(message.Value), message.Missed",
+        ),
+      );
+    case "list":
+      return program(
+        hasToken,
+        ...loop(
+          "entry",
+          `List[json.RawMessage](ctx, c, client.ListOptions{Pattern: ${name}})`,
+          "entry.Key, string(entry.Value)",
+        ),
+      );
     case "follow":
-      use("encoding/json", "fmt");
-      loop(`client.Watch[json.RawMessage](ctx, c, ${k})`, "change");
-      break;
-    default:
-      if (key !== undefined) {
-        body.push(`\tif err := client.Delete(ctx, c, ${k}); err != nil {`, "\t\tlog.Fatal(err)", "\t}");
-        break;
-      }
-      connects = false;
+      return program(
+        hasToken,
+        ...loop(
+          "change",
+          `Watch[json.RawMessage](ctx, c, ${name})`,
+          "change.Key, string(change.Value), change.Deleted",
+        ),
+      );
   }
-  if (!connects)
-    return goCall(
-      action === "delete" ? "DELETE" : "GET",
-      address("data", undefined, action === "list" ? { pattern, limit: 1000 } : { pattern }),
-      hasToken,
-    );
-  if (hasToken) use("os");
+  if (key !== undefined)
+    return program(hasToken, `if _, err := client.Delete(ctx, c, ${name}); err != nil {`, "\tlog.Fatal(err)", "}");
+  return deleteAll(pattern, hasToken);
+}
+
+function loop(item, call, fields) {
+  return [
+    `for ${item}, err := range client.${call} {`,
+    ...fatal.map((line) => "\t" + line),
+    `\tfmt.Println(${fields})`,
+    "}",
+  ];
+}
+
+// program returns a program that connects and then runs lines.
+function program(hasToken, ...lines) {
   const option = hasToken
     ? ', client.WithToken(func(context.Context) (string, error) { return os.Getenv("RTDB_TOKEN"), nil })'
     : "";
-  return goFile(imports, '\t"rtdb/transport/client"', [
-    "\tctx := context.Background()",
-    `\tc, err := client.Dial(ctx, ${goQuote(base.href)}${option})`,
-    ...failure(1),
-    "\tdefer c.Close()",
-    ...body,
+  return file([
+    "ctx := context.Background()",
+    `c, err := client.Dial(ctx, ${goQuote(base.href)}${option})`,
+    ...fatal,
+    "defer c.Close()",
+    ...lines,
   ]);
 }
 
-function failure(depth) {
-  const tabs = "\t".repeat(depth);
-  return [`${tabs}if err != nil {`, `${tabs}\tlog.Fatal(err)`, `${tabs}}`];
-}
-
-function goCall(method, path, hasToken) {
-  return goFile(new Set(["io", "log", "net/http", "os"]), "", [
-    `\tr, err := http.NewRequest(${goQuote(method)}, ${goQuote(new URL(path, base).href)}, nil)`,
-    ...failure(1),
-    ...(hasToken ? ['\tr.Header.Set("Authorization", "Bearer "+os.Getenv("RTDB_TOKEN"))'] : []),
-    "\tanswer, err := http.DefaultClient.Do(r)",
-    ...failure(1),
-    "\tdefer answer.Body.Close()",
-    "\tif _, err := io.Copy(os.Stdout, answer.Body); err != nil {",
-    "\t\tlog.Fatal(err)",
-    "\t}",
+// deleteAll returns a program that deletes the keys of a pattern, up to 1000 by each call.
+function deleteAll(pattern, hasToken) {
+  const url = goQuote(new URL(address("data", undefined, { pattern }), base).href);
+  return file([
+    "for more := true; more; {",
+    ...[
+      `r, err := http.NewRequest("DELETE", ${url}, nil)`,
+      ...fatal,
+      ...(hasToken ? ['r.Header.Set("Authorization", "Bearer "+os.Getenv("RTDB_TOKEN"))'] : []),
+      "answer, err := http.DefaultClient.Do(r)",
+      ...fatal,
+      "var done struct {",
+      "\tDeleted int",
+      "\tNext    string",
+      "}",
+      "err = json.NewDecoder(answer.Body).Decode(&done)",
+      "answer.Body.Close()",
+      "if err != nil || answer.StatusCode != http.StatusOK {",
+      "\tlog.Fatal(answer.Status, err)",
+      "}",
+      "fmt.Println(done.Deleted)",
+      'more = done.Next != ""',
+    ].map((line) => "\t" + line),
+    "}",
   ]);
 }
 
-function goFile(imports, own, body) {
-  const list = [...imports].sort().map((i) => `\t"${i}"`);
-  if (own !== "") list.push("", own);
-  return ["package main", "", "import (", ...list, ")", "", "func main() {", ...body, "}", ""].join("\n");
+const packages = ["context", "encoding/json", "fmt", "log", "net/http", "os"];
+
+// file returns a Go file whose function main has lines. It imports what they use.
+function file(lines) {
+  const text = lines.join("\n");
+  const uses = (path) => text.includes(path.split("/").at(-1) + ".");
+  const imports = packages.filter(uses).map((path) => `\t"${path}"`);
+  if (uses("client")) imports.push("", '\t"rtdb/transport/client"');
+  return [
+    "package main",
+    "",
+    "import (",
+    ...imports,
+    ")",
+    "",
+    "func main() {",
+    ...lines.map((line) => "\t" + line),
+    "}",
+    "",
+  ].join("\n");
 }

@@ -21,22 +21,16 @@ export function actionsOf(selection) {
   return selection.isDelete ? ["delete", "list", "follow"] : ["list", "follow", "delete"];
 }
 
-// snippet returns code that does something with a selection. If there is a token, the code
-// reads it from the variable RTDB_TOKEN: it never has the token itself.
+// snippet returns code that does something with a selection. It never has the token itself:
+// commands and programs read it from the variable RTDB_TOKEN.
 export function snippet(language, action, selection, hasToken) {
   return languages[language](action, selection, hasToken);
 }
 
 function curlOf(action, { key, pattern, topic, value }, hasToken) {
-  const curl = (args, path) =>
-    [
-      "curl",
-      ...args,
-      ...(hasToken ? ['-H "Authorization: Bearer $RTDB_TOKEN"'] : []),
-      shellQuote(new URL(path, base).href),
-    ].join(" ");
+  const token = hasToken ? ['-H "Authorization: Bearer $RTDB_TOKEN"'] : [];
+  const curl = (args, path) => ["curl", ...args, ...token, shellQuote(new URL(path, base).href)].join(" ");
   const body = `-d ${shellQuote(`{"value":${value}}`)}`;
-  const events = (query) => curl(["-N"], address("events", undefined, query));
   switch (action) {
     case "read":
       return curl([], address("data", key));
@@ -44,63 +38,61 @@ function curlOf(action, { key, pattern, topic, value }, hasToken) {
       return curl(["-X PUT", body], address("data", key));
     case "list":
       return curl([], address("data", undefined, { pattern, limit: 1000 }));
-    case "delete":
-      return curl(["-X DELETE"], key !== undefined ? address("data", key) : address("data", undefined, { pattern }));
     case "publish":
       return curl([body], address("topics", topic));
     case "listen":
-      return events(isPattern(topic) ? { topicPattern: topic } : { topic });
+      return curl(["-N"], address("events", undefined, isPattern(topic) ? { topicPattern: topic } : { topic }));
+    case "follow":
+      return curl(["-N"], address("events", undefined, { key, pattern, snapshot: true }));
   }
-  return events(key !== undefined ? { key, snapshot: true } : { pattern, snapshot: true });
+  if (key !== undefined) return curl(["-X DELETE"], address("data", key));
+  return `# Deletes up to 1000 keys. Repeat it while the answer has "next".\n${curl(["-X DELETE"], address("data", undefined, { pattern }))}`;
 }
 
 function javaScriptOf(action, { key, pattern, topic, value }, hasToken) {
-  const url = jsQuote(base.href);
-  const options = hasToken ? ", { token: () => process.env.RTDB_TOKEN }" : "";
-  const k = jsQuote(key ?? pattern ?? topic);
-  const lines = [
-    `import { connect } from ${jsQuote(new URL("rtdb.js", base).href)}`,
-    "",
-    `const db = connect(${url}${options})`,
-  ];
+  const name = jsQuote(key ?? pattern ?? topic);
+  const token = hasToken ? ['const token = ""; // put a token here'] : [];
+  const withClient = (line) =>
+    [
+      `import { connect } from ${jsQuote(new URL("rtdb.js", base).href)};`,
+      ...token,
+      `const db = connect(${jsQuote(base.href)}${hasToken ? ", { token: () => token }" : ""});`,
+      line,
+    ].join("\n");
   const call = (path, method, body) => {
-    const init = [method && `method: "${method}"`, hasToken && "headers", body && `body: ${jsQuote(body)}`]
-      .filter(Boolean)
-      .join(", ");
-    lines.splice(
-      0,
-      lines.length,
-      ...(hasToken ? ["const headers = { Authorization: `Bearer ${process.env.RTDB_TOKEN}` };"] : []),
-      `const answer = await fetch(${jsQuote(new URL(path, base).href)}${init === "" ? "" : `, { ${init} }`})`,
-      "console.log(await answer.json())",
-    );
+    const members = [`method: "${method}"`];
+    if (hasToken) members.push('headers: { Authorization: "Bearer " + token }');
+    if (body) members.push(`body: ${jsQuote(body)}`);
+    return `await fetch(${jsQuote(new URL(path, base).href)}, { ${members.join(", ")} })`;
   };
+  const withCall = (...args) =>
+    [...token, `const answer = ${call(...args)};`, "console.log(answer.status, await answer.text());"].join("\n");
   switch (action) {
     case "read":
-      lines.push(`console.log(await db.get(${k}))`);
-      break;
+      return withClient(`console.log(await db.get(${name}));`);
     case "write":
-      if (survives(value)) lines.push(`await db.set(${k}, ${valueLiteral(value)})`);
-      else call(address("data", key), "PUT", `{"value":${value}}`);
-      break;
+      if (!survives(value)) return withCall(address("data", key), "PUT", `{"value":${value}}`);
+      return withClient(`await db.set(${name}, ${valueLiteral(value)});`);
     case "publish":
-      if (survives(value)) lines.push(`await db.publish(${k}, ${valueLiteral(value)})`);
-      else call(address("topics", topic), "POST", `{"value":${value}}`);
-      break;
+      if (!survives(value)) return withCall(address("topics", topic), "POST", `{"value":${value}}`);
+      return withClient(`await db.ready();\nawait db.publish(${name}, ${valueLiteral(value)});`);
     case "listen":
-      lines.push(`for await (const message of db.topic(${k})) console.log(message)`);
-      break;
+      return withClient(`for await (const message of db.topic(${name})) console.log(message);`);
+    case "follow":
+      return withClient(`for await (const change of db.view(${name})) console.log(change);`);
     case "list":
-      call(address("data", undefined, { pattern, limit: 1000 }), "");
-      break;
-    case "delete":
-      if (key !== undefined) lines.push(`await db.delete(${k})`);
-      else call(address("data", undefined, { pattern }), "DELETE");
-      break;
-    default:
-      lines.push(`for await (const change of db.view(${key !== undefined ? `[${k}]` : k})) console.log(change)`);
+      return withCall(address("data", undefined, { pattern, limit: 1000 }), "GET");
   }
-  return lines.join("\n") + "\n";
+  if (key !== undefined) return withClient(`await db.delete(${name});`);
+  return [
+    ...token,
+    "let done;",
+    "do {",
+    `  const answer = ${call(address("data", undefined, { pattern }), "DELETE")};`,
+    "  done = await answer.json();",
+    "  console.log(done);",
+    "} while (done.next);",
+  ].join("\n");
 }
 
 // survives reports whether a JSON text is the same after JSON.parse: a number may have more
