@@ -170,12 +170,16 @@ func (p *tab) contrasts() (bad []string) {
 	p.t.Helper()
 	p.Run(`(() => {
 		const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true })
+		const colors = new Map()
 		const rgba = color => {
-			canvas.clearRect(0, 0, 1, 1)
-			canvas.fillStyle = color
-			canvas.fillRect(0, 0, 1, 1)
-			const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data
-			return [r, g, b, a / 255]
+			if (!colors.has(color)) {
+				canvas.clearRect(0, 0, 1, 1)
+				canvas.fillStyle = color
+				canvas.fillRect(0, 0, 1, 1)
+				const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data
+				colors.set(color, [r, g, b, a / 255])
+			}
+			return colors.get(color)
 		}
 		const over = ([r, g, b, a], [R, G, B]) => [r * a + R * (1 - a), g * a + G * (1 - a), b * a + B * (1 - a), 1]
 		const background = e => {
