@@ -173,18 +173,18 @@ function condition(version) {
   return version === 0 ? { "If-None-Match": "*" } : { "If-Match": `"${version}"` };
 }
 
-// operatorHint says what to do if one of the operator's calls is refused.
-export function operatorHint(err) {
-  switch (err.status) {
-    case 404:
+// operatorHint says what to do if one of the operator's calls is refused with a code, or "".
+export function operatorHint(code) {
+  switch (code) {
+    case "not_found":
       return (
         "This server answers the operator's calls on an address of its own (--admin-addr), which this page cannot call. " +
-        "Ask that address with curl, or start the server without --admin-addr and with keys for tokens, and sign in with a token that has “admin”."
+        "Ask that address with curl. Or start the server without --admin-addr, and sign in with a token that has “admin”."
       );
-    case 401:
+    case "unauthorized":
       return "The operator's calls need a token with “admin”: sign in with one, which `rtdb token --admin` makes.";
-    case 403:
-      return "This token does not have “admin”: sign in with one that has it, which `rtdb token --admin` makes.";
+    case "forbidden":
+      return "The token does not have “admin”: sign in with one that has it, which `rtdb token --admin` makes.";
   }
   return "";
 }

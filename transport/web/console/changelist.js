@@ -3,7 +3,8 @@
 import { h, name, Part, put } from "./dom.js";
 import { sparkline } from "./sparkline.js";
 
-const maxChanges = 100;
+// maxChanges is how many changes are kept.
+export const maxChanges = 100;
 
 // A ChangeList shows changes, the newest first, and a chart of those that are numbers.
 export class ChangeList extends Part {
@@ -20,8 +21,9 @@ export class ChangeList extends Part {
   // add notes a change: a version, when it was written, and a value as JSON text, null if
   // the key was deleted. It keeps the newest changes.
   add(change) {
-    if (this.#changes[0]?.version === change.version) return;
-    this.#changes.unshift(change);
+    const at = this.#changes.findIndex((c) => c.version <= change.version);
+    if (this.#changes[at]?.version === change.version) return;
+    this.#changes.splice(at < 0 ? this.#changes.length : at, 0, change);
     this.#changes.length = Math.min(this.#changes.length, maxChanges);
   }
 

@@ -1,6 +1,6 @@
 // One key: its value, its time to live, and its changes.
 
-import { ChangeList } from "./changelist.js";
+import { ChangeList, maxChanges } from "./changelist.js";
 import { showConflict } from "./conflict.js";
 import { ask } from "./dialog.js";
 import { h, name, painter, Part, put } from "./dom.js";
@@ -13,6 +13,7 @@ export class KeyPage extends Part {
   #base = null; // the entry that is edited: { value, version }; version 0: there is no key
   #theirs = null; // an entry of another writer that is newer than base
   #isBusy = false;
+  #arrived = []; // changes that are not shown yet
 
   constructor(server, key) {
     super();
@@ -124,12 +125,7 @@ export class KeyPage extends Part {
     if (!this.mayRead || !this.server.client) return;
     const view = (this.view = this.server.client.view([this.key]));
     view.subscribe((changes) => {
-      for (const c of changes) {
-        // A delete that the client has missed has no version.
-        if (c.deleted)
-          this.#take({ value: null, version: 0, at: c.at, gone: c.version ?? (this.#base?.version ?? 0) + 0.5 });
-        else this.#take(c);
-      }
+      this.#arrived = [...this.#arrived, ...changes].slice(-maxChanges);
       if (changes.length > 0) this.#refreshExpiry();
       this.paint();
     });
@@ -140,24 +136,43 @@ export class KeyPage extends Part {
 
   // #refreshExpiry reads the time to live after a change, at most once in a second.
   #refreshExpiry() {
-    clearTimeout(this.expiryTimer);
-    this.expiryTimer = setTimeout(() => {
+    this.expiryTimer ??= setTimeout(() => {
+      this.expiryTimer = undefined;
       if (!this.signal.aborted) this.#load();
     }, 1000);
+  }
+
+  // #takeArrived notes the changes that have come, and shows the last one.
+  #takeArrived() {
+    const entries = this.#arrived.map((c) => {
+      if (!c.deleted) return c;
+      // A delete that the client has missed has no version.
+      return { value: null, version: 0, at: c.at, gone: c.version ?? (this.#base?.version ?? 0) + 0.5 };
+    });
+    this.#arrived = [];
+    for (const entry of entries) this.#note(entry);
+    if (entries.length > 0) this.#take(entries.at(-1));
+  }
+
+  #note(entry) {
+    this.changes.add({ version: versionOf(entry), at: entry.at ?? Date.now(), value: entry.value });
   }
 
   // #take takes over an entry of the server. A text that the user edits stays.
   #take(entry) {
     const known = this.#theirs ?? this.#base;
-    const version = (e) => e.gone ?? e.version;
-    if (known && version(entry) < version(known)) return;
-    if (!known || version(entry) > version(known) || entry.value !== known.value) {
-      this.changes.add({ version: version(entry), at: entry.at ?? Date.now(), value: entry.value });
-      if (!this.isDirty || !this.#base) this.#show(entry);
-      else if (entry.value !== this.#base.value) {
-        this.#theirs = entry;
-        this.conflictShown = false;
-      } else Object.assign(this.#base, { version: entry.version, gone: entry.gone });
+    if (known && versionOf(entry) < versionOf(known)) return;
+    if (known && versionOf(entry) === versionOf(known) && entry.value === known.value) return;
+    this.#note(entry);
+    if (entry.value === null) this.timeToLive.set(entry);
+    if (this.#base?.value === entry.value) {
+      if (this.#theirs) this.#say(""); // it is again as it was
+      this.#base = entry;
+      this.#theirs = null;
+    } else if (!this.#base || !this.isDirty) this.#show(entry);
+    else {
+      this.#theirs = entry;
+      this.conflictShown = false;
     }
     this.paint();
   }
@@ -174,17 +189,9 @@ export class KeyPage extends Part {
   }
 
   #paint() {
+    this.#takeArrived();
     const base = this.#base;
-    put(
-      this.meta,
-      !base
-        ? this.mayRead
-          ? "loading…"
-          : ""
-        : base.version === 0
-          ? "There is no such key. Save a value to make it."
-          : [`version ${base.version}`, base.at ? `, written ${new Date(base.at).toLocaleString("en-GB")}` : ""],
-    );
+    put(this.meta, this.#describe());
     const isStale = this.mayRead && (this.server.state !== "open" || this.view?.stale === true);
     this.badge.hidden = !isStale;
     put(this.badge, isStale ? "stale: not connected" : "");
@@ -196,6 +203,13 @@ export class KeyPage extends Part {
     this.classList.toggle("is-dirty", isDirty);
     if (this.#theirs && !this.conflictShown) this.#warn();
     this.changes.draw();
+  }
+
+  #describe() {
+    const base = this.#base;
+    if (!base) return this.mayRead ? "loading…" : "";
+    if (base.version === 0) return "There is no such key. Save a value to make it.";
+    return `version ${base.version}${base.at ? `, written ${new Date(base.at).toLocaleString("en-GB")}` : ""}`;
   }
 
   #say(text, className = "") {
@@ -233,7 +247,7 @@ export class KeyPage extends Part {
       if (!this.mayRead) written.value = compact(text);
       this.#base = written;
       this.#theirs = null;
-      this.changes.add(written);
+      this.#note(written);
       this.timeToLive.set(written);
       if (this.editor.text === text) this.editor.text = format(written.value);
       this.#say("saved", "done");
@@ -293,6 +307,12 @@ export class KeyPage extends Part {
     const value = this.editor.problem ? (this.#base?.value ?? "null") : compact(this.editor.text);
     this.dispatchEvent(new CustomEvent("copy", { detail: { key: this.key, value: value ?? "null" } }));
   }
+}
+
+// versionOf returns the version of an entry, and of a key that was deleted the version of the
+// delete.
+function versionOf(entry) {
+  return entry.gone ?? entry.version;
 }
 
 customElements.define("key-page", KeyPage);

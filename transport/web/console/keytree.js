@@ -1,9 +1,10 @@
 // The tree of keys, with live values of the rows that are visible.
 
 import { every, h, painter, Part, put } from "./dom.js";
+import { FilterField } from "./filterfield.js";
 import { filterQuery, Levels, rootsOf } from "./levels.js";
 import { LiveValues } from "./livevalues.js";
-import { checkPattern, isPattern } from "./pattern.js";
+import { isPattern } from "./pattern.js";
 import { fillRow, flash, makeRow } from "./treerow.js";
 import "./virtuallist.js";
 
@@ -47,37 +48,7 @@ export class KeyTree extends Part {
   }
 
   #build(signal) {
-    this.filter = h("input.filter", {
-      type: "search",
-      placeholder: "prefix, or pattern: devices/+/temp",
-      spellcheck: false,
-      autocomplete: "off",
-      "aria-label": "Filter keys by a prefix or a pattern",
-      value: this.filterText,
-      title: "Press / to come here",
-    });
-    let timer;
-    const apply = () => {
-      clearTimeout(timer);
-      if (this.filter.value === this.filterText) return;
-      this.dispatchEvent(new CustomEvent("filter", { detail: this.filter.value }));
-    };
-    this.filter.addEventListener(
-      "input",
-      () => {
-        clearTimeout(timer);
-        timer = setTimeout(apply, 250);
-      },
-      { signal },
-    );
-    this.filter.addEventListener(
-      "keydown",
-      (e) => {
-        if (e.key === "Enter") apply();
-        if (e.key === "Enter" || e.key === "ArrowDown") this.list.focus();
-      },
-      { signal },
-    );
+    this.filter = new FilterField(this.filterText, () => this.list.focus());
     this.pauseButton = h(
       "button.pause",
       {
@@ -127,13 +98,12 @@ export class KeyTree extends Part {
     if (text === this.filterText) return;
     this.filterText = text;
     if (!this.filter) return;
-    if (this.filter.value !== text) this.filter.value = text;
+    this.filter.text = text;
     this.#load();
   }
 
   #load() {
-    this.filter.setCustomValidity(isPattern(this.filterText) ? checkPattern(this.filterText) : "");
-    if (!this.filter.reportValidity()) return;
+    if (!this.filter.check()) return;
     this.list.scrollTop = 0;
     this.list.current = 0;
     this.levels.show(this.filterText === "" ? rootsOf(this.server.rights) : [filterQuery(this.filterText)]);
@@ -159,8 +129,8 @@ export class KeyTree extends Part {
       const [from, to] = pages.get(row.level) ?? [i, i];
       pages.set(row.level, [Math.min(from, i), Math.max(to, i)]);
     }
+    // A tree without rows has no visible page.
     for (const root of this.levels.roots) {
-      // an empty tree
       if (root.rows.size === 0 && !root.loading) pages.set(root, [0, 0]);
     }
     for (const [level, [from, to]] of pages) await this.levels.refresh(level, from, to);
@@ -184,25 +154,22 @@ export class KeyTree extends Part {
     const sums = this.levels.roots.map((root) => root.keys);
     const keys = sums.reduce((sum, s) => sum + s.keys, 0);
     const more = sums.some((s) => s.more);
-    const loading = this.levels.roots.some((r) => r.pages.length === 0 && !r.error);
-    put(
-      this.summary,
-      loading ? "loading…" : `${keys.toLocaleString("en")}${more ? "+" : ""} ${keys === 1 && !more ? "key" : "keys"}`,
-    );
-    const error = this.live.error;
-    const failed = this.levels.roots.find((r) => r.error && r.pages.length > 0)?.error;
-    const text = this.isPaused
-      ? "paused"
-      : error
-        ? `values are not live: ${error.message}`
-        : failed
-          ? `stale: ${failed.message}`
-          : this.live.isStale || this.server.state !== "open"
-            ? "stale: not connected"
-            : "";
-    this.badge.hidden = text === "";
-    put(this.badge, text);
-    this.classList.toggle("is-stale", text !== "");
+    const isLoading = this.levels.roots.some((r) => r.pages.length === 0 && !r.error);
+    const count = `${keys.toLocaleString("en")}${more ? "+" : ""} ${keys === 1 && !more ? "key" : "keys"}`;
+    put(this.summary, isLoading ? "loading…" : count);
+    const trouble = this.#trouble();
+    this.badge.hidden = trouble === "";
+    put(this.badge, trouble);
+    this.classList.toggle("is-stale", trouble !== "");
+  }
+
+  // #trouble says why what is shown may be old, or "".
+  #trouble() {
+    if (this.isPaused) return "paused";
+    if (this.live.error) return `values are not live: ${this.live.error.message}`;
+    const failed = this.levels.roots.find((r) => r.error && r.pages.length > 0);
+    if (failed) return `stale: ${failed.error.message}`;
+    return this.live.isStale || this.server.state !== "open" ? "stale: not connected" : "";
   }
 
   // #paint takes over the live values of the visible rows.
@@ -212,18 +179,25 @@ export class KeyTree extends Part {
     const [first, end] = this.list.range;
     for (let i = first; i < end; i++) {
       const row = this.levels.rows[i];
-      if (!row?.isKey) continue;
-      const entry = this.live.get(row.name);
+      if (!row?.isKey || !this.#takeLive(row)) continue;
       const node = this.list.element(i);
-      if (entry === null && !row.isGone) row.isGone = true;
-      else if (entry && (entry.version > row.version || row.isGone)) {
-        row.isGone = false;
-        row.take(entry);
-      } else continue;
       if (!node) continue;
       fillRow(node, row);
       flash(node.querySelector(".value"));
     }
+  }
+
+  // #takeLive takes over the live value of a row, and reports whether it has changed.
+  #takeLive(row) {
+    const entry = this.live.get(row.name);
+    if (entry === null) {
+      if (row.isGone) return false;
+      row.isGone = true;
+      return true;
+    }
+    if (!entry || (entry.version <= row.version && !row.isGone)) return false;
+    row.take(entry);
+    return true;
   }
 
   #seen(first, end) {
@@ -286,12 +260,21 @@ export class KeyTree extends Part {
   }
 
   // copy asks for code about the current row, or the filter.
-  copy() {
+  async copy() {
     const row = this.levels.rows[this.list.current];
     let selection = { pattern: isPattern(this.filterText) ? this.filterText : "#" };
-    if (row?.isKey) selection = { key: row.name, value: row.value };
+    if (row?.isKey) selection = { key: row.name, value: await this.#wholeValue(row) };
     else if (row?.isLevel) selection = { pattern: `${row.name}/#` };
     this.dispatchEvent(new CustomEvent("copy", { detail: selection }));
+  }
+
+  // #wholeValue returns the value of a row's key, of which the row has only the beginning.
+  async #wholeValue(row) {
+    try {
+      return (await this.server.calls.read(row.name, this.signal))?.value ?? "null";
+    } catch {
+      return "null"; // it cannot be read; the code to read it is of use all the same
+    }
   }
 }
 

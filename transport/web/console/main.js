@@ -28,6 +28,8 @@ const pages = [
   { id: "delete", label: "Delete", make: (s) => new DeletePage(s), needs: (r) => r.mayAny("write") },
 ];
 
+const retryMillis = 5000;
+
 const states = { open: "live", connecting: "connecting…", waiting: "no link: trying again", closed: "not connected" };
 
 // A Console shows one page at a time.
@@ -91,16 +93,16 @@ class Console extends Part {
       await server.calls.check();
     } catch (err) {
       if (err.status === 401) return; // the form is shown
-      put(
-        this.main,
-        h(
-          "section.panel",
-          {},
-          h("h2", {}, "No answer"),
-          h("p.problem.wrong", {}, err instanceof CallError ? err.message : String(err)),
-          h("button.primary", { type: "button", onclick: () => this.#begin(token) }, "Try again"),
-        ),
+      const retry = () => this.main.contains(panel) && this.#begin(token);
+      const panel = h(
+        "section.panel",
+        {},
+        h("h2", {}, "The server does not answer"),
+        h("p.problem.wrong", {}, err instanceof CallError ? err.message : String(err)),
+        h("div.bar", {}, h("button.primary", { type: "button", onclick: retry }, "Try again now")),
       );
+      put(this.main, panel);
+      setTimeout(retry, retryMillis);
       return;
     }
     this.#route();

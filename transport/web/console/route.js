@@ -7,12 +7,11 @@ const pages = ["keys", "topics", "sessions", "server", "delete"];
 export function readRoute(fragment) {
   const [path, search] = fragment.replace(/^#\/?/, "").split("?", 2);
   const [first, ...rest] = path.split("/");
-  const query = {};
-  for (const [key, value] of new URLSearchParams((search ?? "").replaceAll("+", "%2B"))) query[key] = value;
+  const query = new Map(new URLSearchParams((search ?? "").replaceAll("+", "%2B")));
   return {
     page: pages.includes(first) ? first : "keys",
     name: decode(rest.join("/")),
-    query: new Map(Object.entries(query)),
+    query,
   };
 }
 

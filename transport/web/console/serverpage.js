@@ -73,7 +73,7 @@ export class ServerPage extends Part {
       this.grid.classList.remove("is-stale");
     } catch (err) {
       if (this.signal.aborted) return;
-      const hint = operatorHint(err);
+      const hint = operatorHint(err.code);
       this.note.hidden = false;
       this.grid.hidden = hint !== "";
       this.grid.classList.add("is-stale");

@@ -97,7 +97,7 @@ export class SessionsPage extends Part {
       this.#drawEnds(new Map(byLabel(readMetrics(metrics), "rtdb_session_ends_total", "reason")));
     } catch (err) {
       if (this.signal.aborted) return;
-      const hint = operatorHint(err);
+      const hint = operatorHint(err.code);
       this.note.hidden = false;
       this.content.hidden = hint !== "";
       this.content.classList.add("is-stale");

@@ -146,25 +146,15 @@ export class Tail extends Part {
     const waiting = this.#messages.length - 1 - this.#messages.indexOf(this.pausedAt);
     put(this.pauseButton, !this.isPaused ? "Pause" : `Resume (${waiting}${this.#dropped > 0 ? "+" : ""} new)`);
     if (this.isPaused) return;
-    const rows = new Map([...this.rows.children].map((node) => [node.message, node]));
-    const wanted = this.#messages.map((m) => rows.get(m) ?? makeRow(m)).reverse();
-    for (const node of this.rows.children) if (!this.#messages.includes(node.message)) node.message = null;
-    put(this.rows, wanted);
+    for (const m of this.#messages) m.row ??= makeRow(m);
+    put(this.rows, this.#messages.map((m) => m.row).reverse());
   }
 }
 
-function makeRow(message) {
-  const row =
-    message.missed !== undefined
-      ? h(
-          "li.missed",
-          {},
-          h("time", {}, clock(message.time)),
-          h("span", {}, `${message.missed === true ? "some" : message.missed} messages were missed`),
-        )
-      : h("li", {}, h("time", {}, clock(message.time)), name(message.topic), name(message.value, "json"));
-  row.message = message;
-  return row;
+function makeRow({ topic, value, missed, time }) {
+  if (missed === undefined) return h("li", {}, h("time", {}, clock(time)), name(topic), name(value, "json"));
+  const lost = `${missed === true ? "some" : missed} messages were missed`;
+  return h("li.missed", {}, h("time", {}, clock(time)), h("span", {}, lost));
 }
 
 customElements.define("topic-tail", Tail);

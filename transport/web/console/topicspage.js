@@ -103,7 +103,7 @@ export class TopicsPage extends Part {
 
   async #list() {
     if (!this.server.rights.mayOperate) {
-      put(this.topics, h("p.lack", {}, operatorHint({ status: 403 })));
+      put(this.topics, h("p.lack", {}, operatorHint("forbidden")));
       return 60_000;
     }
     try {
@@ -135,8 +135,8 @@ export class TopicsPage extends Part {
       );
     } catch (err) {
       if (this.signal.aborted) return;
-      put(this.topics, h("p.lack", {}, operatorHint(err) || err.message));
-      if (operatorHint(err)) return 60_000;
+      put(this.topics, h("p.lack", {}, operatorHint(err.code) || err.message));
+      if (operatorHint(err.code)) return 60_000;
     }
   }
 }
