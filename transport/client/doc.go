@@ -6,9 +6,10 @@
 //	for change, err := range client.Watch[int](ctx, c, "room/#") { … }
 //
 // [Get], [Set], [Patch], [Update], [Push], [Delete] and [Touch] read and write keys. [List]
-// and [ListLevel] list keys, and [DeletePattern] deletes those that match. [Watch] follows the changes of keys, and a [View] is a copy of keys that
-// follows the server. [Publish] and [Listen] are for topics. [Client.Will] says what the
-// server does if the client is gone. All of them are safe for concurrent use.
+// and [ListLevel] list keys, and [DeletePattern] deletes those that match. [Watch] follows
+// the changes of keys, and a [View] is a copy of keys that follows the server. [Publish] and
+// [Listen] are for topics. [Client.Will] says what the server does if the client is gone.
+// All of them are safe for concurrent use.
 //
 // # Rules
 //

@@ -158,10 +158,12 @@ func (l *link) late(asked time.Time) time.Duration {
 // ping asks for a sign of life, and for the revision up to which all updates have come.
 func (l *link) ping() {
 	err := l.c.out.add(&request{fields: newFields("ping"), kind: control, done: func(m *message, err error) {
-		if err != nil || m.Error != nil {
+		if err != nil {
 			return
 		}
-		l.c.advance(m.Epoch, m.Revision)
+		if m.Error == nil { // a refusal is a sign of life, too
+			l.c.advance(m.Epoch, m.Revision)
+		}
 		l.pongs <- struct{}{}
 	}})
 	if err != nil {

@@ -74,6 +74,20 @@ func TestALatePong(t *testing.T) {
 	})
 }
 
+// A ping that the server refuses, because requests come too fast, is answered all the same.
+func TestARefusedPing(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fake) {
+		f.mustDial()
+		f.set(func() {
+			f.handle = func(p *peer, r request) bool { p.fail(r, "rate_limited"); return true }
+		})
+		time.Sleep(10 * time.Minute)
+		if n := len(f.peers()); n != 1 {
+			t.Errorf("%d connections", n)
+		}
+	})
+}
+
 // Pings are sent under traffic, too, because they move the revision on.
 func TestPingsUnderTraffic(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
