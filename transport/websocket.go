@@ -9,8 +9,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/coder/websocket"
-
 	"rtdb/actor"
 	"rtdb/keyspace"
 	"rtdb/session"
@@ -151,7 +149,7 @@ func (c *webSocket) Stop(cause error, gone bool) {
 func (c *webSocket) End(cause error) {
 	defer c.core.clients.release(webSocketClient)
 	c.pinger.Stop()
-	if closedNormally(c.session.Cause()) {
+	if c.conn.LeftNormally() {
 		c.session.WithdrawWills()
 	}
 	c.core.leave(&c.client, c.received, func() {
@@ -164,12 +162,6 @@ func (c *webSocket) End(cause error) {
 		c.conn.Release()
 		c.pinger.Wait()
 	})
-}
-
-// closedNormally reports whether the client closed with 1000.
-func closedNormally(cause error) bool {
-	end := endingOf(cause)
-	return end.silent && end.code == websocket.StatusNormalClosure
 }
 
 // Handle implements [socket.Handler].

@@ -14,6 +14,24 @@ import (
 	"rtdb/transport"
 )
 
+// A client that has read the answer to its close frame has left normally, also if the server
+// begins to shut down at that moment.
+func TestAShutdownRightAfterACloseWritesNoWill(t *testing.T) {
+	for range 300 {
+		w := newWire(t, transport.Options{})
+		p := w.dial(t)
+		p.ask(`{"action":"will","key":"gone","value":1,"id":1}`, `{"id":1,"ok":true}`)
+		_ = p.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Now().Add(patience))
+		p.wantClose(1000)
+		if err := w.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.keyspace.Get("gone"); err == nil {
+			t.Fatal("the will was written")
+		}
+	}
+}
+
 // The wills of a session are written when it ends, unless the client closes with 1000.
 func TestWillsAreWrittenUnlessTheClientClosesNormally(t *testing.T) {
 	closeWith := func(code int) func(*wire, *peer) {

@@ -25,6 +25,10 @@ func (c *Conn) Close(code websocket.StatusCode, reason string) {
 	}
 }
 
+// LeftNormally reports whether the client has closed the WebSocket with 1000 by itself. Unlike
+// the cause of the session's end, it does so once the client can have read the answer.
+func (c *Conn) LeftNormally() bool { return c.wire.leftNormally.Load() }
+
 // Cut ends the connection at once, without a close frame. Under TLS it first closes the
 // connection below: a [tls.Conn] would wait up to 5 s until the client takes its alert.
 func (c *Conn) Cut() {
@@ -79,6 +83,7 @@ func (w *wire) isClosing() bool {
 // first, and the waiting messages are sent.
 func (w *wire) writeClose(frame []byte) error {
 	if w.mayEcho() {
+		w.leftNormally.Store(len(frame) >= 4 && frame[2] == 1000>>8 && frame[3] == 1000&0xff) // before the client can know
 		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 		w.session.StopSnapshot()
 		w.settle(ctx)

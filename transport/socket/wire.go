@@ -45,11 +45,12 @@ type wire struct {
 	backlog *backlog      // may be used while readsAhead is set in calls
 
 	// The closer's part.
-	closeMu   sync.Mutex
-	closing   bool        // the session closes the WebSocket; changed under closeMu
-	closeSent bool        // a close frame was sent: the read deadline is final
-	echoing   atomic.Bool // the library answers the client's close frame, or its fault
-	lingers   atomic.Bool // the client is sending a message that is too big
+	closeMu      sync.Mutex
+	closing      bool        // the session closes the WebSocket; changed under closeMu
+	closeSent    bool        // a close frame was sent: the read deadline is final
+	leftNormally atomic.Bool // the client has closed with 1000
+	echoing      atomic.Bool // the library answers the client's close frame, or its fault
+	lingers      atomic.Bool // the client is sending a message that is too big
 
 	controlMu sync.Mutex
 	control   *control // frames that wait; nil if none do
