@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -54,7 +56,23 @@ func (s *site) background(run func(context.Context) error) (stop func()) {
 // get returns the body of the answer to a GET.
 func (s *site) get(path string) []byte {
 	s.t.Helper()
-	r, err := http.NewRequest("GET", s.URL()+path, nil)
+	return s.call("GET", path, "")
+}
+
+// put writes a key, and publish a message of a topic. The values are JSON.
+func (s *site) put(key, value string) {
+	s.t.Helper()
+	s.call("PUT", "/data/"+url.PathEscape(key), `{"value":`+value+`}`)
+}
+
+func (s *site) publish(topic, value string) {
+	s.t.Helper()
+	s.call("POST", "/topics/"+topic, `{"value":`+value+`}`)
+}
+
+func (s *site) call(method, path, body string) []byte {
+	s.t.Helper()
+	r, err := http.NewRequest(method, s.URL()+path, strings.NewReader(body))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -67,6 +85,9 @@ func (s *site) get(path string) []byte {
 	text, err := io.ReadAll(answer.Body)
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	if answer.StatusCode >= 300 {
+		s.t.Errorf("%s %s: %s", method, path, text)
 	}
 	return text
 }

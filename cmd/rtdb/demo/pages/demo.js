@@ -3,8 +3,10 @@
 
 const CUT = 5_000; // milliseconds
 
-let cutUntil = 0;
 const sockets = new Set();
+let isCut = false;
+let mended = Promise.resolve(); // settles when the connection is not cut any more
+let mend;
 
 /** A WebSocket that can be cut: then the server and the page lose each other without a word. */
 export class CuttableSocket {
@@ -13,12 +15,11 @@ export class CuttableSocket {
 
   constructor(url, protocols) {
     sockets.add(this);
-    // While the connection is cut, nothing opens.
-    setTimeout(() => this.#open(url, protocols), cutUntil - Date.now());
+    mended.then(() => this.#open(url, protocols)); // while the connection is cut, nothing opens
   }
 
   #open(url, protocols) {
-    if (this.#isOver) return this.onclose?.({ code: 1006, reason: "" });
+    if (this.#isOver) return this.#end({ code: 1006, reason: "" });
     this.#socket = new WebSocket(url, protocols);
     this.#socket.onopen = () => this.onopen?.();
     this.#socket.onmessage = (event) => this.onmessage?.(event);
@@ -57,7 +58,9 @@ export class CuttableSocket {
 }
 
 function cut() {
-  cutUntil = Date.now() + CUT;
+  isCut = true;
+  mended = new Promise((resolve) => (mend = resolve)).then(() => (isCut = false));
+  setTimeout(mend, CUT);
   for (const socket of sockets) socket.cut();
 }
 
@@ -78,24 +81,25 @@ export function showConnection(db) {
   const bar = document.getElementById("connection");
   const badge = add(bar, "span", "badge");
   const freshness = add(bar, "span", "badge");
-  const button = add(bar, "button", "", "Cut my connection");
+  const button = add(bar, "button");
   const report = add(bar, "output");
   const trouble = add(bar, "span", "trouble");
   let view;
   let missed = 0;
 
   const show = () => {
-    const isCut = Date.now() < cutUntil;
     badge.dataset.state = badge.textContent = isCut ? "cut" : db.state;
     freshness.dataset.state = freshness.textContent = view?.stale ? "stale" : "live";
-    button.disabled = isCut || db.state !== "open";
+    button.textContent = isCut ? "Connect again" : "Cut my connection";
+    button.disabled = !isCut && db.state !== "open";
   };
   button.onclick = () => {
+    if (isCut) return mend();
     missed = 0;
     report.textContent = "";
     cut();
     show();
-    setTimeout(show, CUT);
+    mended.then(show);
   };
   db.addEventListener("statechange", () => {
     if (db.state === "open") trouble.textContent = "";

@@ -19,30 +19,25 @@ const counts = { changes: 0, repaints: 0, skipped: 0 };
 const numbers = new Map(); // the number of the last write of each sensor that came
 const dirty = new Set(); // keys to paint
 const lines = new Map(); // by key
+const isReading = (value) => typeof value?.celsius === "number";
 
 sensors.subscribe((changes) => {
-  for (const { key, value, deleted } of changes) {
-    if (deleted) continue;
+  for (const { key, value } of changes) {
+    dirty.add(key);
+    if (!isReading(value)) continue; // it was deleted, or somebody has written something else
     counts.changes++;
     // Writes are numbered, so a gap shows what the server has skipped for this tab.
     if (value.n > numbers.get(key)) counts.skipped += value.n - numbers.get(key) - 1;
     numbers.set(key, value.n);
     lines.get(key)?.values.push(value.celsius);
-    dirty.add(key);
   }
   schedule();
 });
 
 // paint is called once a frame, however many changes came.
-let scheduled = false;
+let frame;
 function schedule() {
-  if (scheduled) return;
-  scheduled = true;
-  requestAnimationFrame(() => {
-    scheduled = false;
-    counts.repaints++;
-    paint();
-  });
+  frame ??= requestAnimationFrame(paint);
 }
 
 // Tiles
@@ -53,10 +48,14 @@ let places = new Map(); // from a key to the number of its tile
 let columns, size; // of the tiles, in pixels
 
 function paint() {
+  frame = undefined;
+  counts.repaints++;
   if (places.size !== sensors.snapshot().size || canvas.width !== canvas.clientWidth) layOut();
   for (const key of dirty) {
     const place = places.get(key);
-    brush.fillStyle = `hsl(${220 - (sensors.get(key).value.celsius - 14) * 14} 70% 50%)`;
+    const value = sensors.get(key)?.value;
+    if (!isReading(value)) continue;
+    brush.fillStyle = `hsl(${220 - (value.celsius - 14) * 14} 70% 50%)`;
     brush.fillRect((place % columns) * size, Math.floor(place / columns) * size, size - 1, size - 1);
     if (lines.has(key)) paintLine(key, lines.get(key));
   }
@@ -98,13 +97,13 @@ function addLine(key) {
   svg.setAttribute("viewBox", `0 0 ${POINTS - 1} 16`);
   svg.setAttribute("preserveAspectRatio", "none");
   const line = svg.appendChild(document.createElementNS(svg.namespaceURI, "polyline"));
-  lines.set(key, { card, title, line, values: [sensors.get(key).value.celsius] });
+  lines.set(key, { card, title, line, values: [sensors.get(key)?.value].filter(isReading).map(({ celsius }) => celsius) });
   paintLine(key, lines.get(key));
 }
 
 function paintLine(key, { title, line, values }) {
   values.splice(0, values.length - POINTS);
-  title.textContent = `${key}: ${values.at(-1).toFixed(1)} °C`;
+  title.textContent = `${key}: ${values.at(-1)?.toFixed(1) ?? "no value"} °C`;
   line.setAttribute("points", values.map((celsius, x) => `${x},${30 - celsius}`).join(" "));
 }
 

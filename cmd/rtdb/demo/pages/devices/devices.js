@@ -8,7 +8,8 @@ showConnection(db)(view);
 
 const map = document.getElementById("map");
 const figures = document.getElementById("figures");
-document.getElementById("simulate").textContent = `rtdb simulate --devices 1000 --url ${location.origin}`;
+const words = ["rtdb", "simulate", "--devices 1000", `--url ${location.origin}`];
+for (const word of words) add(document.getElementById("simulate"), "span", "word", word + " ");
 
 const tiles = new Map(); // by the name of the device
 const dirty = new Set(); // names of the devices to paint
@@ -24,17 +25,13 @@ view.subscribe((changes) => {
 });
 
 // paint is called once a frame, however many changes came.
-let scheduled = false;
+let frame;
 function schedule() {
-  if (scheduled) return;
-  scheduled = true;
-  requestAnimationFrame(() => {
-    scheduled = false;
-    paint();
-  });
+  frame ??= requestAnimationFrame(paint);
 }
 
 function paint() {
+  frame = undefined;
   const before = tiles.size;
   for (const name of dirty) {
     if (!tiles.has(name)) addTile(name);
@@ -70,7 +67,7 @@ function lampOf(name) {
 function paintTile(name, tile) {
   const state = part(name, "state")?.value;
   const reading = part(name, "reading")?.value;
-  if (state === undefined && !reading) {
+  if (!state && !reading) {
     tile.remove();
     tiles.delete(name);
     return;
