@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strconv"
 	"sync"
 	"time"
 
@@ -79,13 +78,11 @@ func (c *demoCommand) hint(s demo.Server) string {
 
 // serverAt returns the server that listens on an address of this machine.
 func serverAt(addr net.Addr) demo.Server {
-	switch addr := addr.(type) {
-	case *net.UnixAddr:
+	if addr, ok := addr.(*net.UnixAddr); ok {
 		return demo.Server{URL: "http://localhost", Socket: addr.Name}
-	case *net.TCPAddr:
-		flags := addressFlags{Host: addr.IP.String(), Port: addr.Port}
-		hostport, _ := flags.client()
-		return demo.Server{URL: "http://" + hostport}
 	}
-	return demo.Server{URL: "http://" + net.JoinHostPort(addr.String(), strconv.Itoa(80))}
+	tcp := addr.(*net.TCPAddr) // listen opens no others
+	flags := addressFlags{Host: tcp.IP.String(), Port: tcp.Port}
+	hostport, _ := flags.client()
+	return demo.Server{URL: "http://" + hostport}
 }

@@ -54,7 +54,14 @@ func (c *simulateCommand) Run(s *streams) error {
 	}
 	defer log.queue.close(logGrace)
 
-	fleet := demo.NewFleet(c.options())
+	o := c.options()
+	var fleet *demo.Fleet
+	o.Ready = func() {
+		if status := fleet.Status(); status.Online == status.Devices {
+			log.Info().Int("devices", status.Devices).Str("server", o.Server.URL).Msg("devices online")
+		}
+	}
+	fleet = demo.NewFleet(o)
 	ended := make(chan error, 1)
 	go func() { ended <- fleet.Run(ctx) }()
 	err = c.watch(ctx, fleet, log, ended)

@@ -19,6 +19,7 @@ var screenshots = flag.String("screenshots", "", "directory for pictures of the 
 
 // The pages do in a real browser what they say. The tests share one Chromium.
 func TestPagesInChromium(t *testing.T) {
+	t.Parallel()
 	browser := transporttest.StartChromium(t)
 	for name, test := range map[string]func(*testing.T, *transporttest.Chromium){
 		"start": testStartPage, "dashboard": testDashboard, "chat": testChat, "editing": testEditing, "devices": testDevices,
@@ -137,7 +138,7 @@ const tilesEqual = `(async () => {
 		next = answer.next
 	}
 	const canvas = document.getElementById("tiles")
-	const size = Math.max(8, Math.floor(canvas.width / 100)), columns = Math.floor(canvas.width / size)
+	const size = Math.max(8, Math.floor(canvas.width / 100)), columns = Math.min(100, Math.floor(canvas.width / size))
 	const want = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d")
 	items.forEach(({value}, i) => {
 		if (typeof value?.celsius !== "number") return

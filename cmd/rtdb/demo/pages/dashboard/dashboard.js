@@ -67,7 +67,7 @@ function layOut() {
   places = new Map(keys.map((key, place) => [key, place]));
   canvas.width = canvas.clientWidth; // it is empty again
   size = Math.max(8, Math.floor(canvas.width / 100));
-  columns = Math.floor(canvas.width / size);
+  columns = Math.min(100, Math.floor(canvas.width / size));
   canvas.height = Math.ceil(keys.length / columns) * size;
   canvas.ariaLabel = `${keys.length} sensors`;
   dirty.clear();

@@ -8,8 +8,11 @@ showConnection(db)(view);
 
 const map = document.getElementById("map");
 const figures = document.getElementById("figures");
-const words = ["rtdb", "simulate", "--devices 1000", `--url ${location.origin}`];
-for (const word of words) add(document.getElementById("simulate"), "span", "word", word + " ");
+const command = document.getElementById("simulate");
+for (const word of ["rtdb simulate", "--devices 1000", `--url ${location.origin}`]) {
+  if (command.firstChild) command.append(" ");
+  add(command, "span", "word", word);
+}
 
 const tiles = new Map(); // by the name of the device
 const dirty = new Set(); // names of the devices to paint
