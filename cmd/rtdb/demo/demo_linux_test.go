@@ -335,6 +335,25 @@ func testEditing(t *testing.T, browser *transporttest.Chromium) {
 	for _, p := range both {
 		p.Await(`document.querySelectorAll("textarea").length === 5`)
 	}
+	// Both type at once, at random places, through a cut.
+	for i, p := range both {
+		p.Run(fmt.Sprintf(`void (async () => {
+			for (let n = 0; n < 60; n++) {
+				const areas = document.querySelectorAll("textarea"), area = areas[Math.floor(Math.random() * 4)]
+				const at = Math.floor(Math.random() * area.value.length)
+				area.setRangeText("%d", at, at + (n %% 3 === 0), "end")
+				area.dispatchEvent(new Event("input"))
+				if (n === 10 + 15 * %d) document.querySelector("#connection button").click()
+				if (n === 40) document.querySelector("#connection button").click()
+				await new Promise(done => setTimeout(done, 20))
+			}
+			window.typed = true
+		})()`, i, i), nil)
+	}
+	for _, p := range both {
+		p.Await(`window.typed`)
+		p.live()
+	}
 	// Both end at the server's state.
 	for _, p := range both {
 		p.await(`JSON.stringify([...document.querySelectorAll("textarea")].map(area => area.value)) ===

@@ -77,6 +77,7 @@ function paintTile(name, tile) {
   }
   tile.dataset.state = state;
   tile.dataset.lamp = lampOf(name);
+  tile.ariaPressed = tile.dataset.lamp === "on";
   tile.textContent = `${name}\n${state === "online" ? `${Number(reading?.celsius ?? NaN).toFixed(1)}°` : "offline"}`;
   tile.title = `Device ${name} is ${state}, lamp ${tile.dataset.lamp}, battery ${reading?.battery ?? "?"} %`;
 }

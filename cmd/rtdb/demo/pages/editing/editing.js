@@ -45,7 +45,7 @@ class Block {
     const sheet = add(this.paper, "div", "sheet");
     this.mirror = add(sheet, "div", "mirror"); // has the carets, and the height of the text
     this.area = add(sheet, "textarea");
-    Object.assign(this.area, { rows: 1, ariaLabel: "Paragraph" }).dataset.key = key;
+    Object.assign(this.area, { rows: 1, maxLength: 10_000, ariaLabel: "Paragraph" }).dataset.key = key;
     this.area.oninput = () => (this.show(), this.saveSoon());
     add(this.paper, "button", "", "Delete").onclick = () => db.delete(key).catch(report);
   }
@@ -65,9 +65,9 @@ class Block {
     this.show();
   }
 
-  saveSoon() {
+  saveSoon(wait = 200) {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.save().catch(report), 200);
+    this.timer = setTimeout(() => this.save(), wait);
   }
 
   // Compare and set: update calls its function again if somebody else has written meanwhile.
@@ -75,18 +75,20 @@ class Block {
     const mine = this.area.value;
     if (this.#saving || mine === this.base) return;
     this.#saving = true;
+    let error;
     try {
       const entry = await db.update(this.key, (old) => {
         const text = old ? merge(this.base, mine, textOf(old.value), old.value?.by) : mine;
         return old && text === textOf(old.value) ? undefined : { text, by: element("name").value };
       });
       this.agree(textOf(entry.value), entry.version, mine);
-      report({ message: "" });
-    } finally {
-      this.#saving = false;
-      if (this.area.value !== this.base) this.saveSoon();
-      else if (entries.get(this.key)) this.take(entries.get(this.key));
+    } catch (e) {
+      error = e; // the text stays, and is saved later
     }
+    this.#saving = false;
+    report(error ?? { message: "" });
+    if (this.area.value !== this.base) this.saveSoon(error && 2000);
+    else if (entries.get(this.key)) this.take(entries.get(this.key));
   }
 
   show() {
