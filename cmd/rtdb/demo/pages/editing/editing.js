@@ -51,16 +51,16 @@ class Block {
   }
 
   // take shows an entry of the server. Text that is not saved is left to save.
-  take({ value, version }) {
-    if (version > this.version && !this.#saving && this.area.value === this.base) this.agree(textOf(value), version, this.base);
+  take(entry) {
+    if (entry.version > this.version && !this.#saving && this.area.value === this.base) this.agree(entry, this.base);
   }
 
-  // agree shows a text of the server, together with what was typed since the text was mine.
-  agree(text, version, mine) {
-    Object.assign(this, { base: text, version });
-    const { value, selectionStart: at } = this.area;
-    this.area.value = merge(mine, value, text, "server");
-    const { start, end, text: { length } } = changeOf(value, this.area.value);
+  // agree shows an entry of the server, together with what was typed since the text was mine.
+  agree({ value, version }, mine) {
+    Object.assign(this, { base: textOf(value), version });
+    const { value: typed, selectionStart: at } = this.area;
+    this.area.value = merge(mine, typed, this.base, value?.by);
+    const { start, end, text: { length } } = changeOf(typed, this.area.value);
     if (document.activeElement === this.area) this.area.selectionEnd = this.area.selectionStart = at < end ? Math.min(at, start) : at + length - (end - start);
     this.show();
   }
@@ -81,7 +81,7 @@ class Block {
         const text = old ? merge(this.base, mine, textOf(old.value), old.value?.by) : mine;
         return old && text === textOf(old.value) ? undefined : { text, by: element("name").value };
       });
-      this.agree(textOf(entry.value), entry.version, mine);
+      this.agree(entry, mine);
     } catch (e) {
       error = e; // the text stays, and is saved later
     }
