@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -15,6 +16,9 @@ import (
 type completeCommand struct {
 	Shell string   `arg:"" enum:"bash,zsh"`
 	Words []string `arg:"" optional:""` // bash: the line up to the cursor, and COMP_WORDBREAKS; zsh: the words behind rtdb
+
+	// Timeout is how long a person waits for the keys that a tab brings.
+	Timeout time.Duration `hidden:"" default:"500ms" env:"RTDB_COMPLETION_TIMEOUT"`
 }
 
 // filesLine says that the shell should complete the name of a file. No name of a key has a
@@ -32,7 +36,7 @@ func (c *completeCommand) Run(s *streams) error {
 		for _, w := range line[1:] {
 			words = append(words, w.Text)
 		}
-		for _, found := range complete(words) {
+		for _, found := range complete(words, c.Timeout) {
 			if found.files {
 				out.line(filesLine)
 				continue
@@ -41,7 +45,7 @@ func (c *completeCommand) Run(s *streams) error {
 		}
 	}
 	if c.Shell == "zsh" {
-		for _, found := range complete(c.Words) {
+		for _, found := range complete(c.Words, c.Timeout) {
 			switch {
 			case found.files:
 				out.line(filesLine)
@@ -63,8 +67,9 @@ type candidate struct {
 	files bool   // any file; text is empty
 }
 
-// complete returns the candidates for the last one of the words behind rtdb.
-func complete(words []string) []candidate {
+// complete returns the candidates for the last one of the words behind rtdb. It asks the
+// server for no longer than timeout.
+func complete(words []string, timeout time.Duration) []candidate {
 	if len(words) == 0 {
 		return nil
 	}
@@ -72,7 +77,7 @@ func complete(words []string) []candidate {
 	if err != nil {
 		return nil
 	}
-	l := argumentLine{node: parser.Model.Node, flags: make(map[string]string)}
+	l := argumentLine{node: parser.Model.Node, flags: make(map[string]string), timeout: timeout}
 	for _, word := range words[:len(words)-1] {
 		l.take(word)
 	}
@@ -94,6 +99,7 @@ type argumentLine struct {
 	redirect bool              // the last word redirects to a file
 	onlyArgs bool              // there was a --
 	args     int               // positional arguments
+	timeout  time.Duration     // for the server
 }
 
 // take reads a word before the cursor.
@@ -242,5 +248,6 @@ func (l *argumentLine) lookUp(word string, patterns bool) []candidate {
 	if _, err := parser.Parse(args); err != nil || server.checkServer() != nil {
 		return nil
 	}
-	return server.completeKeys(word, patterns)
+	asking := requestFlags{clientFlags: server, Timeout: l.timeout}
+	return asking.completeKeys(word, patterns)
 }

@@ -39,7 +39,7 @@ func newTypist(t *testing.T, shell, url string) *typist {
 	c.Dir = dir
 	c.Env = []string{
 		runAsRTDB + "=1", "PATH=" + dir + ":" + os.Getenv("PATH"), "HOME=" + dir, "TERM=xterm", "LC_ALL=C.UTF-8",
-		"GOCOVERDIR=" + os.TempDir(), "RTDB_URL=" + url, "PS1=", "PROMPT=",
+		"GOCOVERDIR=" + os.TempDir(), "RTDB_URL=" + url, "RTDB_COMPLETION_TIMEOUT=20s", "PS1=", "PROMPT=",
 	}
 	controlledBy(console)(c)
 	c.Stdout, c.Stderr = console, console

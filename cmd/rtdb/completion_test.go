@@ -22,7 +22,8 @@ func TestCompletion(t *testing.T) {
 	}
 	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	defer silent.Close()
-	env := []string{"RTDB_URL=" + p.url, "RTDB_TOKEN=" + token}
+	const slow = "RTDB_COMPLETION_TIMEOUT=20s" // the machine may be busy
+	env := []string{"RTDB_URL=" + p.url, "RTDB_TOKEN=" + token, slow}
 	const keys = "a|a/|b|b c"
 	for _, test := range []struct {
 		env  []string
@@ -60,14 +61,14 @@ func TestCompletion(t *testing.T) {
 		{nil, "nonsense|", ""},
 		{nil, "get|--nonsense|--json", "--json"},
 		// Another server, and servers that do not answer.
-		{nil, "get|--url|" + p.url + "|--token|" + token + "|b", "b|b c"},
-		{nil, "get|--url=" + p.url + "|--token=" + token + "|b", "b|b c"},
+		{[]string{slow}, "get|--url|" + p.url + "|--token|" + token + "|b", "b|b c"},
+		{[]string{slow}, "get|--url=" + p.url + "|--token=" + token + "|b", "b|b c"},
 		{[]string{"RTDB_URL=" + p.url}, "get|", ""},
 		{[]string{"RTDB_URL=" + silent.URL}, "get|", ""},
 		{[]string{"RTDB_URL=http://127.0.0.1:1"}, "get|", ""},
 		{[]string{"RTDB_URL=nonsense"}, "get|", ""},
-		{[]string{"RTDB_URL=" + p.url, "RTDB_TOKEN=" + token}, "get|--port|1|", ""},
-		{[]string{"RTDB_URL=" + p.url, "RTDB_TOKEN=" + token}, "get|--port|x|", ""},
+		{[]string{"RTDB_URL=" + p.url, "RTDB_TOKEN=" + token, slow}, "get|--port|1|", ""},
+		{[]string{"RTDB_URL=" + p.url, "RTDB_TOKEN=" + token, slow}, "get|--port|x|", ""},
 	} {
 		began := time.Now()
 		out, errs, status := runToEnd(t, test.env, append([]string{"complete", "zsh", "--"}, strings.Split(test.line, "|")...)...)

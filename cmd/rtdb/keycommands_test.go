@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"rtdb/transport/transporttest"
 )
 
@@ -208,4 +210,46 @@ func TestKeyCommandsWithoutAServer(t *testing.T) {
 	// The arguments count more than $RTDB_URL, and it counts more than $PORT.
 	commandStep{args: "get a --port 1", errs: "cannot reach http://127.0.0.1:1"}.check(t, []string{"RTDB_URL=" + locked.url})
 	commandStep{args: "get a", errs: "unauthorized"}.check(t, []string{"PORT=1", "RTDB_URL=" + locked.url})
+}
+
+// A write whose reply does not come may have been made, and the error says so.
+func TestWriteWithoutAReply(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		reply func(*websocket.Conn) // to the request
+		args  string
+		want  string
+	}{
+		"lost":       {func(*websocket.Conn) {}, "set a 1", "the connection was lost before the reply came"},
+		"mute":       {func(c *websocket.Conn) { _, _, _ = c.ReadMessage() }, "set a 1 --timeout 300ms", "the server has not answered within 300ms: see --timeout: the write may have been made"},
+		"garbage":    {func(c *websocket.Conn) { _ = c.WriteMessage(websocket.TextMessage, []byte("<html>\x1b")) }, "delete a", `not an rtdb server: it sent "<html>\x1b"`},
+		"read":       {func(c *websocket.Conn) { _ = c.WriteMessage(websocket.TextMessage, []byte("<html>")) }, "get a", `not an rtdb server: it sent "<html>"`},
+		"read, mute": {func(c *websocket.Conn) { _, _, _ = c.ReadMessage() }, "get a --timeout 300ms", "the server has not answered within 300ms: see --timeout"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				c, err := (&websocket.Upgrader{Subprotocols: []string{"rtdb.v1"}}).Upgrade(w, r, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer c.Close()
+				if _, _, err := c.ReadMessage(); err != nil {
+					return
+				}
+				_ = c.WriteMessage(websocket.TextMessage, []byte(`{"id":0,"ok":true,"action":"pong"}`))
+				if _, _, err := c.ReadMessage(); err == nil {
+					test.reply(c)
+				}
+			}))
+			defer server.Close()
+			step := commandStep{args: test.args + " --url " + server.URL, errs: test.want}
+			if began := time.Now(); strings.HasPrefix(name, "read") {
+				step.check(t, nil)
+			} else if step.check(t, nil); time.Since(began) > 5*time.Second {
+				t.Errorf("it took %v", time.Since(began))
+			}
+		})
+	}
 }

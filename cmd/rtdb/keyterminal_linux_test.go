@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -167,7 +168,8 @@ func TestWatchTable(t *testing.T) {
 	// A change is highlighted for a moment. A deleted key disappears.
 	run("set", "a/1", `"two"`)
 	s.awaitPicture(`  a/1              "two"`)
-	s.await("highlighted", func() bool { return strings.Contains(s.text(), "\x1b[7m") })
+	highlighted := regexp.MustCompile(`\x1b\[7m\d\d:\d\d:\d\d  a/1  `)
+	s.await("highlighted", func() bool { return highlighted.MatchString(s.text()) })
 	s.await("no longer highlighted", func() bool { return !strings.Contains(strings.Join(s.picture(), "\n"), "!") })
 	run("delete", "--", hostileKey)
 	s.awaitPicture(`k\u009b2J\u202e  (deleted)`)

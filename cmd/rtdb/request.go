@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"rtdb/transport/client"
@@ -81,29 +82,31 @@ func (f *requestFlags) run(do func(context.Context, *client.Client) error) error
 func (f *requestFlags) runUntil(signalled context.Context, do func(context.Context, *client.Client) error) error {
 	ctx, cancel := context.WithTimeoutCause(signalled, f.Timeout, errTimeout{f.Timeout})
 	defer cancel()
-	dialing, fail := context.WithCancelCause(ctx)
+	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
+	var opened atomic.Bool
 	url, options := f.clientOptions()
-	c, err := client.Dial(dialing, url, append(options, client.WithWriteTimeout(f.Timeout), client.OnState(func(s client.State, reason error) {
-		if s == client.Waiting {
+	c, err := client.Dial(ctx, url, append(options, client.WithWriteTimeout(f.Timeout), client.OnState(func(s client.State, reason error) {
+		switch {
+		case s == client.Open:
+			opened.Store(true)
+		case s == client.Waiting && (!opened.Load() || errors.Is(reason, client.ErrNotRTDB)):
 			fail(reason)
 		}
 	}))...)
 	if err == nil {
 		err = do(ctx, c)
 		_ = c.Close() // it has nothing to tell
-	} else if dialing.Err() != nil {
-		err = context.Cause(dialing)
 	}
 	switch {
 	case err == nil:
 		return nil
 	case signalled.Err() != nil:
-		return errInterrupted
-	case errors.Is(err, client.ErrUnknownOutcome) && ctx.Err() != nil:
-		return fmt.Errorf("%w: the write may have been made", context.Cause(ctx))
+		err = errInterrupted
+	case ctx.Err() != nil && errors.Is(err, client.ErrUnknownOutcome):
+		err = fmt.Errorf("%w: %w", client.ErrUnknownOutcome, context.Cause(ctx))
 	case ctx.Err() != nil:
-		return context.Cause(ctx)
+		err = context.Cause(ctx)
 	}
 	return explainClient(err)
 }
@@ -115,6 +118,8 @@ func explainClient(err error) error {
 	switch {
 	case errors.Is(err, errLogged):
 		return errLogged
+	case errors.Is(err, client.ErrUnknownOutcome):
+		text += ": the write may have been made"
 	case errors.Is(err, client.ErrUnauthorized):
 		text += ": give a valid token by --token ($RTDB_TOKEN)"
 	case errors.Is(err, client.ErrNotFound): // of the API itself

@@ -13,8 +13,13 @@ import (
 	"rtdb/transport/client"
 )
 
-// frameTime is the shortest time between two pictures of the table.
-const frameTime = 100 * time.Millisecond
+const (
+	frameTime = 100 * time.Millisecond // the shortest time between two pictures of the table
+
+	// redrawTime is the longest one: the terminal shows the keys that a person types, until
+	// the next picture.
+	redrawTime = time.Second
+)
 
 // A watchTable is the table of rtdb watch --table. It takes the whole terminal.
 type watchTable struct {
@@ -52,6 +57,7 @@ func (t *watchTable) draw(events <-chan feedEvent, screen *terminal.Screen) erro
 	defer ticker.Stop()
 	changed := true
 	var columns, lines int // of the last picture
+	var drawn time.Time
 	for {
 		select {
 		case e, ok := <-events:
@@ -62,10 +68,10 @@ func (t *watchTable) draw(events <-chan feedEvent, screen *terminal.Screen) erro
 			changed = true
 		case now := <-ticker.C:
 			w, h := screen.Size()
-			if !changed && w == columns && h == lines && !t.Moving(now) {
+			if !changed && w == columns && h == lines && !t.Moving(now) && now.Sub(drawn) < redrawTime {
 				continue
 			}
-			changed, columns, lines = false, w, h
+			changed, columns, lines, drawn = false, w, h, now
 			if err := screen.Draw(t.Lines(w, h, now)); err != nil {
 				return err
 			}
