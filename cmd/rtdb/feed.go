@@ -68,18 +68,18 @@ func (f *feed) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
+	all, cancel := context.WithCancelCause(ctx) // the first one that ends, ends all
 	defer cancel(nil)
 	var following sync.WaitGroup
 	for i := range f.patterns {
-		following.Go(func() { cancel(f.watch(ctx, c, i)) })
+		following.Go(func() { cancel(f.watch(all, c, i)) })
 	}
 	for _, topic := range f.topics {
-		following.Go(func() { cancel(f.listen(ctx, c, topic)) })
+		following.Go(func() { cancel(f.listen(all, c, topic)) })
 	}
 	following.Wait()
 	_ = c.Close() // it has nothing to tell
-	return context.Cause(ctx)
+	return context.Cause(all)
 }
 
 // watch sends the changes of the keys of a pattern, and returns why nothing more comes.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
@@ -101,8 +102,9 @@ func (s *session) await(what string, is func() bool) {
 	for deadline := time.After(patience); !is(); {
 		select {
 		case <-s.grown:
+		case <-time.After(20 * time.Millisecond): // for what the terminal does not show
 		case <-deadline:
-			s.t.Fatalf("%s: never; the terminal shows\n%q", what, s.text())
+			s.t.Fatalf("%s: never; the terminal shows\n%q", what, s.picture())
 		}
 	}
 }
@@ -146,6 +148,12 @@ const (
 	hostileValue = "\"\u009b31m\u2066\x7f\""
 )
 
+// How a table takes the terminal and gives it back.
+const (
+	enterScreen = "\x1b[?1049h\x1b[?25l\x1b[?7l"
+	leaveScreen = "\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l"
+)
+
 func TestWatchTable(t *testing.T) {
 	t.Parallel()
 	server := transporttest.NewServer(t, transport.Options{})
@@ -161,7 +169,7 @@ func TestWatchTable(t *testing.T) {
 	s := startOnTerminal(t, 60, 12, "watch", "a/#", "#", "--table", "--url", proxy.URL())
 	s.awaitPicture("rtdb watch a/# #", "live, 2 keys: "+proxy.URL(), `TIME      KEY              VALUE`,
 		`  a/1              "one"`, `  k\u009b2J\u202e  "\u009b31m\u2066\u007f"`)
-	if !strings.HasPrefix(s.text(), "\x1b[?1049h\x1b[?25l\x1b[?7l") {
+	if !strings.HasPrefix(s.text(), enterScreen) {
 		t.Errorf("it begins with %.40q", s.text())
 	}
 
@@ -194,8 +202,24 @@ func TestWatchTable(t *testing.T) {
 	proxy.Refuse(false)
 	s.awaitPicture("live, 5 keys: "+proxy.URL(), "a/1  3")
 
+	// A suspended job gives the terminal back, and takes it again.
+	s.write("\x1a") // Ctrl-Z
+	s.await("suspended", func() bool { return strings.HasSuffix(s.text(), leaveScreen) })
+	s.await("stopped", func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+		return err == nil && strings.Contains(string(stat), ") T ")
+	})
+	run("set", "a/1", "4")
+	if err := s.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitPicture("live, 5 keys: "+proxy.URL(), "a/1  4")
+	if text := s.text(); !strings.Contains(text, leaveScreen+enterScreen) {
+		t.Errorf("after Ctrl-Z it shows %q", text[strings.Index(text, "\x1b[?1049l"):])
+	}
+
 	s.write("\x03") // Ctrl-C
-	if text := s.wait(exitOK); !strings.HasSuffix(text, "\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l") {
+	if text := s.wait(exitOK); !strings.HasSuffix(text, leaveScreen) {
 		t.Errorf("it ends with %.80q", text[max(len(text)-80, 0):])
 	}
 }

@@ -12,3 +12,8 @@ import (
 var stopSignals = []os.Signal{syscall.SIGTERM, syscall.SIGINT}
 
 func ignoreSignals() {}
+
+// notifySuspend does nothing: no signal suspends a job here.
+func notifySuspend(chan<- os.Signal) {}
+
+func suspend() {}

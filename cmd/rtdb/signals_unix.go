@@ -22,3 +22,17 @@ func ignoreSignals() {
 		signal.Notify(make(chan os.Signal, 1), ignoredSignals...) // nobody receives
 	}
 }
+
+// notifySuspend lets c receive the signal that suspends a job, such as Ctrl-Z.
+func notifySuspend(c chan<- os.Signal) { signal.Notify(c, syscall.SIGTSTP) }
+
+// suspend stops the process until the shell lets it go on. It waits for the signal, because
+// the process may run for a moment after it has stopped itself.
+func suspend() {
+	resumed := make(chan os.Signal, 1)
+	signal.Notify(resumed, syscall.SIGCONT)
+	defer signal.Stop(resumed)
+	if syscall.Kill(os.Getpid(), syscall.SIGSTOP) == nil {
+		<-resumed
+	}
+}

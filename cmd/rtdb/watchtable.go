@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
 	"time"
@@ -41,9 +42,9 @@ func (c *watchCommand) showTable(ctx context.Context, f *feed, out *os.File) (er
 	if socket != "" {
 		t.server = socketScheme + socket
 	}
-	screen, err := terminal.Open(out)
+	screen := terminal.NewScreen(out)
 	defer func() { err = errors.Join(err, screen.Close()) }()
-	if err != nil {
+	if err := screen.Take(); err != nil {
 		return err
 	}
 	events := f.start(ctx)
@@ -55,6 +56,9 @@ func (c *watchCommand) showTable(ctx context.Context, f *feed, out *os.File) (er
 func (t *watchTable) draw(events <-chan feedEvent, screen *terminal.Screen) error {
 	ticker := time.NewTicker(frameTime)
 	defer ticker.Stop()
+	suspended := make(chan os.Signal, 1)
+	notifySuspend(suspended)
+	defer signal.Stop(suspended)
 	changed := true
 	var columns, lines int // of the last picture
 	var drawn time.Time
@@ -65,6 +69,15 @@ func (t *watchTable) draw(events <-chan feedEvent, screen *terminal.Screen) erro
 				return e.err
 			}
 			t.apply(e)
+			changed = true
+		case <-suspended: // Ctrl-Z
+			if err := screen.Close(); err != nil {
+				return err
+			}
+			suspend() // until the shell lets the job go on
+			if err := screen.Take(); err != nil {
+				return err
+			}
 			changed = true
 		case now := <-ticker.C:
 			w, h := screen.Size()

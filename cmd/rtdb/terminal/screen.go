@@ -14,10 +14,13 @@ const (
 // A Screen is the whole terminal.
 type Screen struct{ out *os.File }
 
-// Open takes the terminal. The caller must call Close, however it ends.
-func Open(out *os.File) (*Screen, error) {
-	_, err := io.WriteString(out, enter)
-	return &Screen{out}, err
+// NewScreen returns the screen of a terminal.
+func NewScreen(out *os.File) *Screen { return &Screen{out} }
+
+// Take takes the terminal. The caller must call Close, however it ends.
+func (s *Screen) Take() error {
+	_, err := io.WriteString(s.out, enter)
+	return err
 }
 
 // Size returns the columns and the lines of the terminal. It returns 80 and 24 if they are
