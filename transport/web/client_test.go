@@ -1,6 +1,8 @@
 package web_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"os"
@@ -72,6 +74,27 @@ func TestClientRules(t *testing.T) {
 		t.Fatalf("no scripts: %v", err)
 	}
 	run(t, ".", nil, "node", append([]string{"--test", "--test-timeout=60000"}, files...)...)
+}
+
+// The module is small as it stands, with its comments.
+func TestClientIsSmall(t *testing.T) {
+	source, err := os.ReadFile("rtdb.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var zipped bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&zipped, gzip.BestCompression)
+	_, _ = w.Write(source)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	const limit = 8 << 10
+	if zipped.Len() > limit {
+		t.Errorf("rtdb.js has %d bytes when compressed, want at most %d", zipped.Len(), limit)
+	}
+	if bytes.Contains(source, []byte("import ")) {
+		t.Error("rtdb.js imports something")
+	}
 }
 
 // What npm packs is what a user needs, and nothing else.

@@ -71,7 +71,7 @@ export interface Entry<T = unknown> {
   /** When the value was written, in milliseconds of Unix time; absent after {@link Client.update}. */
   readonly at?: number;
   /** The seconds until the key expires, if it has a time to live. Only {@link Client.get} tells it. */
-  readonly expiresIn?: number;
+  readonly expires_in?: number;
 }
 
 /** A write, or a delete or an expiry with `deleted`. */

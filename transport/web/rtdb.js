@@ -1,4 +1,4 @@
-// The client of an rtdb server. README.md is its manual, and rtdb.d.ts documents each call.
+// See README.md, and rtdb.d.ts for each call.
 
 export class RTDBError extends Error {
   constructor(code, message, version) {
@@ -8,23 +8,19 @@ export class RTDBError extends Error {
 }
 
 export class Unauthorized extends RTDBError {
-  constructor(message = "the token provider has no token") {
+  constructor(message = "there is no token") {
     super("unauthorized", message);
   }
 }
 
-export const connect = (url = globalThis.location?.origin, options = {}) => new Client(baseOf(url), options);
-
 const PROTOCOL = "rtdb.v1";
-const STEP = 10_000; // the deadline of a step of a connect attempt
-const STABLE = 5_000; // a link that lived so long resets the back-off
-const DOUBT = 2_000; // a ping that waits so long makes the link doubtful
-const QUEUE = 1_000; // messages of a topic that wait for a slow reader
-const HEARTBEAT = 15_000; // how often an event stream has a comment
+const STEP_TIMEOUT = 10_000;
+const DOUBT_AFTER = 2_000;
+const MAX_QUEUE = 1_000;
 
 function baseOf(url) {
   const { protocol, host, pathname } = new URL(url, globalThis.location?.href);
-  if (!/^(http|ws)s?:$/.test(protocol)) throw new TypeError(`connect: ${url} is not an http, https, ws or wss URL`);
+  if (!/^(http|ws)s?:$/.test(protocol)) throw new TypeError(`connect: ${url} is not an HTTP or WebSocket URL`);
   return protocol.replace("ws", "http") + "//" + host + pathname.replace(/(\/ws)?\/*$/, "");
 }
 
@@ -33,58 +29,64 @@ const errorOf = (e) => e && new RTDBError(e.code, e.message, e.version);
 const unknown = (why) => new RTDBError("unknown_outcome", why + ": the write may have been made");
 
 function matcher(pattern) {
-  const escaped = pattern.replace(/[\\^$.*?()[\]{}|]/g, "\\$&").replace(/\+/g, "[^/]+");
-  const expression = RegExp(`^${escaped.replace(/\/#$/, "(/.*)?").replace(/^#$/, ".*")}$`);
-  return (name) => expression.test(name);
+  const levels = pattern.split("/");
+  return (name) => {
+    const parts = name.split("/");
+    const fits = (level, i) => level === "#" || level === parts[i] || (level === "+" && i in parts);
+    return levels.every(fits) && (levels.at(-1) === "#" || levels.length === parts.length);
+  };
 }
 
-// newID returns a ULID in lower case, above the last one even if the clock goes back.
-let lastID = 0n;
-function newID() {
+let lastULID = 0n;
+function newULID() {
   const [a, b] = crypto.getRandomValues(new BigUint64Array(2));
   const fresh = (BigInt(Date.now()) << 80n) | (a << 16n) | (b >> 48n);
-  lastID = fresh >> 80n > lastID >> 80n ? fresh : lastID + 1n;
-  const crockford = (digit) => "jkmnpqrstvwxyz"[digit.charCodeAt(0) - 105];
-  return lastID.toString(32).padStart(26, "0").replace(/[i-v]/g, crockford);
+  lastULID = fresh >> 80n > lastULID >> 80n ? fresh : lastULID + 1n;
+  return lastULID.toString(32).padStart(26, "0").replace(/[i-v]/g, (c) => "jkmnpqrstvwxyz"[c.charCodeAt(0) - 105]);
 }
 
-// A Feed is an async iterator. take returns the next item, undefined if none waits.
 class Feed {
   #waiters = [];
   #end;
 
-  constructor(take, stop) {
-    Object.assign(this, { take, stop });
+  constructor(leave, entries) {
+    this.leave = leave;
+    this.waiting = new Map(entries);
+  }
+
+  put(item, key = item) {
+    this.waiting.set(key, item);
+    this.#give();
   }
 
   next() {
     return new Promise((...waiter) => {
       this.#waiters.push(waiter);
-      this.wake();
+      this.#give();
     });
   }
 
-  wake() {
+  #give() {
     while (this.#waiters.length) {
-      const value = this.take();
-      const done = value === undefined;
+      const [[key, value] = []] = this.waiting;
+      const done = !value;
       if (done && !this.#end) return;
       const [resolve, reject] = this.#waiters.shift();
-      if (done && this.#end.error) {
-        reject(this.#end.error);
-        this.#end = {};
-      } else resolve({ value, done });
+      this.waiting.delete(key);
+      if (done && this.#end.error) reject(this.#end.error);
+      else resolve({ value, done });
+      if (done) this.#end = {};
     }
   }
 
   end(error) {
-    this.#end ??= { error };
-    this.wake();
+    this.#end ??= { error: error?.code !== "closed" && error };
+    this.#give();
   }
 
   async return() {
-    this.take = () => {};
-    this.stop();
+    this.waiting.clear();
+    this.leave();
     this.end();
     return { done: true };
   }
@@ -96,21 +98,19 @@ class Feed {
 
 const OFF = 0, SUBSCRIBING = 1, ON = 2, LEAVING = 3;
 
-// A Subscription is shared by all views, or all topics, of the same names. Its epoch and revision
-// say where to resume.
 class Subscription {
   phase = OFF;
   stale = true;
   users = new Set();
   entries = new Map();
-  changes = []; // to be announced at once when it has caught up
-  came = new Set(); // the keys that came since the subscribe
+  changes = [];
+  came = new Set();
 
   constructor(id, kind, name) {
-    Object.assign(this, { id, kind, names: { [kind]: name } });
     const keys = kind === "keys" && new Set(name);
-    this.isWide = keys ? keys.size !== 1 : kind !== "topic";
-    this.matches = keys ? (key) => keys.has(key) : matcher(name);
+    const matches = keys ? (key) => keys.has(key) : matcher(name);
+    const isWide = keys ? keys.size !== 1 : kind !== "topic";
+    Object.assign(this, { id, kind, names: { [kind]: name }, isWide, matches });
   }
 
   update(m, epoch) {
@@ -131,8 +131,8 @@ class Subscription {
     for (const user of this.users) user.change(m);
   }
 
-  // caughtUp takes the reply of the subscribe. If all values came, other keys are gone.
   caughtUp({ revision, epoch, reset }) {
+    // If all values came, other keys are gone.
     for (const key of reset || !this.epoch ? this.entries.keys() : []) {
       if (!this.came.has(key)) this.#change({ key, value: null, deleted: true });
     }
@@ -155,13 +155,13 @@ class View {
   #listeners = new Set();
   #feeds = new Set();
   #settle;
-  #end; // why it has ended
+  #end;
 
   constructor(subscription, leave) {
     this.#subscription = subscription;
     this.#leave = leave;
     this.ready = new Promise((...settle) => (this.#settle = settle));
-    this.ready.catch(() => {}); // nobody has to wait for it
+    this.ready.catch(() => {});
   }
 
   get stale() {
@@ -169,708 +169,607 @@ class View {
   }
 
   get = (key) => this.#subscription.entries.get(key);
-
   snapshot = () => (this.#subscription.map ??= new Map(this.#subscription.entries));
 
   subscribe = (listener) => {
-    const entry = { listener }; // a listener may subscribe twice
+    const entry = (changes) => this.#listeners.has(entry) && listener(changes);
     this.#listeners.add(entry);
     return () => void this.#listeners.delete(entry);
   };
 
   close() {
-    this.end(new RTDBError("closed", "the view is closed"), true);
+    this.end(new RTDBError("closed", "the view is closed"));
   }
 
   [Symbol.asyncIterator]() {
-    const waiting = new Map(this.#end ? [] : this.#subscription.entries);
-    const take = () => {
-      for (const [key, change] of waiting) return waiting.delete(key) && change;
-    };
-    const feed = Object.assign(new Feed(take, () => this.#feeds.delete(feed)), { waiting });
-    this.#feeds.add(feed);
-    if (this.#end) feed.end(this.#end.error);
+    const feed = new Feed(() => this.#feeds.delete(feed), this.#end ? [] : this.#subscription.entries);
+    if (this.#end) feed.end(this.#end);
+    else this.#feeds.add(feed);
     return feed;
   }
 
-  // The rest is called by the client.
-
   change(m) {
-    for (const feed of this.#feeds) {
-      feed.waiting.set(m.key, m);
-      feed.wake();
-    }
+    for (const feed of this.#feeds) feed.put(m, m.key);
   }
 
   changed(changes) {
-    // A listener's error is not the client's, so it is thrown elsewhere.
-    for (const entry of this.#listeners) queueMicrotask(() => this.#listeners.has(entry) && entry.listener(changes));
+    // A listener may throw.
+    for (const entry of this.#listeners) queueMicrotask(() => entry(changes));
   }
 
   caughtUp() {
     this.#settle[0]();
   }
 
-  end(error, isClose) {
+  end(error) {
     if (this.#end) return;
-    this.#end = { error: isClose ? undefined : error };
+    this.#end = error;
     this.#settle[1](error);
     this.#leave();
-    if (isClose) this.#listeners.clear();
-    this.changed([]); // it is stale
-    for (const feed of this.#feeds) feed.end(this.#end.error);
+    if (error.code === "closed") this.#listeners.clear();
+    this.changed([]);
+    for (const feed of this.#feeds) feed.end(error);
     this.#feeds.clear();
   }
 }
 
-// A Tail is one reader of a topic.
 class Tail {
-  #queue = [];
+  #gap;
   #isLive;
 
-  constructor({ names }, leave) {
-    this.topic = Object.values(names)[0];
-    this.feed = new Feed(() => this.#queue.shift(), leave);
+  constructor({ kind, names }, leave) {
+    this.topic = names[kind];
+    this.feed = new Feed(leave);
   }
 
   message(m) {
-    const last = this.#queue.at(-1);
+    const { topic, feed } = this;
     const { missed = 1 } = m;
-    if (this.#queue.length < QUEUE || missed === true) this.#queue.push(m);
-    else if (last.missed > 0) last.missed += missed;
-    else this.#queue.push({ topic: this.topic, missed });
-    this.feed.wake();
+    const isFull = feed.waiting.size >= MAX_QUEUE && missed !== true;
+    if (isFull && this.#gap) this.#gap.missed += missed;
+    else feed.put((this.#gap = isFull && { topic, missed }) || m);
   }
 
   caughtUp() {
-    if (this.#isLive) this.message({ topic: this.topic, missed: true }); // while there was no link
+    if (this.#isLive) this.message({ topic: this.topic, missed: true });
     this.#isLive = true;
   }
 
-  changed() {}
-
-  end(error, isClose) {
-    this.feed.end(isClose ? undefined : error);
+  end(error) {
+    this.feed.end(error);
   }
 }
 
-// A link has send, which reports whether it has sent, and close. What it calls does nothing after
-// the turn's end.
-
-// openSocket resolves to nothing if the WebSocket does not open.
-const openSocket = ({ base, options, signal, text, closed }) => new Promise((resolve) => {
-  const socket = new options.WebSocket(base.replace("http", "ws") + "/ws", [PROTOCOL]);
-  const close = (code) => new Promise((settle) => {
-    socket.onclose = settle;
-    socket.close(code);
-    setTimeout(() => settle(socket.terminate?.()), code === 1000 ? DOUBT : 0).unref?.(); // ws waits long for a dead peer
-  });
-  const give = (link) => {
-    clearTimeout(deadline);
-    resolve(link || void close(4000));
+export function connect(url = globalThis.location?.origin, { backoff, ...others } = {}) {
+  const base = baseOf(url);
+  const { token, client: name, WebSocket, parse, stringify, pingAfter, pingTimeout, writeTimeout, min, max } = {
+    WebSocket: globalThis.WebSocket, parse: JSON.parse, stringify: JSON.stringify,
+    pingAfter: 25_000, pingTimeout: 8_000, writeTimeout: 10_000, min: 500, max: 20_000, ...backoff, ...others,
   };
-  const deadline = setTimeout(give, STEP);
-  signal.addEventListener("abort", () => socket.readyState || give());
-  socket.onerror = () => {};
-  socket.onclose = () => give();
-  socket.onmessage = ({ data }) => text(data);
-  socket.onopen = () => {
-    socket.onclose = ({ code, reason }) => closed(code, reason);
-    const send = (m, json = options.stringify(m)) => socket.readyState === 1 && (socket.send(json), true);
-    give(socket.protocol === PROTOCOL && { send, close });
-  };
-});
+  const perMinute = Math.max(20, 10_000 / min);
+  const client = new EventTarget();
+  const life = new AbortController();
+  const subscriptions = new Map();
+  const wills = new Map();
+  const calls = new Map();
+  let queue = new Set();
+  let lastID = 0, failures = 0, unopened = 0, leaving = 0, openedAt = Infinity, attempts = [];
+  let turn; // the AbortController of an attempt and its link
+  let link, timer, reason, lastError, epoch, heard, isPinging, isDoubtful, sweep;
 
-// openStreams answers as a WebSocket does, with one event stream for all subscriptions, and a
-// request for each other message, one after the other.
-function openStreams({ base, options, signal, text, receive, closed, fail, resubscribe }) {
-  let token, soon, silence, mark;
-  let asked = []; // subscribes without a reply
-  let stream = new AbortController();
-  let last = Promise.resolve();
+  const offline = (why) => new RTDBError("offline", `${base}: ${why}`);
 
-  const call = (path, init) => fetch(base + path, {
-    cache: "no-store", signal, headers: token && { Authorization: "Bearer " + token }, ...init,
-  });
-
-  async function request({ id, action, key, topic, value, ttl, ifVersion, ...m }) {
-    const name = encodeURIComponent(key ?? topic);
-    const item = { key, ttl, ifVersion, [action === "set" ? "value" : action]: /set|patch/.test(action) ? value : true };
-    let path = "/data", body = { items: [item] }, reply = {};
-    if (action === "auth") token = m.token;
-    if (action === "will") reply.error = { code: "unsupported", message: "a will needs a WebSocket, and none opens" };
-    if (action === "get") [path, body] = [path + "/" + name];
-    if (topic !== undefined) [path, body] = ["/topics/" + name, { value }];
-    if (action === "ping") {
-      await call("/healthz");
-      reply = mark;
-    } else if (!/auth|will|hello/.test(action)) {
-      const response = await call(path, body && { method: "POST", body: options.stringify(body) });
-      reply = options.parse(await response.text());
-      reply = reply.results?.[0] ?? reply;
-    }
-    receive({ ...reply, id });
-    if (token && reply?.error?.code === "unauthorized") fail(errorOf(reply.error)); // it has expired
+  function setState(state) {
+    if (state === client.state) return;
+    client.state = state;
+    refresh();
+    client.dispatchEvent(new Event("statechange"));
   }
 
-  // select opens the stream anew, once for all that is asked in this task.
-  const select = () => (soon ??= setTimeout(() => {
-    stream.abort();
-    resubscribe();
-    soon = undefined;
-    stream = new AbortController();
-    const { signal } = stream;
-    if (asked.length) open([...asked], signal).catch((error) => signal.aborted || fail(error));
-  }));
-
-  const eventsOf = (subscribes, start) => {
-    const query = new URLSearchParams({ ...start, protocol: PROTOCOL });
-    for (const { keys = [], pattern = [], topic = [], topicPattern = [] } of subscribes) {
-      for (const [kind, names] of Object.entries({ key: keys, pattern, topic, topicPattern })) {
-        for (const name of [names].flat()) query.append(kind, name);
-      }
-    }
-    return "/events?" + query;
-  };
-
-  async function open(all, signal) {
-    const answer = (some, reply) => {
-      asked = asked.filter((m) => !some.includes(m));
-      for (const { id } of some) receive({ ...reply, id });
-    };
-    const { since, epoch } = all.find((m) => m.since) ?? {};
-    const reset = !since || all.some((m) => m.snapshot || (m.since ?? since) !== since);
-    const response = await call(eventsOf(all, reset ? { snapshot: true } : { since, epoch }), { signal });
-    if (!response.ok) {
-      // Some subscriptions may be refused, or all.
-      const { error } = await response.json();
-      const bad = [];
-      for (const m of /400|403/.test(response.status) ? all : []) {
-        if (!(await call(eventsOf([m]), { method: "HEAD", signal })).ok) bad.push(m);
-      }
-      if (!bad.length) throw errorOf(error);
-      answer(bad, { error });
-      return select();
-    }
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    let rest = "", event = {};
-    while (!signal.aborted) {
-      clearTimeout(silence);
-      silence = setTimeout(() => fail(Error("the event stream is silent")), HEARTBEAT + options.pingTimeout);
-      const { done, value } = await reader.read();
-      if (done) throw Error("the event stream ended");
-      const lines = (rest + value).split("\n");
-      rest = lines.pop();
-      for (const line of lines) {
-        if (signal.aborted) return;
-        const [, field, content] = /^(\w+): (.*)/.exec(line) ?? [];
-        if (field) event[field] = content;
-        if (line) continue;
-        const { id, data, event: kind } = event;
-        event = {};
-        const [, epoch, revision] = /(.*)\.(.*)/.exec(id) ?? [];
-        if (revision) mark = { epoch, revision: Number(revision) };
-        if (kind === "synced") answer(all, { reset, ...JSON.parse(data) });
-        else if (kind === "end") closed(JSON.parse(data).code, JSON.parse(data).reason);
-        else if (data) text(data, epoch);
-      }
-    }
+  function tell(error) {
+    if (!error || lastError === String(error)) return;
+    lastError = String(error);
+    client.dispatchEvent(Object.assign(new Event("error"), { error }));
   }
 
-  signal.addEventListener("abort", () => {
-    clearTimeout(soon);
-    clearTimeout(silence);
-    stream.abort();
-  });
-  return {
-    close() {},
-    send(m) {
-      if (m.action === "subscribe") asked.push(m);
-      if (m.action === "unsubscribe") queueMicrotask(() => receive({ id: m.id }));
-      if (/subscribe/.test(m.action)) select();
-      else last = last.then(() => request(m)).catch(fail);
-      return true;
-    },
-  };
-}
-
-class Client extends EventTarget {
-  #base;
-  #options;
-  #state = "connecting";
-  #reason; // why it is closed
-  #turn; // an AbortController: a connect attempt and its link
-  #link;
-  #timer; // the end of a step, the next ping, or the next attempt
-  #attempts = []; // when the last ones began
-  #failures = 0; // since a stable link
-  #unopened = 0; // WebSockets in a row
-  #openedAt = Infinity;
-  #lastError;
-  #life = new AbortController();
-  #lastID = 0;
-  #queue = new Set(); // requests that are not sent
-  #calls = new Map(); // requests that are sent, by id
-  #wills = new Map();
-  #subscriptions = new Map();
-  #leaving = 0; // unsubscribes without a reply
-  #sweep;
-  #epoch;
-  #heard; // something has come since the ping
-  #pinging;
-  #doubtful;
-
-  constructor(base, { backoff, ...options }) {
-    super();
-    this.#base = base;
-    this.#options = {
-      WebSocket: globalThis.WebSocket, parse: JSON.parse, stringify: JSON.stringify,
-      pingAfter: 25_000, pingTimeout: 8_000, writeTimeout: 10_000, min: 500, max: 20_000, ...backoff, ...options,
-    };
-    const wake = () => {
-      if (globalThis.document?.hidden) return;
-      if (this.#state === "waiting") this.#wait(0);
-      else if (this.#state === "open") this.#ping();
-    };
-    globalThis.document?.addEventListener("visibilitychange", wake, this.#life);
-    for (const event of ["pageshow", "online", "offline"]) globalThis.addEventListener?.(event, wake, this.#life);
-    this.#connect();
-  }
-
-  get state() {
-    return this.#state;
-  }
-
-  ready(signal) {
-    return new Promise((resolve, reject) => {
-      const over = new AbortController();
-      const check = () => {
-        const error = signal?.aborted ? signal.reason : this.#reason;
-        if (error) reject(error);
-        else if (this.#state === "open") resolve();
-        else return;
-        over.abort();
-      };
-      this.addEventListener("statechange", check, over);
-      signal?.addEventListener("abort", check, over);
-      check();
-    });
-  }
-
-  async get(key, { signal } = {}) {
-    try {
-      const { value, version, at, expires_in: expiresIn } = await this.#request({ action: "get", key }, signal, false);
-      return { key, value, version, at, expiresIn };
-    } catch (error) {
-      if (error?.code !== "not_found") throw error;
-    }
-  }
-
-  #write = async (m, { signal, ...options } = {}) => (await this.#request({ ...m, ...options }, signal)).version;
-  set = (key, value, options) => this.#write({ action: "set", key, value }, options);
-  patch = (key, value, options) => this.#write({ action: "patch", key, value }, options);
-  delete = (key, options) => this.#write({ action: "delete", key }, options);
-  touch = (key, ttl, options) => this.#write({ action: "touch", key, ttl }, options);
-
-  async publish(topic, value, options) {
-    if (this.#state !== "open") throw this.#reason ?? this.#offline("the message was not sent");
-    await this.#write({ action: "publish", topic, value }, options);
-  }
-
-  async push(prefix, value, options) {
-    const key = prefix.replace(/\/?$/, "/") + newID();
-    await this.set(key, value, { ...options, ifVersion: 0 });
-    return key;
-  }
-
-  async update(key, change, { tries = 10, ...options } = {}) {
-    for (;;) {
-      const old = await this.get(key, options);
-      const value = await change(old);
-      if (value === undefined) return old;
-      try {
-        return { key, value, version: await this.set(key, value, { ...options, ifVersion: old?.version ?? 0 }) };
-      } catch (error) {
-        if (error?.code !== "version_mismatch" || --tries <= 0) throw error;
-      }
-    }
-  }
-
-  async will({ key, topic, ...what }) {
-    const target = { action: "will", key, topic };
-    const name = JSON.stringify(target);
-    const m = { ...target, ...what };
-    await this.#request(m, undefined, false);
-    this.#wills.set(name, m);
-    return async () => {
-      if (this.#wills.get(name) !== m) return;
-      this.#wills.delete(name);
-      if (this.#link) await this.#request(target, undefined, false);
-    };
-  }
-
-  view(what, { signal } = {}) {
-    const list = typeof what === "string" ? [what] : what;
-    const isWild = what !== list && isPattern(what);
-    return this.#join(View, isWild ? "pattern" : "keys", isWild ? what : [...new Set(list)].sort(), signal);
-  }
-
-  topic(name) {
-    return { [Symbol.asyncIterator]: () => this.#join(Tail, isPattern(name) ? "topicPattern" : "topic", name).feed };
-  }
-
-  async close() {
-    await this.#end()?.close(1000);
-  }
-
-  #offline(message) {
-    return new RTDBError("offline", `${this.#base}: ${message}`);
-  }
-
-  #setState(state) {
-    if (state === this.#state) return;
-    this.#state = state;
-    this.#refresh();
-    this.dispatchEvent(new Event("statechange"));
-  }
-
-  #tell(error) {
-    if (!error || this.#lastError === String(error)) return; // once, not at each attempt
-    this.#lastError = String(error);
-    this.dispatchEvent(Object.assign(new Event("error"), { error }));
-  }
-
-  #setTimer(ms, f) {
-    clearTimeout(this.#timer);
+  function setTimer(ms, f) {
+    clearTimeout(timer);
     const due = Date.now() + ms;
-    // If it fires late, the page was asleep, and messages may wait behind it.
-    this.#timer = setTimeout(() => (Date.now() > due + 1000 ? this.#setTimer(1000, f) : f()), ms);
+    // If it fires late, the page was asleep, and messages may wait.
+    timer = setTimeout(() => (Date.now() > due + 1000 ? setTimer(1000, f) : f()), ms);
   }
 
-  async #connect() {
-    const { token: provider, WebSocket, min } = this.#options;
-    const { signal } = (this.#turn = new AbortController());
-    const during = (f) => (...args) => signal.aborted || f.apply(this, args);
-    const fail = during(this.#fail);
-    const turn = {
-      base: this.#base, options: this.#options, signal, fail, text: during(this.#text), receive: during(this.#receive),
-      closed: during(this.#closed), resubscribe: during(this.#resubscribe),
-    };
-    this.#attempts = [...this.#attempts, Date.now()].slice(-Math.max(20, 10_000 / min));
-    this.#setState("connecting");
+  async function begin() {
+    const { signal } = (turn = new AbortController());
+    attempts = [...attempts, Date.now()].slice(-perMinute);
+    setState("connecting");
     try {
-      const token = await Promise.resolve().then(provider);
+      const first = await Promise.resolve().then(token);
       if (signal.aborted) return;
-      let link = WebSocket && await openSocket(turn).catch(() => {});
-      if (signal.aborted) return link?.close(4000);
-      this.#setTimer(STEP, () => fail(Error("no answer within 10 s")));
-      if (link) this.#unopened = 0;
+      const socket = WebSocket && (await openSocket(signal).catch(() => {}));
+      if (signal.aborted) return socket?.close(4000);
+      setTimer(STEP_TIMEOUT, () => lose(offline("no answer within 10 s")));
+      if (socket) unopened = 0;
       else {
-        await this.#checkHealth(signal);
-        if (WebSocket && ++this.#unopened < 2) throw Error("the WebSocket does not open");
-        link = openStreams(turn);
+        const response = await fetch(base + "/healthz", { signal }).catch(() => {});
+        const text = await response?.text();
+        if (!text || response.status >= 500) throw Error("no answer; is it running, and is this origin allowed?");
+        if (!/^{"status":/.test(text)) throw new RTDBError("not_rtdb", `${base} is not rtdb: /healthz answers ${text.slice(0, 80)}`);
+        if (WebSocket && ++unopened < 2) throw Error("the WebSocket does not open");
       }
-      this.#link = link;
-      await this.#greet(token);
+      link = socket || openStreams(signal);
+      await greet(first);
       if (signal.aborted) return;
-      this.#ping();
-      for (const m of this.#wills.values()) this.#ask(m);
-      this.#syncAll();
+      ping();
+      for (const m of wills.values()) ask(m);
+      syncAll();
     } catch (error) {
-      fail(error);
+      fail(signal, error);
     }
   }
 
-  // checkHealth throws if the server does not answer, or is not rtdb.
-  async #checkHealth(signal) {
-    const response = await fetch(this.#base + "/healthz", { signal, cache: "no-store" }).catch(() => {});
-    const text = await response?.text();
-    if (!text || response.status >= 500) throw Error("no answer; does the server run, and allow this page's origin?");
-    if (!/^{"status":/.test(text)) throw new RTDBError("not_rtdb", `${this.#base} is not an rtdb server: /healthz answers ${text.slice(0, 80)}`);
-  }
-
-  // greet sends the token and the client's name.
-  async #greet(token) {
-    const { token: provider, client } = this.#options;
+  async function greet(first) {
     const send = (token) => new Promise((resolve, reject) => {
-      this.#ask({ action: "auth", token }, (error, m) => (error ? reject(error) : resolve(m)));
+      ask({ action: "auth", token }, (error, m) => (error ? reject(error) : resolve(m)));
     });
-    if (token) {
-      const { ended } = await send(token).catch(async (error) => {
+    if (first) {
+      const { ended } = await send(first).catch(async (error) => {
         if (error.code !== "unauthorized") throw error;
-        return send(await provider());
+        return send(await token());
       });
-      if (ended) this.#resubscribe(); // what the token does not cover is refused
+      if (ended) resubscribe();
     }
-    if (client) this.#ask({ action: "hello", client }); // again, because the token may be of another subject
+    if (name) ask({ action: "hello", client: name });
   }
 
-  async #renew() {
-    try {
-      await this.#greet(await Promise.resolve().then(this.#options.token));
-    } catch (error) {
-      if (error instanceof Unauthorized) this.#lost(error);
-      else this.#tell(error);
+  const openSocket = (signal) => new Promise((resolve) => {
+    const socket = new WebSocket(base.replace("http", "ws") + "/ws", [PROTOCOL]);
+    const close = (code) => new Promise((settle) => {
+      socket.onclose = settle;
+      socket.close(code);
+      setTimeout(() => settle(socket.terminate?.()), code === 1000 ? DOUBT_AFTER : 0).unref?.();
+    });
+    const give = (link) => resolve(link || void close(4000));
+    setTimer(STEP_TIMEOUT, give);
+    signal.addEventListener("abort", () => socket.readyState || give());
+    socket.onerror = () => {};
+    socket.onclose = () => give();
+    socket.onmessage = ({ data }) => take(signal, data);
+    socket.onopen = () => {
+      socket.onclose = ({ code, reason }) => closed(signal, code, reason);
+      give(socket.protocol === PROTOCOL && { close, send: (json) => socket.readyState !== 1 || socket.send(json) });
+    };
+  });
+
+  // It answers as a WebSocket does.
+  function openStreams(turn) {
+    let token, soon, silence, mark;
+    let asked = [];
+    let stream = new AbortController();
+    let last = Promise.resolve();
+    const answer = (id, reply) => turn.aborted || receive({ ...reply, id });
+
+    const call = (path, init) => fetch(base + path, {
+      signal: turn, headers: token && { Authorization: "Bearer " + token }, ...init,
+    });
+
+    async function request({ id, action, key, topic, value, ttl, ifVersion, ...m }) {
+      const name = encodeURIComponent(key ?? topic);
+      const item = { key, ttl, ifVersion, [action === "set" ? "value" : action]: value === undefined || value };
+      let path = "/data", body = { items: [item] }, reply = {};
+      if (action === "auth") token = m.token;
+      if (action === "will") reply.error = { code: "unsupported", message: "a will needs a WebSocket" };
+      if (action === "get") [path, body] = [path + "/" + name];
+      if (topic !== undefined) [path, body] = ["/topics/" + name, { value }];
+      if (action === "ping") {
+        await call("/healthz");
+        reply = mark;
+      } else if (!/auth|will|hello/.test(action)) {
+        const response = await call(path, body && { method: "POST", body: stringify(body) });
+        reply = parse(await response.text());
+        reply = reply.results?.[0] ?? reply;
+      }
+      answer(id, reply);
+      if (token && reply?.error?.code === "unauthorized") fail(turn, errorOf(reply.error));
     }
+
+    const select = () => (soon ??= setTimeout(() => {
+      stream.abort();
+      resubscribe();
+      soon = undefined;
+      stream = new AbortController();
+      const { signal } = stream;
+      if (asked.length) open([...asked], signal).catch((error) => fail(signal, error));
+    }));
+
+    const eventsOf = (all, start) => {
+      const query = new URLSearchParams({ ...start, protocol: PROTOCOL });
+      for (const [kind, names] of all.flatMap(Object.entries)) {
+        if (/key|topic|attern/.test(kind)) for (const name of [names].flat()) query.append(kind.replace("keys", "key"), name);
+      }
+      return "/events?" + query;
+    };
+
+    async function open(all, signal) {
+      const settle = (some, reply) => {
+        asked = asked.filter((m) => !some.includes(m));
+        for (const { id } of some) answer(id, reply);
+      };
+      const [{ since, epoch }] = all;
+      const reset = all.some((m) => !m.since || m.since !== since);
+      const response = await call(eventsOf(all, reset ? { snapshot: true } : { since, epoch }), { signal });
+      if (!response.ok) {
+        const { error } = await response.json();
+        const bad = [];
+        for (const m of /400|403/.test(response.status) ? all : []) {
+          if (!(await call(eventsOf([m]), { method: "HEAD", signal })).ok) bad.push(m);
+        }
+        if (!bad.length) throw errorOf(error);
+        settle(bad, { error });
+        return select();
+      }
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      let rest = "", event = {};
+      while (!signal.aborted) {
+        clearTimeout(silence);
+        silence = setTimeout(() => lose(offline("the event stream is silent")), 15_000 + pingTimeout);
+        const { done, value } = await reader.read();
+        if (done) throw Error("the event stream ended");
+        const lines = (rest + value).split("\n");
+        rest = lines.pop();
+        for (const line of lines) {
+          if (signal.aborted) return;
+          const [, field, content] = /^(\w+): (.*)/.exec(line) ?? [];
+          if (field) event[field] = content;
+          if (line) continue;
+          const { id, data, event: kind } = event;
+          event = {};
+          const [, epoch, revision] = /(.*)\.(.*)/.exec(id) ?? [];
+          if (revision) mark = { epoch, revision: Number(revision) };
+          if (kind === "synced") settle(all, { reset, ...JSON.parse(data) });
+          else if (kind === "end") closed(signal, JSON.parse(data).code, JSON.parse(data).reason);
+          else if (data) take(signal, data, epoch);
+        }
+      }
+    }
+
+    turn.addEventListener("abort", () => {
+      clearTimeout(soon);
+      clearTimeout(silence);
+      stream.abort();
+    });
+    return {
+      send(json) {
+        const m = parse(json);
+        if (m.action === "subscribe") asked.push(m);
+        if (m.action === "unsubscribe") queueMicrotask(() => answer(m.id));
+        if (/subscribe/.test(m.action)) select();
+        else last = last.then(() => request(m)).catch((error) => fail(turn, error));
+      },
+    };
   }
 
-  #closed(code, reason) {
+  function closed(signal, code, why) {
     const kind = { 1008: "refused", 4009: "kicked", 4011: "replaced" }[code];
-    const text = `the connection was closed: ${reason} (${code})`;
-    this.#lost(kind ? new RTDBError(kind, text) : this.#state !== "open" && this.#offline(text), kind && 9);
+    const text = `the connection was closed: ${why} (${code})`;
+    lose(kind ? new RTDBError(kind, text) : client.state !== "open" && offline(text), signal, kind);
   }
 
-  #fail(error) {
-    if (error instanceof SyntaxError) error = new RTDBError("bad_answer", `${this.#base} sent something else than JSON: ${error.message}`);
-    this.#lost(error.code ? error : this.#offline(error.message));
+  function fail(signal, error) {
+    if (error instanceof SyntaxError) error = new RTDBError("bad_answer", `${base} did not send JSON: ${error.message}`);
+    lose(error.code ? error : offline(error.message), signal);
   }
 
-  // lost ends the turn, and plans the next attempt.
-  #lost(error, failures = 0) {
-    if (this.#reason) return;
-    const { min, max } = this.#options;
-    if (Date.now() - this.#openedAt >= STABLE) {
-      this.#failures = 0;
-      this.#lastError = undefined;
+  function lose(error, signal = turn.signal, isPatient) {
+    if (signal.aborted) return;
+    if (Date.now() - openedAt >= 5_000) {
+      failures = 0;
+      lastError = undefined;
     }
-    this.#openedAt = Infinity;
-    this.#failures ||= failures;
-    this.#link?.close(4000);
-    this.#drop();
-    this.#tell(error);
-    if (error instanceof Unauthorized || error?.code === "replaced") this.#end(error);
-    else this.#wait(Math.random() * Math.min(max, min * 2 ** this.#failures++));
+    if (isPatient) failures = 9;
+    openedAt = Infinity;
+    link?.close?.(4000);
+    drop();
+    tell(error);
+    if (error instanceof Unauthorized || error?.code === "replaced") end(error);
+    else wait(Math.random() * Math.min(max, min * 2 ** failures++));
   }
 
-  // drop ends the turn, and what was under way in it. Only reads are sent again.
-  #drop() {
-    this.#turn.abort();
-    clearTimeout(this.#timer);
-    this.#link = this.#pinging = this.#doubtful = undefined;
-    this.#leaving = 0;
-    const calls = [...this.#calls.values()];
-    this.#calls.clear();
-    this.#queue = new Set([...calls.filter((call) => call.isWrite === false), ...this.#queue]);
-    for (const call of calls) if (call.isWrite) call.done(unknown("the connection was lost before the reply"));
-    for (const s of this.#subscriptions.values()) {
+  function drop() {
+    turn.abort();
+    clearTimeout(timer);
+    link = isPinging = isDoubtful = undefined;
+    leaving = 0;
+    const sent = [...calls.values()];
+    calls.clear();
+    queue = new Set([...sent.filter((call) => call.isWrite === false), ...queue]);
+    for (const call of sent) if (call.isWrite) call.done(unknown("the connection was lost"));
+    for (const s of subscriptions.values()) {
       s.phase = OFF;
       s.flush();
     }
-    this.#syncAll();
+    syncAll();
   }
 
-  // wait plans an attempt. The number of attempts in a minute is bounded, whatever wakes them.
-  #wait(ms) {
-    const oldest = this.#attempts.at(-Math.max(20, 10_000 / this.#options.min));
-    this.#setTimer(Math.max(ms, oldest ? oldest + 60_000 - Date.now() : 0), () => this.#connect());
-    this.#setState("waiting");
+  function wait(ms) {
+    const oldest = attempts.at(-perMinute);
+    setTimer(Math.max(ms, oldest ? oldest + 60_000 - Date.now() : 0), begin);
+    setState("waiting");
   }
 
-  #end(error) {
-    if (this.#reason) return;
-    const link = this.#link;
-    this.#reason = error ?? new RTDBError("closed", "the client is closed");
-    this.#life.abort();
-    this.#drop();
-    clearTimeout(this.#sweep);
-    this.#setState("closed");
-    for (const call of this.#queue) call.done(this.#reason);
-    for (const { users } of this.#subscriptions.values()) for (const user of users) user.end(this.#reason, !error);
-    this.#subscriptions.clear();
-    return link;
+  function end(error) {
+    if (reason) return;
+    const old = link;
+    reason = error;
+    life.abort();
+    drop();
+    clearTimeout(sweep);
+    setState("closed");
+    for (const call of queue) call.done(error);
+    for (const { users } of subscriptions.values()) for (const user of users) user.end(error);
+    subscriptions.clear();
+    return old;
   }
 
-  #ping() {
-    if (this.#pinging) return;
-    this.#pinging = true;
-    this.#heard = false;
-    const { pingAfter, pingTimeout } = this.#options;
-    const doubt = Math.min(DOUBT, pingTimeout / 2);
+  function ping() {
+    if (isPinging) return;
+    isPinging = true;
+    heard = false;
+    const doubt = Math.min(DOUBT_AFTER, pingTimeout / 2);
     const check = () => {
-      if (!this.#heard) return this.#lost(this.#offline("no answer to a ping"));
-      this.#heard = false; // a long snapshot may come before the pong
-      this.#setTimer(pingTimeout, check);
+      if (isDoubtful && !heard) return lose(offline("no answer to a ping"));
+      heard &&= !isDoubtful; // a long snapshot may come before the pong
+      isDoubtful = true;
+      refresh();
+      setTimer(pingTimeout - doubt, check);
     };
-    this.#setTimer(doubt, () => {
-      this.#doubtful = true;
-      this.#refresh();
-      this.#setTimer(pingTimeout - doubt, check);
-    });
-    this.#ask({ action: "ping" }, (error, { revision, epoch }) => {
-      if (error) return this.#lost(error);
-      this.#pinging = this.#doubtful = false;
-      this.#epoch = epoch;
-      for (const s of this.#subscriptions.values()) if (s.phase === ON && revision > s.revision) s.revision = revision;
-      this.#setTimer(pingAfter, () => this.#ping());
-      this.#refresh();
-      if (this.#state === "open") return;
-      this.#openedAt = Date.now();
-      this.#setState("open");
-      this.#flush();
+    setTimer(doubt, check);
+    ask({ action: "ping" }, (error, { revision, epoch: current }) => {
+      if (error) return lose(error);
+      isPinging = isDoubtful = false;
+      epoch = current;
+      for (const s of subscriptions.values()) if (s.phase === ON && revision > s.revision) s.revision = revision;
+      setTimer(pingAfter, ping);
+      refresh();
+      if (client.state === "open") return;
+      openedAt = Date.now();
+      setState("open");
+      flush();
     });
   }
 
-  #refresh() {
-    for (const s of this.#subscriptions.values()) {
-      const stale = this.#state !== "open" || s.phase !== ON || !!this.#doubtful;
+  function refresh() {
+    for (const s of subscriptions.values()) {
+      const stale = client.state !== "open" || s.phase !== ON || !!isDoubtful;
       if (stale === s.stale) continue;
       s.stale = stale;
-      for (const user of s.users) user.changed([]);
+      for (const user of s.users) user.changed?.([]);
     }
   }
 
-  #request(m, signal, isWrite = true) {
-    return new Promise((resolve, reject) => {
-      signal?.throwIfAborted();
-      if (this.#reason) throw this.#reason;
-      const { writeTimeout, stringify } = this.#options;
-      const call = { m: { id: ++this.#lastID, ...m }, isWrite };
-      call.text = stringify(call.m);
-      const abort = () => call.done(signal.reason);
-      signal?.addEventListener("abort", abort);
-      const timer = setTimeout(() => {
-        const why = `no reply within ${writeTimeout} ms`;
-        call.done(this.#queue.has(call) ? this.#offline("not connected, so nothing was sent") : isWrite ? unknown(why) : new RTDBError("timeout", why));
-      }, writeTimeout);
-      call.done = (error, reply) => {
-        clearTimeout(timer);
-        signal?.removeEventListener("abort", abort);
-        this.#queue.delete(call);
-        this.#calls.delete(call.m.id);
-        if (error) reject(error);
-        else resolve(reply);
-      };
-      this.#queue.add(call);
-      this.#flush();
-    });
-  }
+  const request = (m, signal, isWrite = true) => new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    if (reason) throw reason;
+    const id = ++lastID;
+    const call = { id, isWrite, text: stringify({ id, ...m }) };
+    const abort = () => call.done(signal.reason);
+    signal?.addEventListener("abort", abort);
+    const timer = setTimeout(() => {
+      const why = `no reply within ${writeTimeout} ms`;
+      call.done(queue.has(call) ? offline("nothing was sent") : isWrite ? unknown(why) : new RTDBError("timeout", why));
+    }, writeTimeout);
+    call.done = (error, reply) => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
+      queue.delete(call);
+      calls.delete(id);
+      if (error) reject(error);
+      else resolve(reply);
+    };
+    queue.add(call);
+    flush();
+  });
 
-  #flush() {
-    for (const call of this.#state === "open" ? this.#queue : []) {
-      if (!this.#link.send(call.m, call.text)) return;
-      this.#queue.delete(call);
-      this.#calls.set(call.m.id, call);
+  function flush() {
+    for (const call of client.state === "open" ? queue : []) {
+      if (link.send(call.text)) return;
+      queue.delete(call);
+      calls.set(call.id, call);
     }
   }
 
-  // ask sends a request of the client's own, which is forgotten with its turn.
-  #ask(m, done = (error) => this.#tell(error)) {
+  function ask(m, done = tell) {
     if (m.keys?.length === 0) return done(undefined, m);
-    const id = ++this.#lastID;
-    this.#calls.set(id, { done });
-    this.#link?.send({ id, ...m });
+    const id = ++lastID;
+    calls.set(id, { done });
+    link?.send(stringify({ id, ...m }));
   }
 
-  #text(text, epoch = this.#epoch) {
-    this.#epoch = epoch;
+  function take(signal, text, current = epoch) {
+    if (signal.aborted) return;
+    epoch = current;
     try {
-      this.#receive(Object(this.#options.parse(text)));
+      receive(Object(parse(text)));
     } catch (error) {
-      this.#fail(error);
+      fail(signal, error);
     }
   }
 
-  #receive(m) {
-    this.#heard = true;
+  function receive(m) {
+    heard = true;
     const { id, key, topic, error, action } = m;
     if (id !== undefined) {
-      const call = this.#calls.get(Number(id));
-      this.#calls.delete(Number(id));
+      const call = calls.get(Number(id));
+      calls.delete(Number(id));
       call?.done(errorOf(error), m);
-    } else if (error) this.#tell(errorOf(error));
-    else if (key !== undefined) for (const s of this.#matching("keys", "pattern", key)) s.update(m, this.#epoch);
+    } else if (error) tell(errorOf(error));
+    else if (key !== undefined) for (const s of matching("keys", "pattern", key)) s.update(m, epoch);
     else if (topic !== undefined) {
-      for (const { users } of this.#matching("topic", "topicPattern", topic)) for (const user of users) user.message(m);
-    } else if (action === "auth") this.#renew();
+      for (const { users } of matching("topic", "topicPattern", topic)) for (const user of users) user.message(m);
+    } else if (action === "auth") {
+      Promise.resolve().then(token).then(greet).catch((error) => (error instanceof Unauthorized ? lose(error) : tell(error)));
+    }
   }
 
-  // matching returns the subscriptions that take a name.
-  #matching(kind, wideKind, name) {
-    const exact = this.#subscriptions.get(`${kind} ${name}`);
-    const found = exact ? [exact] : [];
-    for (const s of this.#subscriptions.values()) {
+  const write = async (m, { signal, ...options } = {}) => (await request({ ...m, ...options }, signal)).version;
+
+  function matching(kind, wideKind, name) {
+    const found = [subscriptions.get(`${kind} ${name}`)];
+    for (const s of subscriptions.values()) {
       if (s.isWide && (s.kind === kind || s.kind === wideKind) && s.matches(name)) found.push(s);
     }
-    return found.filter((s) => s.phase !== OFF);
+    return found.filter((s) => s?.phase);
   }
 
-  #join(User, kind, name, signal) {
+  function join(User, kind, name, signal) {
     const id = `${kind} ${[name].flat().join("\n")}`;
-    const s = this.#subscriptions.get(id) ?? new Subscription(id, kind, name);
+    const s = subscriptions.get(id) ?? new Subscription(id, kind, name);
     const over = new AbortController();
     const user = new User(s, () => {
       over.abort();
       s.users.delete(user);
-      this.#later(0); // so that a view that is opened again at once costs nothing
+      later(); // a view may be opened again at once
     });
-    if (this.#reason) user.end(this.#reason);
+    if (reason) user.end(reason);
     else {
-      this.#subscriptions.set(id, s);
+      subscriptions.set(id, s);
       s.users.add(user);
       if (s.phase === ON) user.caughtUp();
-      this.#sync(s);
+      sync(s);
     }
     signal?.addEventListener("abort", () => user.close(), over);
     if (signal?.aborted) user.close();
     return user;
   }
 
-  #later(ms) {
-    if (this.#reason || (ms && this.#sweep)) return;
-    clearTimeout(this.#sweep);
-    this.#sweep = setTimeout(() => {
-      this.#sweep = undefined;
-      this.#syncAll();
+  function later(ms) {
+    if (reason || (ms && sweep)) return;
+    clearTimeout(sweep);
+    sweep = setTimeout(() => {
+      sweep = undefined;
+      syncAll();
     }, ms);
   }
 
-  #syncAll() {
-    for (const s of this.#subscriptions.values()) this.#sync(s);
+  const syncAll = () => subscriptions.forEach(sync);
+
+  function resubscribe() {
+    for (const s of subscriptions.values()) if (s.phase === ON) s.phase = OFF;
+    syncAll();
+    refresh();
   }
 
-  #resubscribe() {
-    for (const s of this.#subscriptions.values()) if (s.phase === ON) s.phase = OFF;
-    this.#syncAll();
-    this.#refresh();
-  }
-
-  // sync brings a subscription to where its users want it.
-  #sync(s) {
-    const { id, kind, names, phase, epoch, revision, users } = s;
+  function sync(s) {
+    const { id, names, phase, epoch, revision, users } = s;
     if (!users.size) {
-      if (phase === OFF) this.#subscriptions.delete(id);
-      else if (phase === ON) this.#unsubscribe(s);
-    } else if (phase === OFF && this.#link && !this.#leaving) {
-      // While an unsubscribe is under way, its last updates could be taken for this one's.
+      if (phase === OFF) subscriptions.delete(id);
+      if (phase === ON) unsubscribe(s);
+    } else if (phase === OFF && link && !leaving) {
+      // Updates before an unsubscribe could be taken for its own.
       s.phase = SUBSCRIBING;
-      const start = /topic/.test(kind) ? {} : epoch ? { since: revision, epoch } : { snapshot: true };
-      this.#ask({ action: "subscribe", ...names, ...start }, (error, m) => {
+      const start = epoch ? { since: revision, epoch } : { snapshot: true };
+      ask({ action: "subscribe", ...names, ...start }, (error, m) => {
         if (!error) s.caughtUp(m);
-        this.#tell(error);
-        this.#refresh();
-        if (!error) this.#sync(s);
+        tell(error);
+        refresh();
+        if (!error) sync(s);
         else if (/unavailable|limit|internal/.test(error.code)) {
           s.phase = OFF;
-          this.#later(1000 + Math.random() * 4000);
+          later(1000 + Math.random() * 4000);
         } else {
-          this.#subscriptions.delete(id);
+          subscriptions.delete(id);
           for (const user of users) user.end(error);
         }
       });
     }
   }
 
-  #unsubscribe(s) {
+  function unsubscribe(s) {
     s.phase = LEAVING;
     s.stale = true;
-    this.#leaving++;
+    leaving++;
     const { ...names } = s.names;
     // Keys that other views show stay subscribed.
-    names.keys &&= names.keys.filter((key) => this.#matching("keys", "keys", key).every((other) => other.phase === LEAVING));
-    this.#ask({ action: "unsubscribe", ...names }, () => {
-      this.#leaving--;
+    names.keys &&= names.keys.filter((key) => matching("keys", "keys", key).every((other) => other.phase === LEAVING));
+    ask({ action: "unsubscribe", ...names }, () => {
+      leaving--;
       s.phase = OFF;
-      this.#syncAll();
+      syncAll();
     });
   }
+
+  const wake = () => {
+    if (globalThis.document?.hidden) return;
+    if (client.state === "waiting") wait(0);
+    if (client.state === "open") ping();
+  };
+  globalThis.document?.addEventListener("visibilitychange", wake, life);
+  for (const event of ["pageshow", "online", "offline"]) globalThis.addEventListener?.(event, wake, life);
+
+  Object.assign(client, {
+    ready: (signal) => new Promise((resolve, reject) => {
+      const over = new AbortController();
+      const check = () => {
+        const error = signal?.aborted ? signal.reason : reason;
+        if (error) reject(error);
+        else if (client.state === "open") resolve();
+        else return;
+        over.abort();
+      };
+      client.addEventListener("statechange", check, over);
+      signal?.addEventListener("abort", check, over);
+      check();
+    }),
+
+    get: (key, { signal } = {}) => request({ action: "get", key }, signal, false).then(
+      ({ id, ok, ...entry }) => entry, (error) => { if (error?.code !== "not_found") throw error; }),
+    set: (key, value, options) => write({ action: "set", key, value }, options),
+    patch: (key, value, options) => write({ action: "patch", key, value }, options),
+    delete: (key, options) => write({ action: "delete", key }, options),
+    touch: (key, ttl, options) => write({ action: "touch", key, ttl }, options),
+
+    async publish(topic, value, options) {
+      if (client.state !== "open") throw reason ?? offline("nothing was sent");
+      await write({ action: "publish", topic, value }, options);
+    },
+
+    async push(prefix, value, options) {
+      const key = prefix.replace(/\/?$/, "/") + newULID();
+      await client.set(key, value, { ...options, ifVersion: 0 });
+      return key;
+    },
+
+    async update(key, change, { tries = 10, ...options } = {}) {
+      for (;;) {
+        const old = await client.get(key, options);
+        const value = await change(old);
+        if (value === undefined) return old;
+        try {
+          return { key, value, version: await client.set(key, value, { ...options, ifVersion: old?.version ?? 0 }) };
+        } catch (error) {
+          if (error?.code !== "version_mismatch" || --tries <= 0) throw error;
+        }
+      }
+    },
+
+    async will({ key, topic, ...what }) {
+      const target = { action: "will", key, topic };
+      const id = JSON.stringify(target);
+      const m = { ...target, ...what };
+      await request(m, undefined, false);
+      wills.set(id, m);
+      return async () => {
+        if (wills.get(id) !== m) return;
+        wills.delete(id);
+        if (link) await request(target, undefined, false);
+      };
+    },
+
+    view: (what, { signal } = {}) => isPattern(what)
+      ? join(View, "pattern", what, signal) : join(View, "keys", [...new Set([what].flat())].sort(), signal),
+    topic: (name) => ({ [Symbol.asyncIterator]: () => join(Tail, isPattern(name) ? "topicPattern" : "topic", name).feed }),
+    close: async () => void (await end(new RTDBError("closed", "the client is closed"))?.close?.(1000)),
+  });
+  begin();
+  return client;
 }

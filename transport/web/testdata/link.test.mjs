@@ -512,7 +512,7 @@ describe("a server that is not rtdb, or breaks the rules", () => {
     const client = await server.opened();
     const get = client.get("a");
     const { id } = server.socket.sent.at(-1);
-    for (const m of [{ id: 9999, ok: true }, { id: "x", error: { code: "internal" } }, { id, ok: true }, { action: "dance" }, {}, { ok: true }]) {
+    for (const m of [{ id: 9999, ok: true }, { id: "x", error: { code: "internal" } }, { id, ok: true, key: "a" }, { action: "dance" }, {}, { ok: true }]) {
       server.socket.receive(m);
       server.socket.receive(m);
     }

@@ -59,7 +59,7 @@ describe("every promise settles", () => {
     const write = client.set("a", 1);
     server.replies.get = (m) => ({ key: m.key, value: 7, version: 9, at: 5, expires_in: 1.5 });
     await pass(1_000);
-    assert.deepEqual(await reads[0], { key: "a", value: 7, version: 9, at: 5, expiresIn: 1.5 });
+    assert.deepEqual(await reads[0], { key: "a", value: 7, version: 9, at: 5, expires_in: 1.5 });
     assert.equal((await reads[1]).key, "b");
     assert.equal(await write, 101);
     assert.deepEqual(server.socket.sent.map((m) => m.action), ["ping", "get", "get", "set"], "before what was asked later");

@@ -31,7 +31,7 @@ describe("a topic", () => {
     await pass(100);
     assert.deepEqual(got, [{ topic: "chat", value: 1 }, { topic: "chat", value: 2 }]);
     assert.deepEqual(server.socket.sent.slice(1).map(({ id, ...m }) => m), [
-      { action: "subscribe", topic: "chat" }, { action: "unsubscribe", topic: "chat" },
+      { action: "subscribe", topic: "chat", snapshot: true }, { action: "unsubscribe", topic: "chat" },
     ]);
   });
 
