@@ -524,8 +524,8 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
       setTimer(pingTimeout - doubt, check);
     };
     setTimer(doubt, check);
-    ask({ action: "ping" }, (error, { revision, epoch: current }) => {
-      if (error) return lose(error);
+    ask({ action: "ping" }, (error, { revision, epoch: current = epoch }) => {
+      if (error?.code === "unauthorized") return lose(error);
       isPinging = isDoubtful = false;
       epoch = current;
       for (const s of subscriptions.values()) if (s.phase === ON && revision > s.revision) s.revision = revision;

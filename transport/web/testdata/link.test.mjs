@@ -372,6 +372,17 @@ describe("liveness", () => {
     assert.deepEqual(client.errors.map((e) => e.code), ["offline"]);
   });
 
+  test("a ping that the server refuses is a sign of life, unless a token is missing", async () => {
+    const client = await server.opened();
+    server.replies.ping = refuse("rate_limited");
+    await pass(60_000);
+    assert.equal(client.state, "open");
+    assert.equal(server.sockets.length, 1);
+    server.replies.ping = refuse("unauthorized");
+    await pass(25_000);
+    assert.deepEqual(client.errors.map((e) => e.code), ["unauthorized"]);
+  });
+
   test("a long snapshot before the pong keeps the link, but it is doubtful", async () => {
     const client = await server.opened();
     const view = client.view("a/#");
