@@ -17,7 +17,7 @@ import (
 
 var screenshots = flag.String("screenshots", "", "directory for pictures of the pages")
 
-// The pages do in a real browser what they say. The tests share one Chromium.
+// The pages work in a real browser. The tests share one Chromium.
 func TestPagesInChromium(t *testing.T) {
 	t.Parallel()
 	browser := transporttest.StartChromium(t)
@@ -38,7 +38,7 @@ type page struct {
 	name string
 }
 
-// noteErrors makes a page note what its console would show as an error.
+// noteErrors makes a page note the errors that its console would show.
 const noteErrors = `
 	window.seen = []
 	addEventListener("error", e => seen.push(e.message ?? e.target.outerHTML), true)
@@ -141,8 +141,7 @@ const tilesEqual = `(async () => {
 	const size = Math.max(8, Math.floor(canvas.width / 100)), columns = Math.min(100, Math.floor(canvas.width / size))
 	const want = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d")
 	items.forEach(({value}, i) => {
-		if (typeof value?.celsius !== "number") return
-		want.fillStyle = "hsl(" + (220 - (value.celsius - 14) * 14) + " 70% 50%)"
+		want.fillStyle = typeof value?.celsius === "number" ? "hsl(" + (220 - (value.celsius - 14) * 14) + " 70% 50%)" : "gray"
 		want.fillRect(i % columns * size, Math.floor(i / columns) * size, size - 1, size - 1)
 	})
 	const pixels = context => new Uint32Array(context.getImageData(0, 0, canvas.width, canvas.height).data.buffer)
@@ -256,7 +255,7 @@ func testChat(t *testing.T, browser *transporttest.Chromium) {
 // area is the text area of a paragraph.
 func area(n int) string { return fmt.Sprintf(`document.querySelectorAll("textarea")[%d]`, n) }
 
-// edit replaces a word of a paragraph, as a person does who pastes it.
+// edit replaces a word of a paragraph, as pasting does.
 func (p *page) edit(paragraph int, old, new string) {
 	p.t.Helper()
 	p.Run(fmt.Sprintf(`(() => {

@@ -74,7 +74,7 @@ func (d *device) run(ctx context.Context, began func()) error {
 	return d.cause(ctx, nil)
 }
 
-// cause returns why the device has ended: err, or what has ended ctx; nil if the caller
+// cause returns why the device has ended: err, or the cause that has ended ctx; nil if the caller
 // wanted the end.
 func (d *device) cause(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
@@ -155,7 +155,7 @@ func (d *device) check(ctx context.Context, err error) bool {
 	return false
 }
 
-// A command is what a page writes to a device's command key.
+// A command is the value that a page writes to a device's command key.
 type command struct {
 	Lamp string `json:"lamp"`
 }

@@ -28,7 +28,7 @@
 //
 // # Rules
 //
-//   - The state of a device is "offline" soon after its connection has ended, whatever the
+//   - The state of a device is "offline" soon after its connection has ended, for any
 //     reason: a device leaves a will, and before an orderly end it writes the state itself.
 //   - A device that has lost its connection comes back, and says that it is online.
 //   - A device obeys the command that its key has, also one that was written while the

@@ -112,14 +112,14 @@ func (f *Fleet) Run(ctx context.Context) error {
 	return nil
 }
 
-// explain adds what to do about an error.
+// explain adds advice to an error.
 func (f *Fleet) explain(d *device, err error) error {
 	switch {
 	case errors.Is(err, client.ErrReplaced):
 		return fmt.Errorf("device %s: another program runs devices with these numbers: choose others by --first or --prefix: %w", d.name, err)
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return fmt.Errorf("device %s: %w: raise the limit with ulimit -n, or lower --devices", d.name, err)
-	case d.number == f.options.First: // what is wrong with the first one is wrong with all
+	case d.number == f.options.First: // each device would have this error
 		return err
 	}
 	return fmt.Errorf("device %s: %w", d.name, err)

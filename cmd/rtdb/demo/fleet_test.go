@@ -56,7 +56,7 @@ func TestAFleet(t *testing.T) {
 	}
 }
 
-// A device that comes back writes over what its will has written.
+// A device that comes back overwrites the state that its will has written.
 func TestAFleetSurvivesARestart(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -119,7 +119,7 @@ func TestADeviceAnswersEachCommand(t *testing.T) {
 	wants(answer{"off", command(`{"lamp":"off"}`), ""})
 }
 
-// What does not pass ends the fleet with one error.
+// An error that does not pass ends the fleet.
 func TestAFleetThatCannotRun(t *testing.T) {
 	t.Parallel()
 	locked := transporttest.NewServer(t, transport.Options{Keys: transporttest.Keys(t)})

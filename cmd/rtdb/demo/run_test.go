@@ -113,7 +113,7 @@ func TestTheSeedDecidesTheValues(t *testing.T) {
 	}
 }
 
-// What people wrote before the start stays.
+// Text that was there before the start stays.
 func TestTheContentIsWrittenOnce(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -1,4 +1,4 @@
-// What the pages of the demo share: the bar that shows the connection, and the button that
+// The parts that the pages share: the bar that shows the connection, and the button that
 // cuts it. A page of your own needs none of this.
 
 const CUT = 5_000; // milliseconds

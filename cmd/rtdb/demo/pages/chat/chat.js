@@ -15,10 +15,11 @@ const element = (name) => document.getElementById(name);
 const field = element("say").elements.text;
 element("name").value = `Guest ${Math.floor(Math.random() * 900 + 100)}`;
 
-// Other clients can write what they like, so texts are made of whatever comes.
+// Other clients can write any value, so each value must have a text.
 const textOf = (value) => String(value ?? "").slice(0, 1000);
 
 let room; // the name of the room
+let visits = 0;
 let leave = () => {};
 
 function enter(name) {
@@ -26,7 +27,7 @@ function enter(name) {
   room = name;
   const stay = new AbortController();
   const { signal } = stay;
-  const here = `chat/${room}/here/${id}`;
+  const here = `chat/${room}/here/${id}-${visits++}`;
 
   // History: the keys of push sort by time, and a view has them all.
   const messages = db.view(`chat/${room}/messages/+`, { signal });
@@ -92,7 +93,7 @@ async function showTyping(messages) {
 }
 
 function report(error) {
-  // Without a connection the page says so anyway, and what it asked for is asked again.
+  // The bar shows that there is no connection, and the page asks again when there is one.
   if (!["offline", "closed", "not_found", "unknown_outcome"].includes(error.code)) element("typing").textContent = error.message;
 }
 

@@ -26,7 +26,7 @@ sensors.subscribe((changes) => {
     dirty.add(key);
     if (!isReading(value)) continue; // it was deleted, or somebody has written something else
     counts.changes++;
-    // Writes are numbered, so a gap shows what the server has skipped for this tab.
+    // Writes are numbered, so a gap shows the writes that the server has skipped.
     if (value.n > numbers.get(key)) counts.skipped += value.n - numbers.get(key) - 1;
     numbers.set(key, value.n);
     lines.get(key)?.values.push(value.celsius);
@@ -54,8 +54,7 @@ function paint() {
   for (const key of dirty) {
     const place = places.get(key);
     const value = sensors.get(key)?.value;
-    if (!isReading(value)) continue;
-    brush.fillStyle = `hsl(${220 - (value.celsius - 14) * 14} 70% 50%)`;
+    brush.fillStyle = isReading(value) ? `hsl(${220 - (value.celsius - 14) * 14} 70% 50%)` : "gray";
     brush.fillRect((place % columns) * size, Math.floor(place / columns) * size, size - 1, size - 1);
     if (lines.has(key)) paintLine(key, lines.get(key));
   }

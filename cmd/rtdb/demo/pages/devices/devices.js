@@ -1,4 +1,4 @@
-// A map of devices: what they report, whether they are there, and commands to them.
+// A map of devices, with their readings and states, and with commands to them.
 import { connect } from "/rtdb.js";
 import { CuttableSocket, add, showConnection } from "../demo.js";
 
@@ -58,7 +58,7 @@ function sort() {
   }
 }
 
-const part = (name, what) => view.get(`devices/${name}/${what}`);
+const part = (name, level) => view.get(`devices/${name}/${level}`);
 
 // The lamp waits if the device has not answered the newest command yet.
 function lampOf(name) {
