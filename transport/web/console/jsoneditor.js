@@ -2,19 +2,7 @@
 
 import { h, Part, put } from "./dom.js";
 import { check } from "./json.js";
-
-const hidden = /[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/u;
-
-// hiddenCharacters names the characters of a text that are not visible, or that turn the
-// direction of writing. It returns "" if there are none.
-export function hiddenCharacters(text) {
-  const found = new Set(
-    [...text]
-      .filter((c) => hidden.test(c))
-      .map((c) => "U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")),
-  );
-  return [...found].slice(0, 8).join(", ");
-}
+import { hiddenCharacters } from "./quote.js";
 
 let editors = 0;
 
@@ -43,7 +31,7 @@ export class JSONEditor extends Part {
       disabled: this.isDisabled,
     });
     this.note = h("p.problem", { id, role: "status" });
-    this.warning = h("p.hint", {});
+    this.warning = h("p.hint.no", {});
     this.append(this.area, this.note, this.warning);
     this.area.addEventListener(
       "input",

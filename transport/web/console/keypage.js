@@ -4,8 +4,9 @@ import { ChangeList, maxChanges } from "./changelist.js";
 import { showConflict } from "./conflict.js";
 import { ask } from "./dialog.js";
 import { h, name, painter, Part, put } from "./dom.js";
-import { JSONEditor, hiddenCharacters } from "./jsoneditor.js";
+import { JSONEditor } from "./jsoneditor.js";
 import { compact, format } from "./json.js";
+import { hiddenCharacters } from "./quote.js";
 import { TimeToLive } from "./timetolive.js";
 
 // A KeyPage dispatches "copy" with a selection, and "leave".
@@ -84,7 +85,7 @@ export class KeyPage extends Part {
         button("Copy as…", () => this.copy(), { title: "Copy code for this key (c)" }),
         button("Close", () => this.dispatchEvent(new Event("leave")), { className: "close", title: "Esc" }),
       ),
-      found ? h("p.hint", {}, `This name has hidden characters (${found}): it may not read as it looks.`) : null,
+      found ? h("p.hint.no", {}, `This name has hidden characters (${found}): it may not read as it looks.`) : null,
       h("div.bar.notes", {}, this.meta, this.badge),
       this.mayRead ? null : h("p.lack", {}, rights.lack("read", this.key)),
       this.mayWrite ? null : h("p.lack", {}, rights.lack("write", this.key)),

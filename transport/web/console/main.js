@@ -54,7 +54,7 @@ class Console extends Part {
       h(
         "header.top",
         {},
-        h("span.brand", { translate: false }, "rtdb"),
+        h("h1", { translate: false }, "rtdb"),
         h("nav", { "aria-label": "pages" }, [...this.links.values()]),
         this.state,
         this.account,

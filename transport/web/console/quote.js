@@ -5,12 +5,23 @@ export function shellQuote(text) {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-const unsafe = /[\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+const hidden = /[\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
-// escapeHidden escapes the characters of a literal that cannot be seen, or that turn the
-// direction of writing.
+const codeOf = (character) => character.charCodeAt(0).toString(16).padStart(4, "0");
+
+// hiddenCharacters names the characters of a text that cannot be seen, or that turn the
+// direction of writing. It returns "" if there are none.
+export function hiddenCharacters(text) {
+  const found = new Set(text.match(hidden));
+  return [...found]
+    .slice(0, 8)
+    .map((c) => `U+${codeOf(c).toUpperCase()}`)
+    .join(", ");
+}
+
+// escapeHidden escapes these characters in a literal.
 export function escapeHidden(literal) {
-  return literal.replace(unsafe, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
+  return literal.replace(hidden, (c) => `\\u${codeOf(c)}`);
 }
 
 // jsQuote makes a JavaScript string literal of a text.

@@ -19,7 +19,7 @@ const columns = [
   "Waiting keys",
   "Waiting bytes",
   "Lag",
-  "",
+  "Action",
 ];
 
 // A SessionsPage shows the sessions while it is visible.

@@ -1,6 +1,7 @@
 // The rows of the tree of keys.
 
 import { h, name, put } from "./dom.js";
+import { hiddenCharacters } from "./quote.js";
 
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 const deepest = 10; // the last depth that is shown by indentation
@@ -46,12 +47,14 @@ export function fillRow(node, row) {
     put(value);
     return;
   }
+  const hidden = hiddenCharacters(row.label);
   if (row.isLevel) node.setAttribute("aria-expanded", String(row.isOpen));
   put(
     nameCell,
     h("span.twisty", { "aria-hidden": "true" }, row.isLevel ? (row.isOpen ? "▾" : "▸") : ""),
     row.depth > deepest ? h("span.depth", { title: "level" }, String(row.depth + 1)) : null,
     name(row.label),
+    hidden === "" ? null : h("span.no", { title: `hidden characters: ${hidden}` }, " ⚠"),
   );
   put(count, row.isLevel ? `${row.keys.toLocaleString("en")}${row.more ? "+" : ""}` : "");
   put(value, row.isKey ? name(row.value, "json") : "");
