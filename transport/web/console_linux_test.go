@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"rtdb/keyspace"
 	"rtdb/transport"
 	"rtdb/transport/transporttest"
 )
@@ -191,4 +192,17 @@ func testConsoleLive(t *testing.T, browser *transporttest.Chromium) {
 	proxy.Refuse(false)
 	wantRows(t, p, `a||"while cut"`, `b||"while paused"`, "c||3")
 	p.lacks(".badge.stale", "stale")
+
+	// A server that has begun anew has lower versions and other keys. The page shows its state.
+	p.Run(`location.hash = "#/keys/a"`, nil)
+	p.Await(`document.querySelector("json-editor textarea")?.value === '"while cut"'`)
+	anew := transporttest.NewServerOn(t, keyspace.Options{Store: keyspace.NewMemory(1)}, transport.Options{Console: true})
+	set(t, anew, "a", `"anew"`, "d", "4")
+	proxy.Retarget(anew.Addr)
+	proxy.Cut()
+	wantRows(t, p, `a||"anew"`, "d||4")
+	p.Await(`document.querySelector("json-editor textarea").value === '"anew"'`)
+	set(t, anew, "a", `"and on"`)
+	wantRows(t, p, `a||"and on"`, "d||4")
+	p.Await(`document.querySelector("json-editor textarea").value === '"and on"'`)
 }

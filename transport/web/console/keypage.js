@@ -1,11 +1,12 @@
 // One key: its value, its time to live, and its changes.
 
-import { ChangeList, maxChanges } from "./changelist.js";
+import { ChangeList } from "./changelist.js";
 import { showConflict } from "./conflict.js";
 import { ask } from "./dialog.js";
 import { h, name, painter, Part, put } from "./dom.js";
 import { JSONEditor } from "./jsoneditor.js";
 import { compact, format } from "./json.js";
+import { KeyFeed, versionOf } from "./keyfeed.js";
 import { hiddenCharacters } from "./quote.js";
 import { TimeToLive } from "./timetolive.js";
 
@@ -14,7 +15,6 @@ export class KeyPage extends Part {
   #base = null; // the entry that is edited: { value, version }; version 0: there is no key
   #theirs = null; // an entry of another writer that is newer than base
   #isBusy = false;
-  #arrived = []; // changes that are not shown yet
 
   constructor(server, key) {
     super();
@@ -29,17 +29,18 @@ export class KeyPage extends Part {
     this.mayRead = rights.may("read", this.key);
     this.mayWrite = rights.may("write", this.key);
     this.#build(rights);
+    this.feed = new KeyFeed(this.server, this.key, this.paint);
     this.#load();
-    this.#follow();
-    this.server.addEventListener("state", this.paint, { signal });
+    this.feed.follow(this.mayRead);
+    this.server.addEventListener("state", () => this.#stateChanged(), { signal });
     this.server.addEventListener(
       "access",
       (e) => {
-        if (e.detail?.reconnected) this.#follow();
+        if (e.detail?.reconnected) this.feed.follow(this.mayRead);
       },
       { signal },
     );
-    signal.addEventListener("abort", () => this.view?.close());
+    signal.addEventListener("abort", () => this.feed.close());
   }
 
   #build(rights) {
@@ -108,31 +109,24 @@ export class KeyPage extends Part {
       : this.#base.version === 0 || compact(this.editor.text) !== this.#base.value;
   }
 
-  // #load reads the key. The expiry is known from there alone.
-  async #load() {
+  // #stateChanged reads the key after a new connection: it may lead to a server that began
+  // anew, whose versions are lower.
+  #stateChanged() {
+    if (this.server.state === "open") this.#load(true);
+    this.paint();
+  }
+
+  // #load reads the key. The expiry is known from there alone. isAnew says that the versions
+  // that are known may mean nothing any more.
+  async #load(isAnew = false) {
     if (!this.mayRead) return;
     try {
       const entry = (await this.server.calls.read(this.key, this.signal)) ?? { value: null, version: 0 };
       this.timeToLive.set(entry);
-      this.#take(entry);
+      this.#take(entry, isAnew);
     } catch (err) {
       if (!this.signal.aborted) this.#say(err.message, "wrong");
     }
-  }
-
-  // #follow notes each change of the key.
-  #follow() {
-    this.view?.close();
-    if (!this.mayRead || !this.server.client) return;
-    const view = (this.view = this.server.client.view([this.key]));
-    view.subscribe((changes) => {
-      this.#arrived = [...this.#arrived, ...changes].slice(-maxChanges);
-      if (changes.length > 0) this.#refreshExpiry();
-      this.paint();
-    });
-    view.ready.catch((err) => {
-      if (view === this.view && !this.signal.aborted) this.#say(`The value is not live: ${err.message}`, "wrong");
-    });
   }
 
   // #refreshExpiry reads the time to live after a change, at most once in a second.
@@ -145,14 +139,11 @@ export class KeyPage extends Part {
 
   // #takeArrived notes the changes that have come, and shows the last one.
   #takeArrived() {
-    const entries = this.#arrived.map((c) => {
-      if (!c.deleted) return c;
-      // A delete that the client has missed has no version.
-      return { value: null, version: 0, at: c.at, gone: c.version ?? (this.#base?.version ?? 0) + 0.5 };
-    });
-    this.#arrived = [];
+    const entries = this.feed.take();
     for (const entry of entries) this.#note(entry);
-    if (entries.length > 0) this.#take(entries.at(-1));
+    if (entries.length === 0) return;
+    this.#take(entries.at(-1));
+    this.#refreshExpiry();
   }
 
   #note(entry) {
@@ -160,9 +151,9 @@ export class KeyPage extends Part {
   }
 
   // #take takes over an entry of the server. A text that the user edits stays.
-  #take(entry) {
+  #take(entry, isAnew = false) {
     const known = this.#theirs ?? this.#base;
-    if (known && versionOf(entry) < versionOf(known)) return;
+    if (known && !isAnew && versionOf(entry) < versionOf(known)) return;
     if (known && versionOf(entry) === versionOf(known) && entry.value === known.value) return;
     this.#note(entry);
     if (entry.value === null) this.timeToLive.set(entry);
@@ -193,9 +184,8 @@ export class KeyPage extends Part {
     this.#takeArrived();
     const base = this.#base;
     put(this.meta, this.#describe());
-    const isStale = this.mayRead && (this.server.state !== "open" || this.view?.stale === true);
-    this.badge.hidden = !isStale;
-    put(this.badge, isStale ? "stale: not connected" : "");
+    this.badge.hidden = this.feed.trouble === "";
+    put(this.badge, this.feed.trouble);
     const isDirty = this.isDirty;
     this.saveButton.disabled = !this.mayWrite || this.#isBusy || this.editor.problem !== null || !isDirty;
     this.revertButton.disabled = !base || !isDirty;
@@ -308,12 +298,6 @@ export class KeyPage extends Part {
     const value = this.editor.problem ? (this.#base?.value ?? "null") : compact(this.editor.text);
     this.dispatchEvent(new CustomEvent("copy", { detail: { key: this.key, value: value ?? "null" } }));
   }
-}
-
-// versionOf returns the version of an entry, and of a key that was deleted the version of the
-// delete.
-function versionOf(entry) {
-  return entry.gone ?? entry.version;
 }
 
 customElements.define("key-page", KeyPage);

@@ -31,7 +31,7 @@ export class KeyTree extends Part {
     this.#build(signal);
     this.#load();
     every(refreshMillis, signal, () => this.#refresh());
-    this.server.addEventListener("state", this.paint, { signal });
+    this.server.addEventListener("state", () => this.#stateChanged(), { signal });
     this.server.addEventListener(
       "access",
       (e) => {
@@ -187,6 +187,13 @@ export class KeyTree extends Part {
     }
   }
 
+  // #stateChanged forgets the versions of the rows after a new connection: it may lead to a
+  // server that began anew, whose versions are lower.
+  #stateChanged() {
+    if (this.server.state === "open") for (const row of this.levels.rows) row.version = 0;
+    this.paint();
+  }
+
   // #takeLive takes over the live value of a row, and reports whether it has changed.
   #takeLive(row) {
     const entry = this.live.get(row.name);
@@ -196,8 +203,9 @@ export class KeyTree extends Part {
       return true;
     }
     if (!entry || (entry.version <= row.version && !row.isGone)) return false;
+    const { version, value, isGone } = row;
     row.take(entry);
-    return true;
+    return version !== 0 || isGone || row.value !== value;
   }
 
   #seen(first, end) {
