@@ -1,13 +1,12 @@
 // A conflict of two writers of a key.
 
 import { showDifference } from "./difference.js";
-import { h } from "./dom.js";
+import { button, h } from "./dom.js";
 import { format } from "./json.js";
 
 // showConflict says that another writer was faster, and shows what differs. theirs is the
 // entry of the other writer, whose value is null if the key was deleted, and mine is a text.
 export function showConflict(theirs, mine, { overwrite, take }) {
-  const button = (label, run, className) => h("button", { type: "button", onclick: run, className }, label);
   const isDeleted = theirs.value === null;
   return h(
     "div.conflict",
@@ -15,6 +14,6 @@ export function showConflict(theirs, mine, { overwrite, take }) {
     h("p", {}, `Another writer has ${isDeleted ? "deleted this key" : "changed this key"} since you began to edit it.`),
     h("p.legend", {}, "− theirs, + yours"),
     showDifference(isDeleted ? "" : format(theirs.value), mine),
-    h("div.bar", {}, button("Overwrite with mine", overwrite, "danger"), button("Take theirs", take, "")),
+    h("div.bar", {}, button("Overwrite with mine", overwrite, { className: "danger" }), button("Take theirs", take)),
   );
 }

@@ -1,7 +1,7 @@
 // The dialog that shows code for what is selected.
 
 import { dialog } from "./dialog.js";
-import { h, put } from "./dom.js";
+import { button, h, put } from "./dom.js";
 import { actionsOf, languageNames, snippet } from "./snippets.js";
 
 let lastLanguage = languageNames[0];
@@ -56,8 +56,8 @@ export function showCode(selection, hasToken) {
       "div.bar.end",
       {},
       note,
-      h("button", { type: "button", onclick: () => box.close() }, "Close"),
-      h("button.primary", { type: "button", onclick: async () => put(note, await copyText(code, box)) }, "Copy"),
+      button("Close", () => box.close()),
+      button("Copy", async () => put(note, await copyText(code, box)), { className: "primary" }),
     ),
   );
   draw();

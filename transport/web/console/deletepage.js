@@ -1,7 +1,7 @@
 // Deleting keys by a pattern.
 
 import { ask } from "./dialog.js";
-import { h, name, Part, put } from "./dom.js";
+import { button, h, name, Part, put } from "./dom.js";
 import { checkPattern } from "./pattern.js";
 
 const samples = 10; // names that are shown
@@ -27,12 +27,8 @@ export class DeletePage extends Part {
       oninput: () => this.#changed(),
     });
     this.countButton = h("button.primary", { type: "submit" }, "Count");
-    this.deleteButton = h(
-      "button.danger",
-      { type: "button", disabled: true, onclick: () => this.#delete() },
-      "Delete…",
-    );
-    this.cancelButton = h("button", { type: "button", hidden: true, onclick: () => this.#work?.abort() }, "Cancel");
+    this.deleteButton = button("Delete…", () => this.#delete(), { className: "danger", disabled: true });
+    this.cancelButton = button("Cancel", () => this.#work?.abort(), { hidden: true });
     this.note = h("p.problem", { role: "status" });
     this.bar = h("progress", { hidden: true, "aria-label": "progress" });
     this.examples = h("ul.examples");
@@ -62,10 +58,7 @@ export class DeletePage extends Part {
             "button",
             {
               type: "button",
-              onclick: () =>
-                this.dispatchEvent(
-                  new CustomEvent("copy", { detail: { pattern: this.field.value || "#", isDelete: true } }),
-                ),
+              onclick: () => this.tell("copy", { pattern: this.field.value || "#", isDelete: true }),
             },
             "Copy as…",
           ),

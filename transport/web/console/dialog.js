@@ -1,6 +1,6 @@
 // Dialogs.
 
-import { h } from "./dom.js";
+import { button, h } from "./dom.js";
 
 // dialog shows content in a dialog until it is closed. It returns the dialog.
 export function dialog(title, ...content) {
@@ -32,7 +32,7 @@ export function ask({ title, text, action, isDangerous = false }) {
       h(
         "div.bar.end",
         {},
-        h("button", { type: "button", autofocus: true, onclick: () => box.close() }, "Cancel"),
+        button("Cancel", () => box.close(), { autofocus: true }),
         h(
           isDangerous ? "button.danger" : "button.primary",
           {

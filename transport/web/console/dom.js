@@ -23,6 +23,11 @@ export function h(tag, props, ...children) {
   return node;
 }
 
+// button makes a button that calls run.
+export function button(label, run, props) {
+  return h("button", { type: "button", onclick: run, ...props }, label);
+}
+
 function flat(children) {
   return children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false);
 }
@@ -57,6 +62,11 @@ export class Part extends HTMLElement {
   }
   disconnectedCallback() {
     this.#life.abort();
+  }
+
+  // tell dispatches an event.
+  tell(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 }
 

@@ -38,7 +38,7 @@ export class JSONEditor extends Part {
       () => {
         this.#text = this.area.value;
         this.#check();
-        this.dispatchEvent(new Event("edit"));
+        this.tell("edit");
       },
       { signal },
     );
@@ -47,7 +47,7 @@ export class JSONEditor extends Part {
       (e) => {
         if ((e.ctrlKey || e.metaKey) && (e.key === "s" || e.key === "Enter")) {
           e.preventDefault();
-          this.dispatchEvent(new Event("save"));
+          this.tell("save");
         }
       },
       { signal },

@@ -1,7 +1,7 @@
 // The list of keys of the keyboard.
 
 import { dialog } from "./dialog.js";
-import { h } from "./dom.js";
+import { button, h } from "./dom.js";
 
 const keys = [
   ["1 2 3 4 5", "keys, topics, sessions, server, delete by pattern"],
@@ -32,6 +32,10 @@ export function showKeys() {
         h("dd", {}, what),
       ]),
     ),
-    h("div.bar.end", {}, h("button.primary", { type: "button", autofocus: true, onclick: () => box.close() }, "Close")),
+    h(
+      "div.bar.end",
+      {},
+      button("Close", () => box.close(), { className: "primary", autofocus: true }),
+    ),
   );
 }

@@ -3,7 +3,7 @@
 import { ChangeList } from "./changelist.js";
 import { showConflict } from "./conflict.js";
 import { ask } from "./dialog.js";
-import { h, name, painter, Part, put } from "./dom.js";
+import { button, h, name, painter, Part, put } from "./dom.js";
 import { JSONEditor } from "./jsoneditor.js";
 import { compact, format } from "./json.js";
 import { KeyFeed, versionOf } from "./keyfeed.js";
@@ -44,7 +44,6 @@ export class KeyPage extends Part {
   }
 
   #build(rights) {
-    const button = (label, run, props) => h("button", { type: "button", onclick: run, ...props }, label);
     const locked = { disabled: !this.mayWrite, title: rights.lack("write", this.key) };
     this.meta = h("p.meta");
     this.badge = h("span.badge.stale", { hidden: true, role: "status" });
@@ -84,7 +83,7 @@ export class KeyPage extends Part {
         {},
         h("h2", { tabIndex: -1 }, name(this.key)),
         button("Copy as…", () => this.copy(), { title: "Copy code for this key (c)" }),
-        button("Close", () => this.dispatchEvent(new Event("leave")), { className: "close", title: "Esc" }),
+        button("Close", () => this.tell("leave"), { title: "Esc" }),
       ),
       found ? h("p.hint.no", {}, `This name has hidden characters (${found}): it may not read as it looks.`) : null,
       h("div.bar.notes", {}, this.meta, this.badge),
@@ -191,7 +190,6 @@ export class KeyPage extends Part {
     this.revertButton.disabled = !base || !isDirty;
     this.formatButton.disabled = this.editor.problem !== null;
     this.deleteButton.disabled = !this.mayWrite || base?.version === 0;
-    this.classList.toggle("is-dirty", isDirty);
     if (this.#theirs && !this.conflictShown) this.#warn();
     this.changes.draw();
   }
@@ -296,7 +294,7 @@ export class KeyPage extends Part {
 
   copy() {
     const value = this.editor.problem ? (this.#base?.value ?? "null") : compact(this.editor.text);
-    this.dispatchEvent(new CustomEvent("copy", { detail: { key: this.key, value: value ?? "null" } }));
+    this.tell("copy", { key: this.key, value: value ?? "null" });
   }
 }
 

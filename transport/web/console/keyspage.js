@@ -1,7 +1,7 @@
 // The keys: the tree, and beside it one key.
 
 import { dialog } from "./dialog.js";
-import { h, Part, put } from "./dom.js";
+import { button, h, Part, put } from "./dom.js";
 import { KeyPage } from "./keypage.js";
 import { KeyTree } from "./keytree.js";
 import { checkName } from "./pattern.js";
@@ -16,9 +16,7 @@ export class KeysPage extends Part {
     this.tree = new KeyTree(server);
     this.detail = h("div.detail");
     this.tree.addEventListener("choose", (e) => this.#go(e.detail));
-    this.tree.addEventListener("filter", (e) =>
-      this.dispatchEvent(new CustomEvent("go", { detail: { name: this.#key ?? "", filter: e.detail } })),
-    );
+    this.tree.addEventListener("filter", (e) => this.tell("go", { name: this.#key ?? "", filter: e.detail }));
     this.tree.addEventListener("make", () => this.make());
     this.tree.addEventListener("copy", (e) => this.#copy(e.detail));
   }
@@ -28,11 +26,11 @@ export class KeysPage extends Part {
   }
 
   #go(name) {
-    this.dispatchEvent(new CustomEvent("go", { detail: { name, filter: this.tree.filterText } }));
+    this.tell("go", { name, filter: this.tree.filterText });
   }
 
   #copy(selection) {
-    this.dispatchEvent(new CustomEvent("copy", { detail: selection }));
+    this.tell("copy", selection);
   }
 
   // show shows a key, or none if name is "".
@@ -51,7 +49,7 @@ export class KeysPage extends Part {
       put(
         this.detail,
         h("p.problem.wrong", {}, `The link names no key: ${wrong}`),
-        h("button", { type: "button", onclick: () => this.#go("") }, "Close"),
+        button("Close", () => this.#go("")),
       );
       return;
     }
@@ -93,11 +91,11 @@ export class KeysPage extends Part {
       oninput: () => check(),
     });
     const note = h("p.problem.wrong", { role: "status" });
-    const button = h("button.primary", { type: "submit" }, "Next");
+    const next = h("button.primary", { type: "submit" }, "Next");
     const check = () => {
       const wrong = field.value === "" ? "" : checkName(field.value) || this.server.rights.lack("write", field.value);
       put(note, wrong);
-      button.disabled = field.value === "" || wrong !== "";
+      next.disabled = field.value === "" || wrong !== "";
     };
     const box = dialog(
       "New key",
@@ -106,14 +104,19 @@ export class KeysPage extends Part {
         {
           onsubmit: (e) => {
             e.preventDefault();
-            if (button.disabled) return;
+            if (next.disabled) return;
             box.close();
             this.#go(field.value);
           },
         },
         field,
         note,
-        h("div.bar.end", {}, h("button", { type: "button", onclick: () => box.close() }, "Cancel"), button),
+        h(
+          "div.bar.end",
+          {},
+          button("Cancel", () => box.close()),
+          next,
+        ),
       ),
     );
     check();

@@ -1,6 +1,6 @@
 // The tree of keys, with live values of the rows that are visible.
 
-import { every, h, painter, Part, put } from "./dom.js";
+import { button, every, h, painter, Part, put } from "./dom.js";
 import { FilterField } from "./filterfield.js";
 import { filterQuery, Levels, rootsOf } from "./levels.js";
 import { LiveValues } from "./livevalues.js";
@@ -77,16 +77,8 @@ export class KeyTree extends Part {
         {},
         this.filter,
         this.pauseButton,
-        h(
-          "button.new",
-          { type: "button", title: "Make a new key (n)", onclick: () => this.dispatchEvent(new Event("make")) },
-          "New key",
-        ),
-        h(
-          "button.copy",
-          { type: "button", title: "Copy code for the current row or the filter (c)", onclick: () => this.copy() },
-          "Copy as…",
-        ),
+        button("New key", () => this.tell("make"), { title: "Make a new key (n)" }),
+        button("Copy as…", () => this.copy(), { title: "Copy code for the current row or the filter (c)" }),
       ),
       h("div.bar.notes", {}, this.summary, this.badge),
       this.list,
@@ -222,7 +214,7 @@ export class KeyTree extends Part {
   }
 
   #choose(row) {
-    if (row.isKey) this.dispatchEvent(new CustomEvent("choose", { detail: row.name }));
+    if (row.isKey) this.tell("choose", row.name);
     else if (row.isLevel) this.#toggle(row);
     else if (row.isMore) this.#retry(row);
   }
@@ -273,7 +265,7 @@ export class KeyTree extends Part {
     let selection = { pattern: isPattern(this.filterText) ? this.filterText : "#" };
     if (row?.isKey) selection = { key: row.name, value: await this.#wholeValue(row) };
     else if (row?.isLevel) selection = { pattern: `${row.name}/#` };
-    this.dispatchEvent(new CustomEvent("copy", { detail: selection }));
+    this.tell("copy", selection);
   }
 
   // #wholeValue returns the value of a row's key, of which the row has only the beginning.

@@ -4,7 +4,7 @@ import { CallError, base } from "./calls.js";
 import { showCode } from "./copydialog.js";
 import { DeletePage } from "./deletepage.js";
 import { ask, dialog } from "./dialog.js";
-import { h, name, Part, put } from "./dom.js";
+import { button, h, name, Part, put } from "./dom.js";
 import { showKeys } from "./keyhelp.js";
 import { KeysPage } from "./keyspage.js";
 import { readRoute, routeTo } from "./route.js";
@@ -99,7 +99,7 @@ class Console extends Part {
         {},
         h("h2", {}, "The server does not answer"),
         h("p.problem.wrong", {}, err instanceof CallError ? err.message : String(err)),
-        h("div.bar", {}, h("button.primary", { type: "button", onclick: retry }, "Try again now")),
+        h("div.bar", {}, button("Try again now", retry, { className: "primary" })),
       );
       put(this.main, panel);
       setTimeout(retry, retryMillis);
@@ -197,7 +197,7 @@ class Console extends Part {
           },
           "Sign out",
         ),
-        h("button.primary", { type: "button", autofocus: true, onclick: () => box.close() }, "Close"),
+        button("Close", () => box.close(), { className: "primary", autofocus: true }),
       ),
     );
   }

@@ -59,8 +59,3 @@ function compare(wanted, levels, levelsMayBeWild) {
     if (i === levels.length - 1) return wanted[i + 1] === "#";
   }
 }
-
-// oneLevel returns the pattern of the keys directly below a prefix.
-export function oneLevel(prefix) {
-  return prefix + "+";
-}

@@ -3,7 +3,7 @@
 import { clock } from "./changelist.js";
 import { ask } from "./dialog.js";
 import { operatorHint } from "./calls.js";
-import { every, h, name, Part, put } from "./dom.js";
+import { button, every, h, name, Part, put } from "./dom.js";
 import { byLabel, readMetrics } from "./metrics.js";
 import { bytesText } from "./serverpage.js";
 import { duration } from "./timetolive.js";
@@ -126,11 +126,7 @@ export class SessionsPage extends Part {
       h(
         "td",
         {},
-        h(
-          "button.danger",
-          { type: "button", "aria-label": `End session ${s.id}`, onclick: () => this.#kick(s) },
-          "End…",
-        ),
+        button("End…", () => this.#kick(s), { className: "danger", "aria-label": `End session ${s.id}` }),
       ),
     );
   }

@@ -1,6 +1,6 @@
 // Signing in with a token, and what the token may do.
 
-import { h, name, Part, put } from "./dom.js";
+import { button, h, name, Part, put } from "./dom.js";
 import { duration } from "./timetolive.js";
 import { Token } from "./token.js";
 
@@ -47,11 +47,7 @@ export class SignIn extends Part {
           "div.bar",
           {},
           h("button.primary", { type: "submit" }, "Sign in"),
-          h(
-            "button",
-            { type: "button", onclick: () => this.dispatchEvent(new CustomEvent("token", { detail: null })) },
-            "Go on without a token",
-          ),
+          button("Go on without a token", () => this.tell("token", null)),
         ),
       ),
     );
@@ -69,7 +65,7 @@ export class SignIn extends Part {
       return;
     }
     this.field.value = "";
-    this.dispatchEvent(new CustomEvent("token", { detail: token }));
+    this.tell("token", token);
   }
 }
 

@@ -1,7 +1,7 @@
 // The messages of a topic, or of the topics that match a pattern, as they come.
 
 import { clock } from "./changelist.js";
-import { h, name, painter, Part, put } from "./dom.js";
+import { button, h, name, painter, Part, put } from "./dom.js";
 import { checkName, checkPattern, isPattern } from "./pattern.js";
 
 const maxMessages = 500;
@@ -31,7 +31,7 @@ export class Tail extends Part {
       "aria-label": "Topic, or pattern of topics, to follow",
     });
     this.startButton = h("button.primary", { type: "submit" }, "Follow");
-    this.pauseButton = h("button", { type: "button", "aria-pressed": "false", onclick: () => this.pause() }, "Pause");
+    this.pauseButton = button("Pause", () => this.pause(), { "aria-pressed": "false" });
     this.note = h("p.problem", { role: "status" });
     this.badge = h(
       "span.badge.stale",
@@ -46,23 +46,15 @@ export class Tail extends Part {
         {
           onsubmit: (e) => {
             e.preventDefault();
-            this.dispatchEvent(new CustomEvent("target", { detail: this.field.value }));
+            this.tell("target", this.field.value);
           },
         },
         this.field,
         this.startButton,
         this.pauseButton,
-        h(
-          "button",
-          { type: "button", onclick: () => this.dispatchEvent(new CustomEvent("target", { detail: "" })) },
-          "Stop",
-        ),
-        h("button", { type: "button", onclick: () => this.clear() }, "Clear"),
-        h(
-          "button",
-          { type: "button", onclick: () => this.dispatchEvent(new CustomEvent("copy", { detail: this.field.value })) },
-          "Copy as…",
-        ),
+        button("Stop", () => this.tell("target", "")),
+        button("Clear", () => this.clear()),
+        button("Copy as…", () => this.tell("copy", this.field.value)),
       ),
       this.note,
       this.badge,

@@ -1,6 +1,6 @@
 // The time to live of a key.
 
-import { h, Part, put } from "./dom.js";
+import { button, h, Part, put } from "./dom.js";
 
 // A TimeToLive counts down, and sets another time to live.
 export class TimeToLive extends Part {
@@ -25,7 +25,7 @@ export class TimeToLive extends Part {
     });
     this.note = h("span.problem.wrong", { role: "status" });
     this.setButton = h("button", { type: "submit", title: this.lack }, "Set");
-    this.clearButton = h("button", { type: "button", title: this.lack, onclick: () => this.clear() }, "Keep for ever");
+    this.clearButton = button("Keep for ever", () => this.clear(), { title: this.lack });
     this.append(
       h(
         "form.bar",

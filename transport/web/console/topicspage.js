@@ -1,7 +1,7 @@
 // Topics: publish, follow, and the list of topics that have subscribers.
 
 import { operatorHint } from "./calls.js";
-import { every, h, name, Part, put } from "./dom.js";
+import { button, every, h, name, Part, put } from "./dom.js";
 import { JSONEditor } from "./jsoneditor.js";
 import { checkName } from "./pattern.js";
 import { Tail } from "./tail.js";
@@ -31,7 +31,7 @@ export class TopicsPage extends Part {
     this.button = h("button.primary", { type: "submit" }, "Publish");
     this.note = h("p.problem", { role: "status" });
     this.topics = h("div.topics");
-    this.tail.addEventListener("target", (e) => this.dispatchEvent(new CustomEvent("go", { detail: e.detail })));
+    this.tail.addEventListener("target", (e) => this.tell("go", e.detail));
     this.tail.addEventListener("copy", (e) => this.#copy(e.detail));
     this.append(
       h(
@@ -51,7 +51,7 @@ export class TopicsPage extends Part {
             {},
             this.topic,
             this.button,
-            h("button", { type: "button", onclick: () => this.#copy(this.topic.value) }, "Copy as…"),
+            button("Copy as…", () => this.#copy(this.topic.value)),
           ),
           this.editor,
         ),
@@ -118,11 +118,7 @@ export class TopicsPage extends Part {
             h(
               "li",
               {},
-              h(
-                "button.link",
-                { type: "button", onclick: () => this.dispatchEvent(new CustomEvent("go", { detail: t.topic })) },
-                name(t.topic),
-              ),
+              button(name(t.topic), () => this.tell("go", t.topic), { className: "link" }),
               h(
                 "span.count",
                 {},
