@@ -106,7 +106,7 @@ func wantRows(t *testing.T, p *tab, want ...string) {
 	}
 }
 
-// The tree shows one level at a time, with counts, and follows what changes. A filter shows
+// The tree shows one level at a time, with counts, and follows the changes. A filter shows
 // the keys of a prefix or a pattern.
 func testConsoleTree(t *testing.T, browser *transporttest.Chromium) {
 	s := transporttest.NewServer(t, transport.Options{Console: true})
@@ -123,7 +123,7 @@ func testConsoleTree(t *testing.T, browser *transporttest.Chromium) {
 	p.press("ArrowRight", "ArrowDown", "ArrowRight")
 	wantRows(t, p, "a||null", "building|4|", `3|1|{"name":"North","n":12345678901234567890}`, "4|2|", "temp||19", "x|1|", "many|30|")
 
-	// New keys and levels come by themselves, and what is gone goes.
+	// New keys and levels come by themselves, and deleted ones go.
 	set(t, s, "building/4/door", `"open"`, "b", "1")
 	if _, err := s.Keyspace.Delete(t.Context(), "a"); err != nil {
 		t.Fatal(err)

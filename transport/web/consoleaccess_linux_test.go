@@ -10,7 +10,7 @@ import (
 	"rtdb/transport/transporttest"
 )
 
-// The user signs in with a token, and sees what it may not do. The token is in memory only.
+// The user signs in with a token, and sees which rights it lacks. The token is in memory only.
 func testConsoleAccess(t *testing.T, browser *transporttest.Chromium) {
 	s := transporttest.NewServer(t, transport.Options{Console: true, Keys: transporttest.Keys(t)})
 	set(t, s, "devices/7/temp", "1", "devices/7", "2", "secret", "3", "own/a/state", "4")
@@ -97,7 +97,7 @@ func testConsoleRenewal(t *testing.T, browser *transporttest.Chromium) {
 	p.press("Escape")
 }
 
-// If the operator's calls are refused, the page says why and what to do.
+// If the operator's calls are refused, the page gives the reason and the remedy.
 func testConsoleRefusals(t *testing.T, browser *transporttest.Chromium) {
 	other := transporttest.NewServer(t, transport.Options{Console: true, Admin: true})
 	p := openConsole(t, browser, other.URL(), "#/server")
@@ -106,6 +106,18 @@ func testConsoleRefusals(t *testing.T, browser *transporttest.Chromium) {
 	p.sees("sessions-page .lack", "--admin-addr")
 	p.press("2")
 	p.sees(".topics .lack", "--admin-addr")
+
+	// A server that loads its state is asked again.
+	p.Call("Page.addScriptToEvaluateOnNewDocument", map[string]any{"source": `(() => {
+		let calls = 0
+		const real = fetch
+		window.fetch = (...args) => ++calls > 1 ? real(...args)
+			: Promise.resolve(new Response('{"error":{"code":"unavailable","message":"the state is being loaded"}}', {status: 503}))
+	})()`}, nil)
+	p.visit("#/delete")
+	p.sees("main", "the state is being loaded")
+	p.click("button", "Try again now")
+	p.sees("delete-page", "Delete by pattern")
 
 	grants, err := auth.ParseGrants([]byte(`{"read":["public/#"]}`))
 	if err != nil {

@@ -33,7 +33,7 @@ func testConsoleKey(t *testing.T, browser *transporttest.Chromium) {
 		t.Errorf("saved %s", got)
 	}
 
-	// What others write is shown, if the text was not edited.
+	// Writes of others are shown, if the text was not edited.
 	set(t, s, "a/b", `"new"`)
 	p.Await(`document.querySelector("json-editor textarea").value === '"new"'`)
 	for i := range 130 {
@@ -65,7 +65,7 @@ func testConsoleKey(t *testing.T, browser *transporttest.Chromium) {
 	// A text that is not saved is not thrown away by mistake.
 	p.write("json-editor textarea", `"unsaved"`)
 	p.press("Escape", "Escape")
-	p.sees("dialog", "Discard what you have typed?")
+	p.sees("dialog", "Discard your text?")
 	p.click("dialog button", "Cancel")
 	p.Await(`document.querySelector("json-editor textarea").value === '"unsaved"' && decodeURIComponent(location.hash) === "#/keys/new/ä key"`)
 	p.click("button", "Revert")
@@ -125,7 +125,7 @@ func testConsoleConflict(t *testing.T, browser *transporttest.Chromium) {
 		t.Errorf("after a delete, overwritten with %s", got)
 	}
 
-	// Without a link nothing is lost, and the page says what it knows.
+	// Without a link nothing is lost, and the page says that it has no answer.
 	p.write("json-editor textarea", `"offline"`)
 	proxy.Refuse(true)
 	proxy.Cut()

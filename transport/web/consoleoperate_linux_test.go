@@ -162,7 +162,7 @@ func testConsoleDelete(t *testing.T, browser *transporttest.Chromium) {
 	}
 }
 
-// The session that lags most comes first, with what waits for it. The operator ends it, and
+// The session that lags most comes first, with the bytes that wait for it. The operator ends it, and
 // sees why sessions ended.
 func testConsoleSessions(t *testing.T, browser *transporttest.Chromium) {
 	s := transporttest.NewServer(t, transport.Options{Console: true})
@@ -184,7 +184,7 @@ func testConsoleSessions(t *testing.T, browser *transporttest.Chromium) {
 	p.click("tr.lags button", "End…")
 	p.sees("dialog", "slow-screen")
 	p.click("dialog button.danger", "End session")
-	for err := error(nil); err == nil; { // it takes what waits, and then the close frame
+	for err := error(nil); err == nil; { // it takes the waiting updates, and then the close frame
 		_, _, err = slow.ReadMessage()
 	}
 	p.sees("table.ends tbody tr", "kicked")

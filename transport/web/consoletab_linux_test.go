@@ -16,7 +16,7 @@ type tab struct {
 	url string // of the console
 }
 
-// watch runs in the page before its own scripts. It notes what must not happen.
+// watch runs in the page before its own scripts. It notes events that must not happen.
 const watch = `
 	window.seen = []
 	window.ran = 0

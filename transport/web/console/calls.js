@@ -6,6 +6,8 @@ import { parse } from "./json.js";
 // base is the address of the server's API. A proxy may serve it below a path of its own.
 export const base = new URL("..", import.meta.url);
 
+const timeout = 30_000; // ms, of a call
+
 // A CallError is a refusal of the server, or a failure to reach it. status is 0 if no
 // answer came.
 export class CallError extends Error {
@@ -15,9 +17,8 @@ export class CallError extends Error {
   }
 }
 
-// address returns the path and the query of a call. The parts of path behind the first are
-// a name, whose slashes stay. A query has no "+": the server reads it as a space, or as a
-// wildcard.
+// address returns the path and the query of a call. The slashes of the name stay. A query
+// has no "+", which the server reads as a space, or as a wildcard.
 export function address(path, name, query) {
   let text = path;
   if (name !== undefined) text += "/" + name.split("/").map(encodeURIComponent).join("/");
@@ -38,7 +39,7 @@ export class Calls {
     this.#refused = refused;
   }
 
-  // request makes a request. Its answer is the text of the body, and its ETag.
+  // request makes a request. It returns the text of the answer.
   async request(method, path, { body, headers, signal } = {}) {
     const token = this.#token();
     const all = { ...headers };
@@ -50,7 +51,7 @@ export class Calls {
         method,
         body,
         headers: all,
-        signal,
+        signal: AbortSignal.any([AbortSignal.timeout(timeout), ...(signal ? [signal] : [])]),
         cache: "no-store",
         credentials: "same-origin",
       });

@@ -4,7 +4,7 @@ import { showDifference } from "./difference.js";
 import { button, h } from "./dom.js";
 import { format } from "./json.js";
 
-// showConflict says that another writer was faster, and shows what differs. theirs is the
+// showConflict says that another writer was faster, and shows the difference. theirs is the
 // entry of the other writer, whose value is null if the key was deleted, and mine is a text.
 export function showConflict(theirs, mine, { overwrite, take }) {
   const isDeleted = theirs.value === null;

@@ -1,4 +1,4 @@
-// The dialog that shows code for what is selected.
+// The dialog that shows code for the selection.
 
 import { dialog } from "./dialog.js";
 import { button, h, put } from "./dom.js";

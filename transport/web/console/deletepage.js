@@ -9,7 +9,7 @@ const samples = 10; // names that are shown
 // A DeletePage counts the keys that match a pattern, and deletes them. It dispatches "copy"
 // with a selection.
 export class DeletePage extends Part {
-  #work = null; // the AbortController of what is under way
+  #work = null; // the AbortController of the count or the delete that is under way
   #count = null; // { pattern, keys }
 
   constructor(server) {
@@ -37,11 +37,7 @@ export class DeletePage extends Part {
         "section.panel",
         {},
         h("h2", {}, "Delete by pattern"),
-        h(
-          "p.hint",
-          {},
-          "Each key is deleted on its own, and its subscribers are told. What is deleted does not come back.",
-        ),
+        h("p.hint", {}, "Each key is deleted on its own, and its subscribers are told. Deleted keys do not come back."),
         h(
           "form.bar",
           {

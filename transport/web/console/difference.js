@@ -62,7 +62,7 @@ function trace(a, b, steps, diagonal) {
   return lines.reverse();
 }
 
-// showDifference shows what changed, with a few lines around it.
+// showDifference shows the changed lines, with a few lines around them.
 export function showDifference(before, after) {
   const lines = difference(before, after);
   const near = new Set();

@@ -1,4 +1,4 @@
-// Code in Go for what is selected.
+// Code in Go for the selection.
 
 import { address, base } from "./calls.js";
 import { goQuote } from "./quote.js";
@@ -111,7 +111,7 @@ function deleteAll(pattern, hasToken) {
 
 const packages = ["context", "encoding/json", "fmt", "log", "net/http", "os"];
 
-// file returns a Go file whose function main has lines. It imports what they use.
+// file returns a Go file whose function main has lines. It imports the packages that they use.
 function file(lines) {
   const text = lines.join("\n");
   const uses = (path) => text.includes(path.split("/").at(-1) + ".");

@@ -57,7 +57,7 @@ export class KeyFeed {
     return arrived;
   }
 
-  // trouble says why what is known may be old, or "".
+  // trouble says why the entries may be old, or is "".
   get trouble() {
     if (this.#error) return `the value is not live: ${this.#error.message}`;
     if (this.#view === null) return "";

@@ -54,7 +54,7 @@ export class KeyTree extends Part {
       {
         type: "button",
         "aria-pressed": "false",
-        title: "Stop changing what is shown (p)",
+        title: "Hold the values that are shown (p)",
         onclick: () => this.pause(),
       },
       "Pause",
@@ -129,8 +129,8 @@ export class KeyTree extends Part {
     return Math.max(refreshMillis, 20 * (performance.now() - start));
   }
 
-  // #rowsChanged shows other rows. The current row and the first visible one stay where they
-  // are on the screen.
+  // #rowsChanged shows other rows. The current row and the first visible one keep
+  // their places on the screen.
   #rowsChanged(old) {
     const { rows } = this.levels;
     const shift = (index) => {
@@ -155,7 +155,7 @@ export class KeyTree extends Part {
     this.classList.toggle("is-stale", trouble !== "");
   }
 
-  // #trouble says why what is shown may be old, or "".
+  // #trouble says why the rows may be old, or returns "".
   #trouble() {
     if (this.isPaused) return "paused";
     if (this.live.error) return `values are not live: ${this.live.error.message}`;

@@ -82,7 +82,7 @@ export class Level {
     return this.pages.length > 0 && this.next === "";
   }
 
-  // next is where the next page begins.
+  // next is the name behind which the next page begins.
   get next() {
     return this.pages.at(-1)?.next ?? "";
   }
@@ -95,7 +95,7 @@ export class Level {
 
   // replace puts fresh answers of the server in the place of the pages from one index to
   // another. The pages behind stay if they still fit. A row that was there stays the same
-  // object, with what is open below it.
+  // object, with the levels that are open below it.
   replace(from, to, answers) {
     const behind =
       answers.at(-1).next !== "" && this.pages[to]?.next === answers.at(-1).next ? to + 1 : this.pages.length;

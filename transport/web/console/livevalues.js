@@ -1,7 +1,7 @@
 // Live values of the keys that are visible.
 
-// LiveValues subscribes to keys while they are wanted. Nothing subscribes to more than what
-// is visible, however many keys there are.
+// LiveValues subscribes to keys while they are wanted. Nothing subscribes to more than
+// the visible keys, however many keys there are.
 export class LiveValues {
   #server;
   #changed;
@@ -52,7 +52,8 @@ export class LiveValues {
     group.view.close();
   }
 
-  // get returns what is known of a key: an entry, null if it does not exist, or undefined.
+  // get returns the entry of a key, null if there is no such key, or undefined if that is not
+  // known.
   get(key) {
     for (const group of this.#groups) {
       if (!group.keys.includes(key)) continue;

@@ -202,14 +202,14 @@ class Console extends Part {
     );
   }
 
-  // #route shows what the fragment of the address names. It asks first if the user has
+  // #route shows the page that the fragment of the address names. It asks first if the user has
   // edited a value that is not saved.
   async #route() {
     if (this.#isAsking) return;
     if (this.#page?.node.isDirty && !this.#stays(readRoute(location.hash))) {
       this.#isAsking = true;
       const isSure = await ask({
-        title: "Discard what you have typed?",
+        title: "Discard your text?",
         text: ["The value of ", name(this.#page.route.name), " is not saved."],
         action: "Discard",
         isDangerous: true,

@@ -39,7 +39,7 @@ export function byLabel(metrics, name, label) {
   return (metrics.get(name) ?? []).map((s) => [s.labels.get(label) ?? "", s.value]);
 }
 
-// quantile estimates a quantile of what a histogram has counted between two reads, as
+// quantile estimates a quantile of the values that a histogram has counted between two reads, as
 // Prometheus does. It returns NaN if nothing was counted.
 export function quantile(q, name, before, after) {
   const counts = (metrics) =>

@@ -1,6 +1,6 @@
 // Names and patterns, by the same rules as the server's.
 
-// checkName returns what is wrong with the name of a key or a topic, or "". The console
+// checkName returns why the name of a key or a topic is not valid, or "". The console
 // checks names itself, because a browser resolves ".." in an address before it asks the
 // server.
 export function checkName(name) {
@@ -8,7 +8,7 @@ export function checkName(name) {
   return checkLevels(name);
 }
 
-// checkPattern returns what is wrong with a pattern, or "".
+// checkPattern returns why a pattern is not valid, or "".
 export function checkPattern(pattern) {
   const levels = pattern.split("/");
   for (const [i, level] of levels.entries()) {

@@ -1,4 +1,4 @@
-// The fragment of the address says what is shown: "#/keys/building/3?filter=a%2F%2B". It has
+// The fragment of the address names the page: "#/keys/building/3?filter=a%2F%2B". It has
 // no token. Anybody can make a link, so nothing in it is trusted.
 
 const pages = ["keys", "topics", "sessions", "server", "delete"];

@@ -133,11 +133,11 @@ export class SessionsPage extends Part {
 
   #fill(row, s) {
     const number = (n) => n.toLocaleString("en");
-    const who = [s.client, s.subject].filter(Boolean);
+    const names = [s.client, s.subject].filter(Boolean);
     const lag = s.lag_ms > 0 ? `${duration(s.lag_ms / 1000)}, since ${clock(Date.now() - s.lag_ms).slice(0, 8)}` : "–";
     const cells = [
       [name(s.remote), h("small", {}, s.route)],
-      who.length > 0 ? who.map((w) => name(w)) : "–",
+      names.length > 0 ? names.map((n) => name(n)) : "–",
       duration(s.age_ms / 1000),
       number(s.subscriptions),
       number(s.delivered),

@@ -1,4 +1,4 @@
-// Signing in with a token, and what the token may do.
+// Signing in with a token, and the rights of the token.
 
 import { button, h, name, Part, put } from "./dom.js";
 import { duration } from "./timetolive.js";
@@ -76,7 +76,7 @@ const kinds = [
   ["publish", "publish to topics"],
 ];
 
-// showRights lists what a token may do, and what it may not do.
+// showRights lists the rights of a token, and those that it lacks.
 export function showRights(token) {
   const { rights } = token;
   const left = Number.isFinite(token.expires)

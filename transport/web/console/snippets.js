@@ -1,4 +1,4 @@
-// Code for what is selected, as curl commands, JavaScript and Go.
+// Code for the selection, as curl commands, JavaScript and Go.
 
 import { address, base } from "./calls.js";
 import { goOf } from "./gosnippet.js";
@@ -13,7 +13,7 @@ const languages = {
 
 export const languageNames = Object.keys(languages);
 
-// actionsOf returns what can be done with a selection, which has a key and a value, a
+// actionsOf returns the actions for a selection, which has a key and a value, a
 // pattern, or a topic and a value.
 export function actionsOf(selection) {
   if (selection.key !== undefined) return ["read", "write", "follow", "delete"];

@@ -1,4 +1,4 @@
-// Tokens. The console reads what a token claims in order to show what it may do. It cannot
+// Tokens. The console reads the claims of a token in order to show its rights. It cannot
 // verify a token: the server decides.
 
 import { covers, coversPrefix, matches } from "./pattern.js";
@@ -37,7 +37,7 @@ function readClaims(text) {
 
 const kinds = ["read", "write", "listen", "publish"];
 
-// Rights are what a token claims to grant. Rights of null are not known: the server is
+// Rights are the grants that a token claims. Without a claim they are not known: the server is
 // asked, and its refusal is shown.
 export class Rights {
   constructor(claim) {
