@@ -68,7 +68,8 @@ func testConsoleLooks(t *testing.T, browser *transporttest.Chromium) {
 	for i := range 40 {
 		set(t, s, fmt.Sprintf("devices/%02d/state", i), fmt.Sprintf(`{"temp":%d.50,"online":true,"name":"Pump %d"}`, 15+i%9, i))
 	}
-	set(t, s, "building/3", `{"name":"North","floors":4}`, "building/3/temp", "21.50", "building/3/humidity", "44", "greeting", `"hello <b>world</b>"`, "config/limits", `{"max":12345678901234567890,"tags":["a","b"],"nested":{"deep":{"er":[1,2,3]}}}`)
+	set(t, s, "building/3", `{"name":"North","floors":4}`, "building/3/temp", "21.50", "building/3/humidity", "44", "greeting", `"hello <b>world</b>"`)
+	set(t, s, "config/limits", `{"max":12345678901234567890,"tags":["a","b"],"nested":{"deep":{"er":[1,2,3]}}}`)
 	slow := dial(t, s, `{"action":"hello","client":"lobby-screen","id":1}`, `{"action":"subscribe","pattern":"#","id":2}`, `{"action":"subscribe","topic":"chat/1","id":3}`)
 	for range 3 {
 		next(t, slow)

@@ -17,7 +17,7 @@ import (
 	"rtdb/transport/transporttest"
 )
 
-// A proxy may serve the console below a path of its own.
+// A proxy may serve the console below a path of its own, and refuse WebSockets.
 func testConsoleBehindAPrefix(t *testing.T, browser *transporttest.Chromium) {
 	s := transporttest.NewServer(t, transport.Options{Console: true})
 	set(t, s, "a", "1")
@@ -36,6 +36,14 @@ func testConsoleBehindAPrefix(t *testing.T, browser *transporttest.Chromium) {
 	p.Await(`document.querySelector("json-editor textarea")?.value === "2"`)
 	p.click("key-page button", "Copy as…")
 	p.sees("dialog pre", "curl '"+proxy.URL+"/some/db/data/a'")
+
+	// Values are live without a WebSocket too.
+	p.Call("Page.addScriptToEvaluateOnNewDocument", map[string]any{"source": `window.WebSocket = undefined`}, nil)
+	p.visit("#/keys/a")
+	p.sees(".state", "live")
+	set(t, s, "a", "12345678901234567890")
+	wantRows(t, p, "a||12345678901234567890")
+	p.Await(`document.querySelector("json-editor textarea")?.value === "12345678901234567890"`)
 }
 
 // The console's rules for names, patterns and JSON are the server's.
@@ -135,7 +143,11 @@ func testConsoleModules(t *testing.T, browser *transporttest.Chromium) {
 			texts = append(texts, []string{text[:at] + pick("", ",", "1", `"`, "]", "}", "\\", "\x01", ".", "e", "tru", "'") + text[at+1:]})
 		}
 	}
-	texts = append(texts, []string{""}, []string{strings.Repeat("[", 64) + strings.Repeat("]", 64)}, []string{strings.Repeat("[", 65) + strings.Repeat("]", 65)}, []string{strings.Repeat(`{"a":`, 90000)})
+	for _, text := range []string{
+		"", strings.Repeat("[", 64) + strings.Repeat("]", 64), strings.Repeat("[", 65) + strings.Repeat("]", 65), strings.Repeat(`{"a":`, 90000),
+	} {
+		texts = append(texts, []string{text})
+	}
 	var problems []json.RawMessage
 	each("json.js", "check", texts, &problems)
 	var good [][]string
