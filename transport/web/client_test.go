@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -97,13 +99,16 @@ func TestClientIsSmall(t *testing.T) {
 	}
 }
 
-// What npm packs is what a user needs, and nothing else.
+// What npm packs is what a user needs, and nothing else. A program that has installed it can
+// import it.
 func TestClientPackage(t *testing.T) {
 	t.Parallel()
-	out := run(t, ".", nil, "npm", "pack", "--dry-run", "--json", "--ignore-scripts")
+	dir := t.TempDir()
+	out := run(t, ".", nil, "npm", "pack", "--json", "--ignore-scripts", "--pack-destination", dir)
 	var packed []struct {
-		Name  string
-		Files []struct{ Path string }
+		Name     string
+		Filename string
+		Files    []struct{ Path string }
 	}
 	if err := json.Unmarshal([]byte(out), &packed); err != nil || len(packed) != 1 {
 		t.Fatalf("npm pack: %v\n%s", err, out)
@@ -115,6 +120,36 @@ func TestClientPackage(t *testing.T) {
 	slices.Sort(got)
 	if want := []string{"README.md", "package.json", "rtdb.d.ts", "rtdb.js"}; packed[0].Name != "rtdb" || !slices.Equal(got, want) {
 		t.Errorf("%s has %q, want rtdb with %q", packed[0].Name, got, want)
+	}
+	run(t, dir, nil, "npm", "install", "--offline", "--no-audit", "--no-fund", "--omit=peer", "./"+packed[0].Filename)
+	const program = `import { connect, RTDBError, Unauthorized } from "rtdb";
+		if (!(new Unauthorized() instanceof RTDBError)) throw Error("Unauthorized");
+		await connect("http://localhost:1", { WebSocket: null }).close();`
+	run(t, dir, nil, "node", "--input-type=module", "--eval", program)
+}
+
+// The manual's examples are valid JavaScript.
+func TestClientManual(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```js\n(.*?)```").FindAllSubmatch(text, -1)
+	if len(blocks) < 8 {
+		t.Fatalf("only %d examples", len(blocks))
+	}
+	dir := t.TempDir()
+	var all []string
+	for i, block := range blocks {
+		name := filepath.Join(dir, "example"+strconv.Itoa(i)+".mjs")
+		if err := os.WriteFile(name, block[1], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, name)
+	}
+	for _, name := range all {
+		run(t, dir, nil, "node", "--check", name)
 	}
 }
 

@@ -492,8 +492,8 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
   }
 
   function wait(ms) {
-    const oldest = attempts.at(-perMinute);
-    setTimer(Math.max(ms, oldest ? oldest + 60_000 - Date.now() : 0), begin);
+    const left = attempts.at(-perMinute) + 60_000 - Date.now() || 0;
+    setTimer(Math.max(ms, Math.min(left, 60_000)), begin);
     setState("waiting");
   }
 
@@ -765,8 +765,8 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
       };
     },
 
-    view: (what, { signal } = {}) => isPattern(what)
-      ? join(View, "pattern", what, signal) : join(View, "keys", [...new Set([what].flat())].sort(), signal),
+    view: (what, { signal } = {}) => Array.isArray(what) || !isPattern(what)
+      ? join(View, "keys", [...new Set([what].flat())].sort(), signal) : join(View, "pattern", what, signal),
     topic: (name) => ({ [Symbol.asyncIterator]: () => join(Tail, isPattern(name) ? "topicPattern" : "topic", name).feed }),
     close: async () => void (await end(new RTDBError("closed", "the client is closed"))?.close?.(1000)),
   });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, mock, test } from "node:test";
 import { connect, RTDBError, Unauthorized } from "../rtdb.js";
-import { later, outcome, pass, refuse, settle, silent, sleep, start, stop } from "./fake.mjs";
+import { later, outcome, pass, refuse, setBack, settle, silent, sleep, start, stop } from "./fake.mjs";
 
 let server;
 beforeEach(() => (server = start()));
@@ -182,6 +182,17 @@ describe("back-off", () => {
     } finally {
       delete globalThis.document;
     }
+  });
+
+  test("waits no longer than a minute if the clock is set back", async () => {
+    mock.method(Math, "random", () => 0);
+    server.opening = "refuse";
+    server.connect();
+    await pass(30_000);
+    const count = server.sockets.length;
+    setBack(3_600_000);
+    await pass(61_000);
+    assert.ok(server.sockets.length > count);
   });
 
   test("a kick and a policy's end wait longer, and are told", async () => {

@@ -168,6 +168,12 @@ describe("a view", () => {
     assert.deepEqual(server.socket.asked("subscribe"), []);
   });
 
+  test("of names that are no names is refused by the server, and throws nothing", async () => {
+    server.replies.subscribe = refuse("invalid_name");
+    const client = await server.opened();
+    for (const what of [["a/#"], ["a+b", "c"], "a//b", undefined, null]) assert.equal(await outcome(client.view(what).ready), "invalid_name", String(what));
+  });
+
   test("closes with its signal", async () => {
     const client = await server.opened();
     const abort = new AbortController();
