@@ -78,11 +78,17 @@ func (p *page) cut() {
 	p.Await(`document.querySelector("#connection").innerText.startsWith("cut\nstale")`)
 }
 
+// mend ends a cut, unless it has ended by itself, and waits until the page is up to date.
+func (p *page) mend() {
+	p.t.Helper()
+	p.Run(`{ const button = document.querySelector("#connection button"); if (button.textContent === "Connect again") button.click(); "" }`, nil)
+	p.live()
+}
+
 // caughtUp ends a cut, and returns how many missed changes came.
 func (p *page) caughtUp() (changes int) {
 	p.t.Helper()
-	p.Run(`const button = document.querySelector("#connection button"); if (button.textContent === "Connect again") button.click(); ""`, nil)
-	p.live()
+	p.mend()
 	text := p.Run(`document.querySelector("#connection output").textContent`, nil)
 	if _, err := fmt.Sscanf(text, "Caught up with %d missed", &changes); err != nil {
 		p.t.Errorf("%s: after the cut it says %q", p.name, text)
@@ -282,6 +288,8 @@ func testChat(t *testing.T, browser *transporttest.Chromium) {
 	ada.Run(`rooms.children[1].click(); ""`, nil)
 	ben.Await(people + ` === "Ben"`)
 	ada.Await(people + ` === "Ada" && messages.children.length === 0`)
+	ben.cut()
+	ben.live() // it comes back by itself
 	ben.Run(`rooms.children[1].click(); ""`, nil)
 	ada.Await(people + ` === "Ada, Ben"`)
 	ben.Call("Page.navigate", map[string]any{"url": "about:blank"}, nil)
@@ -351,7 +359,7 @@ func testEditing(t *testing.T, browser *transporttest.Chromium) {
 	ada.edit(0, "All", "Every")
 	ben.edit(0, "All", "No")
 	for _, p := range both {
-		p.live() // they come back by themselves
+		p.mend()
 	}
 	for _, p := range both {
 		p.Await(area(0) + `.value.includes("⟪")`)
