@@ -1,9 +1,11 @@
 package web
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"mime"
 	"net/http"
 	"net/url"
@@ -46,11 +48,29 @@ func (f *File) Serve(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return errors.New("web: the file system has files that cannot be read from the middle")
 	}
+	tag, err := entityTag(info, content)
+	if err != nil {
+		return err
+	}
 	f.header(w)
-	// As nginx makes it: a large file is not read for it.
-	w.Header().Set("ETag", fmt.Sprintf(`"%x-%x"`, info.ModTime().UnixNano(), info.Size()))
+	w.Header().Set("ETag", tag)
 	http.ServeContent(w, r, f.name, info.ModTime(), content)
 	return nil
+}
+
+// entityTag returns the entity tag of a file (RFC 9110, section 8.8.3): its time and size, as
+// nginx makes it, because a large file is not to be read for it. A file without a time, as
+// package embed has them, gets the checksum of its content.
+func entityTag(info fs.FileInfo, content io.ReadSeeker) (string, error) {
+	if !info.ModTime().IsZero() {
+		return fmt.Sprintf(`"%x-%x"`, info.ModTime().UnixNano(), info.Size()), nil
+	}
+	sum := sha256.New()
+	if _, err := io.Copy(sum, content); err != nil {
+		return "", err
+	}
+	_, err := content.Seek(0, io.SeekStart)
+	return fmt.Sprintf(`"%x"`, sum.Sum(nil)[:12]), err
 }
 
 // header sets the headers that do not depend on the content.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -213,5 +214,19 @@ func TestAPublicFolderDoesNotTakeTheOperatorsPlace(t *testing.T) {
 	for _, path := range []string{"/metrics", "/sessions", "/debug/pprof/", "/log-level", "/topics", "/backup"} {
 		answer, body := get(t, "GET", server.URL()+path)
 		wantJSONError(t, "GET "+path, answer, body, 404, "not_found")
+	}
+}
+
+// A file without a time, as package embed has them, is sent again if its content changes.
+func TestAFileWithoutATime(t *testing.T) {
+	tags := map[string]bool{}
+	for _, content := range []string{"one", "two"} {
+		server := transporttest.NewServer(t, transport.Options{Public: fstest.MapFS{"x.html": {Data: []byte(content)}}})
+		answer, body := get(t, "GET", server.URL()+"/x.html")
+		if tag := answer.Header.Get("ETag"); body != content || tag == "" || tags[tag] {
+			t.Errorf("got %q with ETag %s", body, tag)
+		} else {
+			tags[tag] = true
+		}
 	}
 }
