@@ -115,8 +115,9 @@ class Subscription {
 
   update(m, epoch) {
     const old = this.entries.get(m.key);
+    if (!this.entries.size) this.source = epoch;
     // Versions of two epochs do not compare.
-    const isOld = old && (epoch === this.epoch || this.came.has(m.key)) && m.version <= old.version;
+    const isOld = old && (epoch === this.source || this.came.has(m.key)) && m.version <= old.version;
     if (!m.deleted) this.came.add(m.key);
     if (isOld || (m.deleted && !old)) return;
     this.#change(m);
@@ -136,7 +137,7 @@ class Subscription {
     for (const key of reset || !this.epoch ? this.entries.keys() : []) {
       if (!this.came.has(key)) this.#change({ key, value: null, deleted: true });
     }
-    Object.assign(this, { phase: ON, revision, epoch });
+    Object.assign(this, { phase: ON, revision, epoch, source: epoch });
     this.flush();
     for (const user of this.users) user.caughtUp();
   }
@@ -174,7 +175,7 @@ class View {
   subscribe = (listener) => {
     const entry = (changes) => this.#listeners.has(entry) && listener(changes);
     this.#listeners.add(entry);
-    return () => void this.#listeners.delete(entry);
+    return () => this.#listeners.delete(entry);
   };
 
   close() {
@@ -288,12 +289,12 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
       if (signal.aborted) return;
       const socket = WebSocket && (await openSocket(signal).catch(() => {}));
       if (signal.aborted) return socket?.close(4000);
-      setTimer(STEP_TIMEOUT, () => lose(offline("no answer within 10 s")));
+      setTimer(STEP_TIMEOUT, () => lose(offline("no answer in 10 s")));
       if (socket) unopened = 0;
       else {
         const response = await fetch(base + "/healthz", { signal }).catch(() => {});
         const text = await response?.text();
-        if (!text || response.status >= 500) throw Error("no answer; is it running, and is this origin allowed?");
+        if (!text || response.status >= 500) throw Error("no answer; does it run and allow this origin?");
         if (!/^{"status":/.test(text)) throw new RTDBError("not_rtdb", `${base} is not rtdb: /healthz answers ${text.slice(0, 80)}`);
         if (WebSocket && ++unopened < 2) throw Error("the WebSocket does not open");
       }
@@ -768,7 +769,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
     view: (what, { signal } = {}) => Array.isArray(what) || !isPattern(what)
       ? join(View, "keys", [...new Set([what].flat())].sort(), signal) : join(View, "pattern", what, signal),
     topic: (name) => ({ [Symbol.asyncIterator]: () => join(Tail, isPattern(name) ? "topicPattern" : "topic", name).feed }),
-    close: async () => void (await end(new RTDBError("closed", "the client is closed"))?.close?.(1000)),
+    close: async () => { await end(new RTDBError("closed", "the client is closed"))?.close?.(1000); },
   });
   begin();
   return client;

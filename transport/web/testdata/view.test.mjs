@@ -236,12 +236,18 @@ describe("resuming", () => {
   test("a first snapshot that was cut loses the keys that do not come again", async () => {
     const client = await holding();
     const view = client.view("a/#");
-    server.socket.receive(update("a/1", 1, 60));
+    const seen = [];
+    view.subscribe((changes) => seen.push(...changes.map((c) => c.key + (c.deleted ? " is gone" : ""))));
+    server.socket.receive(update("a/1", 1, 59));
+    server.socket.receive(update("a/2", 2, 60));
     server.socket.drop();
     await pass(600);
-    server.socket.receive(update("a/2", 2, 61));
+    server.socket.receive(update("a/2", 2, 60));
+    server.socket.receive(update("a/3", 3, 61));
     reply("subscribe", { revision: 61, epoch: "e1" });
-    assert.deepEqual(values(view), { "a/2": 2 });
+    assert.deepEqual(values(view), { "a/2": 2, "a/3": 3 });
+    await settle();
+    assert.deepEqual(seen, ["a/1", "a/2", "a/3", "a/1 is gone"], "what came twice is told once");
   });
 
   test("on reset, keys that did not come again are removed, and reported as deleted", async () => {
