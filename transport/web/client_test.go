@@ -75,7 +75,7 @@ func TestClientRules(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts: %v", err)
 	}
-	run(t, ".", nil, "node", append([]string{"--test", "--test-timeout=60000"}, files...)...)
+	run(t, ".", nil, "node", append([]string{"--test", "--test-timeout=100000"}, files...)...)
 }
 
 // The module is small as it stands, with its comments.
