@@ -184,16 +184,6 @@ func (w *wire) startShutdown(t *testing.T, grace time.Duration) chan error {
 	}
 }
 
-// eventually waits until is reports true.
-func eventually(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: never", what)
-		}
-	}
-}
-
 // must returns x and panics if err is not nil.
 func must[T any](x T, err error) T {
 	if err != nil {

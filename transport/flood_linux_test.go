@@ -71,7 +71,7 @@ func (w *wire) measure(t *testing.T) (end func(mayGrow int, note string) bool) {
 	})
 	return func(mayGrow int, note string) bool {
 		stopProbing()
-		eventually(t, "goroutines and descriptors as before", func() bool {
+		transporttest.Eventually(t, "goroutines and descriptors as before", func() bool {
 			return runtime.NumGoroutine() <= goroutinesBefore && files() <= filesBefore
 		})
 		slices.Sort(took)
@@ -112,7 +112,7 @@ func TestFloods(t *testing.T) {
 				end := w.measure(t)
 				note := x.attack(t, w, b)
 				b.check()
-				eventually(t, "the attackers gone", func() bool { return w.Sessions() == 1 })
+				transporttest.Eventually(t, "the attackers gone", func() bool { return w.Sessions() == 1 })
 				if end(x.mayGrow, note) {
 					return
 				}
@@ -202,7 +202,7 @@ func longFrames(t *testing.T, w *wire, b *bystander) string {
 		}
 	}
 	b.check()
-	eventually(t, "all closed", func() bool { return w.Sessions() == 1 })
+	transporttest.Eventually(t, "all closed", func() bool { return w.Sessions() == 1 })
 	codes := make(map[any]int)
 	for _, e := range w.log.await(t, "session closed", 2*n) {
 		codes[e["code"]]++

@@ -46,7 +46,7 @@ func TestAShutdownSpreadsTheClosesOfManySessions(t *testing.T) {
 			_ = p.Close()
 		})
 	}
-	eventually(t, "all sessions open", func() bool { return w.Sessions() == many })
+	transporttest.Eventually(t, "all sessions open", func() bool { return w.Sessions() == many })
 
 	ctx, cancel := context.WithTimeout(t.Context(), grace)
 	defer cancel()

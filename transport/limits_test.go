@@ -22,6 +22,7 @@ import (
 	"rtdb/transport"
 	"rtdb/transport/auth"
 	"rtdb/transport/guard"
+	"rtdb/transport/transporttest"
 )
 
 func TestMaxSessions(t *testing.T) {
@@ -35,7 +36,7 @@ func TestMaxSessions(t *testing.T) {
 	stream.want(`id: e.1|data: {"key":"k","value":1}`)
 	stream.end()
 	for path, opened := range map[string]string{"/ws": "101", "/events?key=k": "200"} { // each client leaves at once
-		eventually(t, "room again", func() bool {
+		transporttest.Eventually(t, "room again", func() bool {
 			got, _ := w.try(t, "GET", path, "", asWebSocket...)
 			return got == opened
 		})

@@ -14,6 +14,7 @@ import (
 
 	"rtdb/transport"
 	"rtdb/transport/auth"
+	"rtdb/transport/transporttest"
 )
 
 // A testLevel is a level of no log.
@@ -74,7 +75,7 @@ func TestTheOperatorSeesAndEndsSessions(t *testing.T) {
 		return body.Sessions
 	}
 	var sessions []listedSession
-	eventually(t, "both updates counted", func() bool { // a delivery is counted after the write to the client
+	transporttest.Eventually(t, "both updates counted", func() bool { // a delivery is counted after the write to the client
 		sessions = list("?sort=age")
 		return !slices.ContainsFunc(sessions, func(s listedSession) bool { return s.Delivered == nil || *s.Delivered == 0 })
 	})

@@ -16,6 +16,7 @@ import (
 
 	"rtdb/keyspace"
 	"rtdb/transport"
+	"rtdb/transport/transporttest"
 )
 
 // A write that a session has begun holds up the shutdown, and the test looks at
@@ -223,7 +224,7 @@ func TestASlowEventStreamDoesNotKeepTheListenerOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.log.await(t, "session opened", 1)
-	eventually(t, "its snapshot under way", func() bool {
+	transporttest.Eventually(t, "its snapshot under way", func() bool {
 		_, text := w.call(t, "GET", "/sessions", "")
 		return !strings.Contains(text, `"pending_bytes":0`)
 	})

@@ -15,6 +15,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"rtdb/transport"
+	"rtdb/transport/transporttest"
 )
 
 // A client that reads slowly takes the snapshot of a pattern while writers run. Versions
@@ -334,7 +335,7 @@ func TestAClientThatStopsReadingIsLoggedAfterASecond(t *testing.T) {
 				}
 				return lagging
 			}
-			eventually(t, "subscribed", func() bool { return list().Subscriptions == 1 })
+			transporttest.Eventually(t, "subscribed", func() bool { return list().Subscriptions == 1 })
 			socket, stream := w.dial(t), w.feed(t, "key=k") // they keep up
 			socket.ask(`{"action":"subscribe","key":"k","id":1}`, `{"id":1,"ok":true,"revision":0,"epoch":"e"}`)
 			stream.want("id: e.0")

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rtdb/transport"
+	"rtdb/transport/transporttest"
 )
 
 // vanish makes a connection lose each segment that comes for it, so that it acknowledges
@@ -23,7 +24,7 @@ import (
 func vanish(t *testing.T, c *net.TCPConn) {
 	t.Helper()
 	raw := must(c.SyscallConn())
-	eventually(t, "everything is acknowledged", func() bool {
+	transporttest.Eventually(t, "everything is acknowledged", func() bool {
 		var left int
 		var err error
 		failed := raw.Control(func(fd uintptr) { left, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
@@ -129,9 +130,9 @@ func (x vanishing) begin(t *testing.T) *vanished {
 	if _, err := io.WriteString(c, x.frames); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "accepted", func() bool { return l.open() == 1 })
+	transporttest.Eventually(t, "accepted", func() bool { return l.open() == 1 })
 	if x.session {
-		eventually(t, "subscribed", func() bool {
+		transporttest.Eventually(t, "subscribed", func() bool {
 			_, sessions := w.call(t, "GET", "/sessions", "")
 			return strings.Contains(sessions, `"subscriptions":1`)
 		})

@@ -223,12 +223,12 @@ func TestView(t *testing.T) {
 	}
 	must(client.Set(ctx, c, "a/3", "three"))
 	var value *client.ValueError
-	eventually(t, "the view has an error", func() bool { return errors.As(v.Err(), &value) && value.Name == "a/3" })
+	transporttest.Eventually(t, "the view has an error", func() bool { return errors.As(v.Err(), &value) && value.Name == "a/3" })
 	if len(all()) != 1 {
 		t.Errorf("the view has %v", all())
 	}
 	must(client.Set(ctx, c, "a/3", 3))
-	eventually(t, "the value is good again", func() bool { return v.Err() == nil && all()["a/3"] == 3 })
+	transporttest.Eventually(t, "the value is good again", func() bool { return v.Err() == nil && all()["a/3"] == 3 })
 	v.Close()
 	if err := v.Err(); !errors.Is(err, client.ErrClosed) || !v.Stale() || all()["a/3"] != 3 {
 		t.Errorf("after Close: %v, stale %t, %v", err, v.Stale(), all())
@@ -250,7 +250,7 @@ func TestTopics(t *testing.T) {
 		}
 	}()
 	var m client.Message[string]
-	eventually(t, "a message is heard", func() bool {
+	transporttest.Eventually(t, "a message is heard", func() bool {
 		if err := client.Publish(ctx, c, "chat/1", "hello"); err != nil {
 			t.Fatal(err)
 		}
@@ -304,7 +304,7 @@ func TestWillsAndNames(t *testing.T) {
 	}
 	must(again.Will(ctx, client.Will{Key: "device/7", Value: "gone"}))
 	_ = again.Close()
-	eventually(t, "the closed client has left", func() bool {
+	transporttest.Eventually(t, "the closed client has left", func() bool {
 		_, ok, _ := client.Get[string](ctx, watcher, "device/7")
 		return ok
 	})

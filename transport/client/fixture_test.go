@@ -16,16 +16,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience is how long a test waits for something that should come at once.
 const patience = 20 * time.Second
 
-// eventually waits until is reports true.
-func eventually(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: never", what)
-		}
-	}
-}
-
 // must returns x and panics if err is not nil.
 func must[T any](x T, err error) T {
 	if err != nil {

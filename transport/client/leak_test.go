@@ -65,7 +65,7 @@ func TestNothingLeaks(t *testing.T) {
 	open(100)
 	heap, goroutines := settled()
 	open(n)
-	eventually(t, "the server has no subscription", func() bool {
+	transporttest.Eventually(t, "the server has no subscription", func() bool {
 		_, _, _ = client.Get[int](ctx, c, "a/1") // it is answered after the last unsubscribe
 		response := must(http.Get(s.URL() + "/sessions"))
 		defer response.Body.Close()

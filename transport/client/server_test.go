@@ -70,14 +70,14 @@ func TestTokensOfARealServer(t *testing.T) {
 	if err := b.Ready(ctx); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the new token ends a subscription", func() bool { return errors.Is(b.Err(), client.ErrForbidden) })
+	transporttest.Eventually(t, "the new token ends a subscription", func() bool { return errors.Is(b.Err(), client.ErrForbidden) })
 	if err := a.Err(); err != nil || a.Stale() {
 		t.Errorf("the other view: %v, stale %t", err, a.Stale())
 	}
 	if _, err := client.Set(ctx, renewing, "a/1", 1); err != nil {
 		t.Error(err)
 	}
-	eventually(t, "the other view goes on", func() bool { _, ok := a.Get("a/1"); return ok })
+	transporttest.Eventually(t, "the other view goes on", func() bool { _, ok := a.Get("a/1"); return ok })
 }
 
 // Below a path of a proxy with TLS, and at a Unix socket.
@@ -164,7 +164,7 @@ func TestCloseAmongRequests(t *testing.T) {
 		}
 		writers.Wait()
 	}
-	eventually(t, "all sessions have ended", func() bool {
+	transporttest.Eventually(t, "all sessions have ended", func() bool {
 		response := must(http.Get(s.URL() + "/sessions"))
 		defer response.Body.Close()
 		return string(must(io.ReadAll(response.Body))) == `{"sessions":[]}`

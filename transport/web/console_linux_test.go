@@ -69,22 +69,6 @@ func set(t *testing.T, s *transporttest.Server, keysAndValues ...string) {
 	}
 }
 
-// eventually waits until a condition holds.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	ctx := t.Context()
-	for end := time.Now().Add(20 * time.Second); !holds(); {
-		if time.Now().After(end) {
-			t.Fatalf("%s: never", what)
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatal(ctx.Err())
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-}
-
 // valueOf returns the value of a key, "" if there is none.
 func valueOf(s *transporttest.Server, key string) string {
 	e, err := s.Keyspace.Get(key)
@@ -163,7 +147,7 @@ func testConsoleLive(t *testing.T, browser *transporttest.Chromium) {
 	p.sees(".state", "live")
 	start := time.Now()
 	writes := 0
-	eventually(t, "a second of writes", func() bool {
+	transporttest.Eventually(t, "a second of writes", func() bool {
 		writes++
 		set(t, s, "a", fmt.Sprint(writes))
 		return time.Since(start) > time.Second

@@ -99,7 +99,7 @@ func testConsoleHostile(t *testing.T, browser *transporttest.Chromium) {
 
 	// A topic and a message.
 	p.Run(`location.hash = "#/topics?follow=%23"`, nil)
-	eventually(t, "a hostile message", func() bool {
+	transporttest.Eventually(t, "a hostile message", func() bool {
 		if err := s.Keyspace.Publish(t.Context(), level(texts[0]), []byte(long)); err != nil {
 			t.Fatal(err)
 		}

@@ -50,7 +50,7 @@ func testConsoleKeyboard(t *testing.T, browser *transporttest.Chromium) {
 	p.Call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-reduced-motion", "value": "reduce"}}}, nil)
 	p.sees(".row", "c")
 	p.sees(".state", "live")
-	eventually(t, "a mark of a change", func() bool {
+	transporttest.Eventually(t, "a mark of a change", func() bool {
 		set(t, s, "c", fmt.Sprint(time.Now().UnixNano()))
 		return p.Run(`[...document.querySelectorAll(".value")].flatMap(e => e.getAnimations()).map(a => a.effect.getTiming().easing)[0]`, nil) == "steps(1)"
 	})
@@ -103,7 +103,7 @@ func testConsoleLooks(t *testing.T, browser *transporttest.Chromium) {
 		"topics": func() {
 			p.Run(`location.hash = "#/topics?follow=chat%2F%23"`, nil)
 			p.click("dialog button", "Discard") // the text of the conflict
-			eventually(t, "a message", func() bool {
+			transporttest.Eventually(t, "a message", func() bool {
 				_ = s.Keyspace.Publish(t.Context(), "chat/1", []byte(`{"from":"ann","text":"hello, is the pump on?"}`))
 				return strings.Count(p.text(".messages"), "pump") > 4
 			})

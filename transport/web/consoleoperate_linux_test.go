@@ -71,7 +71,7 @@ func testConsoleTopics(t *testing.T, browser *transporttest.Chromium) {
 		t.Helper()
 		p.write("topic-tail input", target)
 		p.press("Enter")
-		eventually(t, "a message of "+topic, func() bool {
+		transporttest.Eventually(t, "a message of "+topic, func() bool {
 			publish(topic, `"probe"`)
 			return strings.Contains(p.text(".messages"), topic)
 		})
@@ -97,7 +97,7 @@ func testConsoleTopics(t *testing.T, browser *transporttest.Chromium) {
 	p.sees(".messages li", "699")
 	p.Await(`document.querySelectorAll(".messages li").length === 500`)
 	p.click("topic-tail button", "Stop")
-	eventually(t, "the end of the subscription", func() bool { return subscriptions(t, s) == 1 }) // that of c
+	transporttest.Eventually(t, "the end of the subscription", func() bool { return subscriptions(t, s) == 1 }) // that of c
 }
 
 // subscriptions returns how many subscriptions the sessions of a server have.

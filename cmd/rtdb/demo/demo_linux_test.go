@@ -203,7 +203,7 @@ func testDashboard(t *testing.T, browser *transporttest.Chromium) {
 	slow.live()
 	before := s.conflated()
 	slow.Run(`void document.getElementById("throttle").click()`, nil)
-	eventually(t, "the server conflates", func() bool { return s.conflated() > before+100 })
+	transporttest.Eventually(t, "the server conflates", func() bool { return s.conflated() > before+100 })
 	slow.Run(`void document.getElementById("throttle").click()`, nil)
 	slow.Await(`/ [1-9]\d* versions skipped/.test(document.getElementById("figures").textContent)`)
 
@@ -234,7 +234,7 @@ func testDashboard(t *testing.T, browser *transporttest.Chromium) {
 // await is Await for a condition with await in it.
 func (p *page) await(condition string) {
 	p.t.Helper()
-	eventually(p.t, condition, func() bool {
+	transporttest.Eventually(p.t, condition, func() bool {
 		var holds bool
 		p.Run(`(async () => `+condition+`)()`, &holds)
 		return holds

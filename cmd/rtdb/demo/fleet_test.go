@@ -37,8 +37,8 @@ func TestAFleet(t *testing.T) {
 	const devices = 30
 	fleet := s.fleet(devices)
 	stop := s.background(fleet.Run)
-	eventually(t, "all are online", func() bool { return s.states("online") == devices && fleet.Status().Online == devices })
-	eventually(t, "10 readings each", func() bool { return fleet.Status().Readings >= 10*devices })
+	transporttest.Eventually(t, "all are online", func() bool { return s.states("online") == devices && fleet.Status().Online == devices })
+	transporttest.Eventually(t, "10 readings each", func() bool { return fleet.Status().Readings >= 10*devices })
 	var reading struct {
 		Celsius float64
 		N       int
@@ -65,20 +65,20 @@ func TestAFleetSurvivesARestart(t *testing.T) {
 		Server: demo.Server{URL: proxy.URL()}, Devices: 10, First: 1, Prefix: "devices", Interval: 20 * time.Millisecond,
 	})
 	s.background(fleet.Run)
-	eventually(t, "all are online", func() bool { return s.states("online") == 10 })
+	transporttest.Eventually(t, "all are online", func() bool { return s.states("online") == 10 })
 	proxy.Refuse(true)
 	proxy.Cut()
-	eventually(t, "the wills are written", func() bool { return s.states("offline") == 10 })
+	transporttest.Eventually(t, "the wills are written", func() bool { return s.states("offline") == 10 })
 	if status := fleet.Status(); status.Trouble == nil {
 		t.Errorf("without a server: %v, and no trouble", status)
 	}
 	proxy.Refuse(false)
-	eventually(t, "all are back", func() bool { return s.states("online") == 10 && fleet.Status().Online == 10 })
+	transporttest.Eventually(t, "all are back", func() bool { return s.states("online") == 10 && fleet.Status().Online == 10 })
 
 	next := newSite(t) // it is empty
 	proxy.Retarget(next.Addr)
 	proxy.Cut()
-	eventually(t, "all are online at the new server", func() bool { return next.states("online") == 10 })
+	transporttest.Eventually(t, "all are online at the new server", func() bool { return next.states("online") == 10 })
 }
 
 func TestADeviceAnswersEachCommand(t *testing.T) {
@@ -101,7 +101,7 @@ func TestADeviceAnswersEachCommand(t *testing.T) {
 	wants := func(want answer) {
 		t.Helper()
 		var got answer
-		eventually(t, "the device answers", func() bool {
+		transporttest.Eventually(t, "the device answers", func() bool {
 			got = answer{}
 			_ = json.Unmarshal(s.list("devices/1/")["devices/1/lamp"], &got) // there may be none yet
 			return got.Command == want.Command
@@ -154,10 +154,10 @@ func TestTwoFleetsWithTheSameDevices(t *testing.T) {
 	first := s.fleet(5)
 	ended := make(chan error, 1)
 	go func() { ended <- first.Run(t.Context()) }()
-	eventually(t, "all are online", func() bool { return s.states("online") == 5 })
+	transporttest.Eventually(t, "all are online", func() bool { return s.states("online") == 5 })
 	s.background(s.fleet(5).Run)
 	if err := <-ended; !errors.Is(err, client.ErrReplaced) || !strings.Contains(err.Error(), "--first") {
 		t.Errorf("the first fleet has ended with %v", err)
 	}
-	eventually(t, "all are online again", func() bool { return s.states("online") == 5 })
+	transporttest.Eventually(t, "all are online again", func() bool { return s.states("online") == 5 })
 }

@@ -96,7 +96,7 @@ func (s *site) call(method, path, body string) []byte {
 func (s *site) await(path, pattern string) {
 	s.t.Helper()
 	expression := regexp.MustCompile(pattern)
-	eventually(s.t, path+" matches "+pattern, func() bool { return expression.Match(s.get(path)) })
+	transporttest.Eventually(s.t, path+" matches "+pattern, func() bool { return expression.Match(s.get(path)) })
 }
 
 // list returns the values of the keys below a prefix, at most 1000.
@@ -128,18 +128,4 @@ func (s *site) states(state string) (n int) {
 		}
 	}
 	return n
-}
-
-// eventually waits until a condition holds.
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	pause := time.NewTicker(5 * time.Millisecond)
-	defer pause.Stop()
-	for deadline := time.After(patience); !condition(); {
-		select {
-		case <-pause.C:
-		case <-deadline:
-			t.Fatalf("never: %s", what)
-		}
-	}
 }

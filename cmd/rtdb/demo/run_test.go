@@ -49,7 +49,7 @@ func TestRun(t *testing.T) {
 	if n := len(s.list("document/blocks/")); n < 3 {
 		t.Errorf("the document has %d blocks", n)
 	}
-	eventually(t, "each sensor is written three times", func() bool {
+	transporttest.Eventually(t, "each sensor is written three times", func() bool {
 		for _, r := range s.readings() {
 			if r.N < 3 {
 				return false
