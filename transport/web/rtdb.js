@@ -113,11 +113,11 @@ class Subscription {
     Object.assign(this, { id, kind, names: { [kind]: name }, isWide, matches });
   }
 
-  update(m, epoch) {
+  update(m) {
     const old = this.entries.get(m.key);
-    if (!this.entries.size) this.source = epoch;
-    // Versions of two epochs do not compare.
-    const isOld = old && (epoch === this.source || this.came.has(m.key)) && m.version <= old.version;
+    // After a reset a version may be lower.
+    const isFirst = this.phase === SUBSCRIBING && !this.came.has(m.key);
+    const isOld = old && (isFirst ? m.version === old.version : m.version <= old.version);
     if (!m.deleted) this.came.add(m.key);
     if (isOld || (m.deleted && !old)) return;
     this.#change(m);
@@ -137,7 +137,7 @@ class Subscription {
     for (const key of reset || !this.epoch ? this.entries.keys() : []) {
       if (!this.came.has(key)) this.#change({ key, value: null, deleted: true });
     }
-    Object.assign(this, { phase: ON, revision, epoch, source: epoch });
+    Object.assign(this, { phase: ON, revision, epoch });
     this.flush();
     for (const user of this.users) user.caughtUp();
   }
@@ -256,7 +256,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
   let queue = new Set();
   let lastID = 0, failures = 0, unopened = 0, leaving = 0, openedAt = Infinity, attempts = [];
   let turn; // the AbortController of an attempt and its link
-  let link, timer, reason, lastError, epoch, heard, isPinging, isDoubtful, sweep;
+  let link, timer, reason, lastError, heard, isPinging, isDoubtful, sweep;
 
   const offline = (why) => new RTDBError("offline", `${base}: ${why}`);
 
@@ -425,11 +425,10 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
           if (line) continue;
           const { id, data, event: kind } = event;
           event = {};
-          const [, epoch, revision] = /(.*)\.(.*)/.exec(id) ?? [];
-          if (revision) mark = { epoch, revision: Number(revision) };
+          if (id) mark = { revision: Number(/\d*$/.exec(id)) };
           if (kind === "synced") settle(all, { reset, ...JSON.parse(data) });
           else if (kind === "end") closed(signal, JSON.parse(data).code, JSON.parse(data).reason);
-          else if (data) take(signal, data, epoch);
+          else if (data) take(signal, data);
         }
       }
     }
@@ -525,10 +524,9 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
       setTimer(pingTimeout - doubt, check);
     };
     setTimer(doubt, check);
-    ask({ action: "ping" }, (error, { revision, epoch: current = epoch }) => {
+    ask({ action: "ping" }, (error, { revision }) => {
       if (error?.code === "unauthorized") return lose(error);
       isPinging = isDoubtful = false;
-      epoch = current;
       for (const s of subscriptions.values()) if (s.phase === ON && revision > s.revision) s.revision = revision;
       setTimer(pingAfter, ping);
       refresh();
@@ -586,9 +584,8 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
     link?.send(stringify({ id, ...m }));
   }
 
-  function take(signal, text, current = epoch) {
+  function take(signal, text) {
     if (signal.aborted) return;
-    epoch = current;
     try {
       receive(Object(parse(text)));
     } catch (error) {
@@ -604,7 +601,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
       calls.delete(Number(id));
       call?.done(errorOf(error), m);
     } else if (error) tell(errorOf(error));
-    else if (key !== undefined) for (const s of matching("keys", "pattern", key)) s.update(m, epoch);
+    else if (key !== undefined) for (const s of matching("keys", "pattern", key)) s.update(m);
     else if (topic !== undefined) {
       for (const { users } of matching("topic", "topicPattern", topic)) for (const user of users) user.message(m);
     } else if (action === "auth") {
@@ -668,6 +665,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
     } else if (phase === OFF && link && !leaving) {
       // Updates before an unsubscribe could be taken for its own.
       s.phase = SUBSCRIBING;
+      s.came.clear();
       const start = epoch ? { since: revision, epoch } : { snapshot: true };
       ask({ action: "subscribe", ...names, ...start }, (error, m) => {
         if (!error) s.caughtUp(m);

@@ -292,6 +292,36 @@ describe("resuming", () => {
     assert.equal(view.get("a/1").value, "newer");
   });
 
+  test("a server that has lost its newest versions is right after its reset", async () => {
+    const client = await holding();
+    const view = client.view("a/#");
+    for (const i of [1, 2]) server.socket.receive(update(`a/${i}`, "lost", 44 + i));
+    reply("subscribe", { revision: 46, epoch: "e1" });
+    server.socket.drop();
+    await pass(600);
+    server.socket.receive(update("a/1", "kept", 30));
+    server.socket.receive(update("a/2", "kept", 31));
+    server.socket.receive(removal("a/2", 41));
+    reply("subscribe", { revision: 41, epoch: "e1", reset: true });
+    assert.deepEqual(values(view), { "a/1": "kept" });
+    server.socket.receive(update("a/1", "older", 29));
+    assert.equal(view.get("a/1").value, "kept");
+  });
+
+  test("what another view got during a subscribe that was refused is not of its snapshot", async () => {
+    const client = await server.opened();
+    client.view("#");
+    await settle();
+    server.replies.subscribe = silent;
+    const view = client.view("a/#");
+    server.socket.receive(update("a/1", 1, 110)); // of the other view
+    reply("subscribe", { ok: undefined, error: { code: "rate_limited", message: "later" } });
+    server.socket.receive(removal("a/1", 111));
+    await pass(5_000);
+    reply("subscribe", { revision: 111, epoch: "e1" });
+    assert.deepEqual([values(view), view.stale], [{}, false]);
+  });
+
   test("stale is true from the loss of the link until the view has caught up, and listeners learn it", async () => {
     const client = await holding();
     const view = client.view("a/#");
