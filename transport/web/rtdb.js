@@ -41,8 +41,8 @@ let lastULID = 0n;
 function newULID() {
   const [a, b] = crypto.getRandomValues(new BigUint64Array(2));
   const fresh = (BigInt(Date.now()) << 80n) | (a << 16n) | (b >> 48n);
-  lastULID = fresh >> 80n > lastULID >> 80n ? fresh : lastULID + 1n;
-  return lastULID.toString(32).padStart(26, "0").replace(/[i-v]/g, (c) => "jkmnpqrstvwxyz"[c.charCodeAt(0) - 105]);
+  lastULID = fresh > lastULID ? fresh : lastULID + 1n;
+  return lastULID.toString(32).padStart(26, "0").replace(/[i-v]/g, (c) => "jkmnpqrstvwxyz"[parseInt(c, 32) - 18]);
 }
 
 class Feed {
@@ -210,7 +210,6 @@ class View {
     if (error.code === "closed") this.#listeners.clear();
     this.changed([]);
     for (const feed of this.#feeds) feed.end(error);
-    this.#feeds.clear();
   }
 }
 
@@ -337,28 +336,26 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
     socket.onclose = () => give();
     socket.onmessage = ({ data }) => take(signal, data);
     socket.onopen = () => {
-      socket.onclose = ({ code, reason }) => closed(signal, code, reason);
+      socket.onclose = (event) => closed(signal, event);
       give(socket.protocol === PROTOCOL && { close, send: (json) => socket.readyState !== 1 || socket.send(json) });
     };
   });
 
   // It answers as a WebSocket does.
   function openStreams(turn) {
-    let token, soon, silence, mark;
-    let asked = [];
+    let headers, soon, silence, mark;
+    const asked = new Set();
     let stream = new AbortController();
     let last = Promise.resolve();
     const answer = (id, reply) => turn.aborted || receive({ ...reply, id });
 
-    const call = (path, init) => fetch(base + path, {
-      signal: turn, headers: token && { Authorization: "Bearer " + token }, ...init,
-    });
+    const call = (path, init) => fetch(base + path, { signal: turn, headers, ...init });
 
     async function request({ id, action, key, topic, value, ttl, ifVersion, ...m }) {
       const name = encodeURIComponent(key ?? topic);
       const item = { key, ttl, ifVersion, [action === "set" ? "value" : action]: value === undefined || value };
       let path = "/data", body = { items: [item] }, reply = {};
-      if (action === "auth") token = m.token;
+      if (action === "auth") headers = { Authorization: "Bearer " + m.token };
       if (action === "will") reply.error = { code: "unsupported", message: "a will needs a WebSocket" };
       if (action === "get") [path, body] = [path + "/" + name];
       if (topic !== undefined) [path, body] = ["/topics/" + name, { value }];
@@ -371,7 +368,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
         reply = reply.results?.[0] ?? reply;
       }
       answer(id, reply);
-      if (token && reply?.error?.code === "unauthorized") fail(turn, errorOf(reply.error));
+      if (headers && reply?.error?.code === "unauthorized") fail(turn, errorOf(reply.error));
     }
 
     const select = () => (soon ??= setTimeout(() => {
@@ -380,7 +377,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
       soon = undefined;
       stream = new AbortController();
       const { signal } = stream;
-      if (asked.length) open([...asked], signal).catch((error) => fail(signal, error));
+      if (asked.size) open([...asked], signal).catch((error) => fail(signal, error));
     }));
 
     const eventsOf = (all, start) => {
@@ -392,15 +389,12 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
     };
 
     async function open(all, signal) {
-      const settle = (some, reply) => {
-        asked = asked.filter((m) => !some.includes(m));
-        for (const { id } of some) answer(id, reply);
-      };
+      const settle = (some, reply) => some.forEach((m) => asked.delete(m) && answer(m.id, reply));
       const [{ since, epoch }] = all;
       const reset = all.some((m) => !m.since || m.since !== since);
       const response = await call(eventsOf(all, reset ? { snapshot: true } : { since, epoch }), { signal });
       if (!response.ok) {
-        const { error } = await response.json();
+        const { error } = parse(await response.text());
         const bad = [];
         for (const m of /400|403/.test(response.status) ? all : []) {
           if (!(await call(eventsOf([m]), { method: "HEAD", signal })).ok) bad.push(m);
@@ -427,7 +421,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
           event = {};
           if (id) mark = { revision: Number(/\d*$/.exec(id)) };
           if (kind === "synced") settle(all, { reset, ...JSON.parse(data) });
-          else if (kind === "end") closed(signal, JSON.parse(data).code, JSON.parse(data).reason);
+          else if (kind === "end") closed(signal, JSON.parse(data));
           else if (data) take(signal, data);
         }
       }
@@ -441,7 +435,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
     return {
       send(json) {
         const m = parse(json);
-        if (m.action === "subscribe") asked.push(m);
+        if (m.action === "subscribe") asked.add(m);
         if (m.action === "unsubscribe") queueMicrotask(() => answer(m.id));
         if (/subscribe/.test(m.action)) select();
         else last = last.then(() => request(m)).catch((error) => fail(turn, error));
@@ -449,9 +443,9 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
     };
   }
 
-  function closed(signal, code, why) {
+  function closed(signal, { code, reason }) {
     const kind = { 1008: "refused", 4009: "kicked", 4011: "replaced" }[code];
-    const text = `the connection was closed: ${why} (${code})`;
+    const text = `the connection was closed: ${reason} (${code})`;
     lose(kind ? new RTDBError(kind, text) : client.state !== "open" && offline(text), signal, kind);
   }
 
