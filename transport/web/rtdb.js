@@ -414,7 +414,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
         rest = lines.pop();
         for (const line of lines) {
           if (signal.aborted) return;
-          const [, field, content] = /^(\w+): (.*)/.exec(line) ?? [];
+          const [, field, content] = /^(\w+): (.*)/s.exec(line) ?? [];
           if (field) event[field] = content;
           if (line) continue;
           const { id, data, event: kind } = event;

@@ -135,6 +135,16 @@ describe("the fallback", () => {
     assert.deepEqual([view.get("a/1").value, view.stale], ["ä€", false]);
   });
 
+  test("keeps the line separators of Unicode in a value", async () => {
+    const client = await fallback();
+    const view = client.view("a/#");
+    await pass(10);
+    streams[0].event({ key: "a/1", value: "x\u2028y\u2029z", version: 3 }, "e1.0");
+    streams[0].synced(5);
+    await settle();
+    assert.deepEqual([view.get("a/1")?.value, client.errors], ["x\u2028y\u2029z", []]);
+  });
+
   test("writes and reads by REST, in order, with the token in a header and nowhere else", async () => {
     replies = {
       "GET /data/a%2Fb%3F": [200, '{"key":"a/b?","value":1,"version":4,"at":5}'],
