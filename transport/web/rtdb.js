@@ -389,9 +389,14 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
     };
 
     async function open(all, signal) {
+      const listen = () => {
+        clearTimeout(silence);
+        silence = setTimeout(() => lose(offline("the event stream is silent"), signal), 15_000 + pingTimeout);
+      };
       const settle = (some, reply) => some.forEach((m) => asked.delete(m) && answer(m.id, reply));
       const [{ since, epoch }] = all;
       const reset = all.some((m) => !m.since || m.since !== since);
+      listen();
       const response = await call(eventsOf(all, reset ? { snapshot: true } : { since, epoch }), { signal });
       if (!response.ok) {
         const { error } = parse(await response.text());
@@ -406,8 +411,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       let rest = "", event = {};
       while (!signal.aborted) {
-        clearTimeout(silence);
-        silence = setTimeout(() => lose(offline("the event stream is silent")), 15_000 + pingTimeout);
+        listen();
         const { done, value } = await reader.read();
         if (done) throw Error("the event stream ended");
         const lines = (rest + value).split("\n");

@@ -248,6 +248,31 @@ describe("the fallback", () => {
     assert.notEqual(client.state, "open");
   });
 
+  test("does not miss a stream that nobody needs any more", async () => {
+    const client = await fallback();
+    const view = client.view("a/#");
+    await pass(10);
+    streams[0].synced(5);
+    await settle();
+    view.close();
+    await pass(60_000);
+    assert.deepEqual([client.state, client.errors], ["open", []]);
+  });
+
+  test("gives up a stream that does not begin", async () => {
+    const client = await fallback();
+    const { fetch } = server;
+    server.fetch = (url, init) => (url.includes("/events") ? new Promise(() => {}) : fetch(url, init));
+    const view = client.view("a/#");
+    await pass(24_000);
+    assert.deepEqual(client.errors.map((e) => e.code), ["offline"]);
+    server.fetch = fetch;
+    await pass(30_000);
+    streams.at(-1).synced(5);
+    await settle();
+    assert.equal(view.stale, false);
+  });
+
   test("leaves nothing behind when it is closed", async () => {
     const client = await fallback();
     client.view("a/#");
