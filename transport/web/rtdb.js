@@ -366,6 +366,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
         const response = await call(path, body && { method: "POST", body: stringify(body) });
         reply = parse(await response.text());
         reply = reply.results?.[0] ?? reply;
+        if (!response.ok && !reply.error) throw Error("HTTP status " + response.status);
       }
       answer(id, reply);
       if (headers && reply?.error?.code === "unauthorized") fail(turn, errorOf(reply.error));
@@ -404,7 +405,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
         for (const m of /400|403/.test(response.status) ? all : []) {
           if (!(await call(eventsOf([m]), { method: "HEAD", signal })).ok) bad.push(m);
         }
-        if (!bad.length) throw errorOf(error);
+        if (!bad.length) throw errorOf(error) ?? Error("HTTP status " + response.status);
         settle(bad, { error });
         return select();
       }

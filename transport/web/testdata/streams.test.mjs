@@ -186,6 +186,24 @@ describe("the fallback", () => {
     assert.equal(await outcome(client.set("a", 1)), "unknown_outcome");
   });
 
+  test("takes an error of a proxy, whose JSON is another, as one", async () => {
+    const client = await fallback();
+    replies["POST /data"] = [403, '{"message":"Forbidden"}'];
+    assert.equal(await outcome(client.set("a", 1)), "unknown_outcome");
+    assert.match(client.errors[0].message, /HTTP status 403/);
+    await pass(1_000);
+    const { fetch } = server;
+    server.fetch = (url, init) => (url.includes("/events") ? new Response('{"message":"no route"}', { status: 502 }) : fetch(url, init));
+    const view = client.view("a/#");
+    await pass(1_000);
+    assert.match(client.errors[1].message, /HTTP status 502/);
+    server.fetch = fetch;
+    await pass(5_000);
+    streams.at(-1).synced(5);
+    await settle();
+    assert.equal(view.stale, false);
+  });
+
   test("finds out which view the server refuses; the others go on", async () => {
     sendWith = (query) => (query.getAll("pattern").includes("secret/#") ? { status: 403, code: "forbidden", message: "no" } : undefined);
     const client = await fallback();
