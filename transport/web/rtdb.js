@@ -353,7 +353,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
 
     async function request({ id, action, key, topic, value, ttl, ifVersion, ...m }) {
       const name = encodeURIComponent(key ?? topic);
-      const item = { key, ttl, ifVersion, [action === "set" ? "value" : action]: value === undefined || value };
+      const item = { key, ttl, ifVersion, [action === "set" ? "value" : action]: !/set|patch/.test(action) || value };
       let path = "/data", body = { items: [item] }, reply = {};
       if (action === "auth") headers = { Authorization: "Bearer " + m.token };
       if (action === "will") reply.error = { code: "unsupported", message: "a will needs a WebSocket" };

@@ -168,6 +168,13 @@ describe("the fallback", () => {
     }
   });
 
+  test("sends no value in place of undefined", async () => {
+    const client = await fallback();
+    calls = [];
+    await Promise.all([client.set("a", undefined), client.patch("a", undefined)]);
+    assert.deepEqual(calls.map(([, , , body]) => body), [{ items: [{ key: "a" }] }, { items: [{ key: "a" }] }]);
+  });
+
   test("rejects with the error of an item, and refuses wills", async () => {
     replies["POST /data"] = [200, '{"results":[{"key":"a","error":{"code":"version_mismatch","message":"no","version":3}}]}'];
     const client = await fallback();
