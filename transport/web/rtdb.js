@@ -456,7 +456,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
 
   function fail(signal, error) {
     if (error instanceof SyntaxError) error = new RTDBError("bad_answer", `${base} did not send JSON: ${error.message}`);
-    lose(error.code ? error : offline(error.message), signal);
+    lose(error?.code ? error : offline(error?.message ?? error), signal);
   }
 
   function lose(error, signal = turn.signal, isPatient) {

@@ -304,6 +304,15 @@ describe("tokens", () => {
     assert.match(client.errors[0].message, /identity provider is down/);
   });
 
+  test("a provider that rejects without an error is asked again", async () => {
+    let asked = 0;
+    const client = server.connect({ token: () => (++asked < 3 ? Promise.reject(asked === 1 ? undefined : "a text") : "t") });
+    await pass(5_000);
+    assert.equal(client.state, "open");
+    assert.deepEqual(client.errors.map((e) => e.code), ["offline", "offline"]);
+    assert.match(client.errors[1].message, /a text/);
+  });
+
   test("the server's warning renews the token in band", async () => {
     let asked = 0;
     const client = await server.opened({ token: () => `t${++asked}`, client: "c" });
