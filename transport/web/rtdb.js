@@ -253,7 +253,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
   const wills = new Map();
   const calls = new Map();
   let queue = new Set();
-  let lastID = 0, failures = 0, unopened = 0, leaving = 0, openedAt = Infinity, attempts = [];
+  let lastID = 0, failures = 0, unopened = 0, leaving = 0, renewedAt = 0, openedAt = Infinity, attempts = [];
   let turn; // the AbortController of an attempt and its link
   let link, timer, reason, lastError, heard, isPinging, isDoubtful, sweep;
 
@@ -603,7 +603,8 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
     else if (key !== undefined) for (const s of matching("keys", "pattern", key)) s.update(m);
     else if (topic !== undefined) {
       for (const { users } of matching("topic", "topicPattern", topic)) for (const user of users) user.message(m);
-    } else if (action === "auth") {
+    } else if (action === "auth" && Date.now() - renewedAt >= 5_000) {
+      renewedAt = Date.now();
       Promise.resolve().then(token).then(greet).catch((error) => (error instanceof Unauthorized ? lose(error) : tell(error)));
     }
   }

@@ -325,6 +325,22 @@ describe("tokens", () => {
     assert.deepEqual(client.errors, []);
   });
 
+  test("a token with so little time left that the server warns at once makes no storm", async () => {
+    let asked = 0;
+    server.replies.auth = (m, _, socket) => void queueMicrotask(() => {
+      socket.receive({ id: m.id, ok: true });
+      socket.receive({ action: "auth", expires_in: 20 });
+    });
+    const client = server.connect({ token: () => (++asked < 100 ? "t" : Promise.reject(Error("a storm"))) });
+    await pass(20_000);
+    assert.equal(client.state, "open");
+    assert.ok(asked <= 3, `${asked} renewals`);
+    server.replies = {};
+    server.socket.receive({ action: "auth", expires_in: 30 });
+    await settle();
+    assert.equal(server.socket.asked("auth").length, asked, "a later warning counts");
+  });
+
   test("a renewal that fails is told; the link goes on until the token ends", async () => {
     let asked = 0;
     const client = await server.opened({
