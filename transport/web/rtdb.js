@@ -566,6 +566,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
     };
     queue.add(call);
     flush();
+    if (m.action === "publish" && queue.has(call)) call.done(offline("nothing was sent"));
   });
 
   function flush() {
@@ -728,7 +729,6 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
     touch: (key, ttl, options) => write({ action: "touch", key, ttl }, options),
 
     async publish(topic, value, options) {
-      if (client.state !== "open") throw reason ?? offline("nothing was sent");
       await write({ action: "publish", topic, value }, options);
     },
 

@@ -108,6 +108,15 @@ describe("every promise settles", () => {
     await client.publish("chat", "hi");
     assert.equal(server.socket.asked("publish").length, 1);
   });
+  test("a message for a topic is not kept while the link closes", async () => {
+    const client = await server.opened();
+    server.socket.readyState = 2;
+    const request = later(client.publish("chat", "hi"));
+    assert.equal(await outcome(request), "offline");
+    server.socket.drop();
+    await pass(1_000);
+    assert.deepEqual(server.socket.asked("publish"), []);
+  });
 });
 
 describe("AbortSignal", () => {
