@@ -759,8 +759,8 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
       wills.set(id, m);
       return async () => {
         if (wills.get(id) !== m) return;
-        wills.delete(id);
         if (link) await request(target, undefined, false);
+        if (wills.get(id) === m) wills.delete(id);
       };
     },
 

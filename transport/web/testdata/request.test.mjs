@@ -326,6 +326,20 @@ describe("wills", () => {
     assert.deepEqual(server.socket.asked("will").map((m) => m.value), [2]);
   });
 
+  test("a withdrawal that fails can be tried again", async () => {
+    const client = await server.opened();
+    const withdraw = await client.will({ key: "a", value: 1 });
+    server.replies.will = refuse("rate_limited");
+    assert.equal(await outcome(withdraw()), "rate_limited");
+    server.replies = {};
+    await withdraw();
+    await withdraw();
+    assert.deepEqual(server.socket.asked("will").map((m) => m.value), [1, undefined, undefined]);
+    server.socket.drop();
+    await pass(1_000);
+    assert.deepEqual(server.socket.asked("will"), []);
+  });
+
   test("a will that is refused rejects, and one that is refused after a reconnect is told", async () => {
     server.replies.will = refuse("forbidden");
     const client = await server.opened();
