@@ -179,6 +179,7 @@ class View {
   };
 
   close() {
+    this.#listeners.clear();
     this.end(new RTDBError("closed", "the view is closed"));
   }
 
@@ -207,7 +208,6 @@ class View {
     this.#end = error;
     this.#settle[1](error);
     this.#leave();
-    if (error.code === "closed") this.#listeners.clear();
     this.changed([]);
     for (const feed of this.#feeds) feed.end(error);
   }

@@ -106,12 +106,13 @@ describe("a view", () => {
     process.removeAllListeners("uncaughtException");
     process.on("uncaughtException", caught);
     let told = 0;
-    view.subscribe(() => { throw Error("mine"); });
+    const leave = view.subscribe(() => { throw Error("mine"); });
     view.subscribe(() => told++);
     server.socket.receive(update("a", 1, 110));
     await settle();
     process.removeListener("uncaughtException", caught);
     for (const listener of others) process.on("uncaughtException", listener);
+    leave();
     assert.deepEqual([errors, told, client.state], [["mine"], 1, "open"]);
   });
 
@@ -382,6 +383,18 @@ describe("sharing", () => {
     await pass(100);
     server.socket.receive(update("a", 2, 111));
     assert.deepEqual([values(view), told], [{ a: 1 }, 0]);
+  });
+
+  test("a client that is closed makes its views stale, and tells their listeners", async () => {
+    const client = await server.opened();
+    const view = client.view("a");
+    await settle();
+    const seen = [];
+    view.subscribe((changes) => seen.push([view.stale, changes.length]));
+    await client.close();
+    await settle();
+    assert.ok(seen.length > 0);
+    for (const one of seen) assert.deepEqual(one, [true, 0]);
   });
 
   test("a view that is closed before its reply unsubscribes after it", async () => {
