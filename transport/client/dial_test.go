@@ -110,6 +110,26 @@ func TestDialWaitsForTheServer(t *testing.T) {
 	})
 }
 
+// Options that are nil or 0 stand for the default: they end no program, and the client
+// neither pings nor connects without a pause.
+func TestEmptyOptions(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fake) {
+		c := f.mustDial(client.WithLogger(nil), client.OnState(nil), client.WithToken(nil),
+			client.WithPing(0, 0), client.WithWriteTimeout(0), client.WithBackoff(time.Second, 0))
+		must(client.Set(t.Context(), c, "a", 1))
+		time.Sleep(time.Minute)
+		if n := len(f.requests("ping")); n > 4 {
+			t.Errorf("%d pings in a minute", n)
+		}
+		f.set(func() { f.dialing = func(context.Context) error { return errors.New("connection refused") } })
+		f.last().cut()
+		time.Sleep(time.Minute)
+		if n := len(f.attempts()); n < 3 || n > 60 {
+			t.Errorf("%d attempts in a minute", n)
+		}
+	})
+}
+
 // The attempts of each minute are bounded, whatever the server does.
 func TestNoRetryStorm(t *testing.T) {
 	for name, spoil := range map[string]func(f *fake){

@@ -18,7 +18,8 @@ const (
 	maxMessageBytes = 64 << 20
 )
 
-// An Option configures a client.
+// An Option configures a client. A nil function, a nil logger and a time that is not above 0
+// stand for the default.
 type Option func(*options)
 
 type options struct {
@@ -36,15 +37,30 @@ type options struct {
 }
 
 func newOptions(all []Option) options {
-	o := options{
-		logger: slog.New(slog.DiscardHandler), onState: func(State, error) {},
-		pingAfter: 25 * time.Second, pingTimeout: 8 * time.Second, writeTimeout: 10 * time.Second,
-		backoffMin: 500 * time.Millisecond, backoffMax: 20 * time.Second,
-	}
+	var o options
 	for _, set := range all {
 		set(&o)
 	}
+	if o.logger == nil {
+		o.logger = slog.New(slog.DiscardHandler)
+	}
+	if o.onState == nil {
+		o.onState = func(State, error) {}
+	}
+	orDefault(&o.pingAfter, 25*time.Second)
+	orDefault(&o.pingTimeout, 8*time.Second)
+	orDefault(&o.writeTimeout, 10*time.Second)
+	orDefault(&o.backoffMin, 500*time.Millisecond)
+	orDefault(&o.backoffMax, max(20*time.Second, o.backoffMin))
 	return o
+}
+
+// orDefault sets a time that is not positive: with it the client would ping or connect
+// without a pause.
+func orDefault(d *time.Duration, usual time.Duration) {
+	if *d <= 0 {
+		*d = usual
+	}
 }
 
 // WithToken sets the function that gives tokens. The client calls it before each attempt
