@@ -340,6 +340,42 @@ func TestANewTokenCoversLess(t *testing.T) {
 	})
 }
 
+// A view whose subscription ended with the old token is stale until the server has answered
+// for the new one.
+func TestStaleWhileANewTokenCounts(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fake) {
+		var m mint
+		var late request
+		renewed := false
+		f.handle = func(p *peer, r request) bool {
+			switch {
+			case r.Action == "auth":
+				renewed = true
+				p.reply(r, `"ended":["a"]`)
+			case r.Action == "subscribe" && renewed:
+				late = r
+			default:
+				return false
+			}
+			return true
+		}
+		c := f.mustDial(client.WithToken(m.token))
+		v := client.NewView[int](t.Context(), c, "a")
+		defer v.Close()
+		time.Sleep(time.Minute)
+		f.last().send(`{"action":"auth","expires_in":30}`)
+		time.Sleep(time.Second)
+		if late.Key != "a" || !v.Stale() {
+			t.Errorf("before the reply to %+v: stale is %t", late, v.Stale())
+		}
+		f.last().reply(late, `"revision":100,"epoch":"e"`)
+		synctest.Wait()
+		if v.Stale() || v.Err() != nil {
+			t.Errorf("after it: stale is %t, %v", v.Stale(), v.Err())
+		}
+	})
+}
+
 // A will is left again with each connection, until it is withdrawn. It follows the name.
 func TestWillsAreLeftAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {

@@ -60,6 +60,7 @@ func (s *subscription) startLocked() {
 		f = s.keys.resume(f, s.synced)
 	}
 	s.live = false
+	s.checkLocked() // if it is asked for again on the same connection, it is not current meanwhile
 	r := &request{fields: f, kind: control}
 	r.done = func(m *message, err error) {
 		if err == nil {
