@@ -398,6 +398,11 @@ func TestWillsAreLeftAgain(t *testing.T) {
 		if all := f.requests("will"); len(all) != 6 || all[5].Topic != "t" {
 			t.Errorf("after a withdrawal: %+v", all[5:])
 		}
+		first := must(c.Will(t.Context(), client.Will{Topic: "t", Value: "gone"}))
+		must(c.Will(t.Context(), client.Will{Topic: "t", Value: "replaced"}))
+		if err := first(t.Context()); err != nil || len(f.requests("will")) != 8 {
+			t.Errorf("a will that was replaced: %v, withdrawn by %+v", err, f.requests("will")[8:])
+		}
 		f.set(func() {
 			f.handle = func(p *peer, r request) bool {
 				if r.Action == "will" {
@@ -411,8 +416,8 @@ func TestWillsAreLeftAgain(t *testing.T) {
 		}
 		f.last().cut()
 		time.Sleep(6 * time.Second)
-		if all := f.requests("will"); len(all) != 8 || all[7].Topic != "t" {
-			t.Errorf("a refused will is left again: %+v", all[7:])
+		if all := f.requests("will"); len(all) != 10 || all[9].Topic != "t" {
+			t.Errorf("a refused will is left again: %+v", all[9:])
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ type target struct {
 // Will leaves a will with the server. There is one for each key and topic; a new one
 // replaces it. The client leaves it again with each new connection, because a connection
 // that is lost carries it out: then also write again what the will has changed (see
-// [OnState]). withdraw takes it back.
+// [OnState]). withdraw takes it back, unless a newer one has replaced it.
 func (c *Client) Will(ctx context.Context, w Will) (withdraw func(context.Context) error, err error) {
 	to := target{name: w.Key}
 	member := "key"
@@ -56,6 +57,9 @@ func (c *Client) Will(ctx context.Context, w Will) (withdraw func(context.Contex
 		return nil, fail(err)
 	}
 	return func(ctx context.Context) error {
+		if c.hasOtherWill(to, f) {
+			return nil
+		}
 		if err := c.setWill(ctx, to, bare, false); err != nil {
 			return fail(err)
 		}
@@ -75,7 +79,7 @@ func (c *Client) setWill(ctx context.Context, to target, f fields, keep bool) er
 	}
 	c.mu.Unlock()
 	_, err := c.do(ctx, read, f)
-	if err == nil || !keep {
+	if err == nil || !keep || c.hasOtherWill(to, f) {
 		return err
 	}
 	c.mu.Lock()
@@ -86,6 +90,14 @@ func (c *Client) setWill(ctx context.Context, to target, f fields, keep bool) er
 		delete(c.wills, to)
 	}
 	return err
+}
+
+// hasOtherWill reports whether another will has taken the place of f.
+func (c *Client) hasOtherWill(to target, f fields) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	other, ok := c.wills[to]
+	return ok && !bytes.Equal(other, f)
 }
 
 // keepWill leaves a will with a new connection.
