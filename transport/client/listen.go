@@ -88,7 +88,8 @@ func (b *backlog) received(topic string, m *message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	lost := m.missed()
-	if len(b.messages) >= maxWaitingMessages || b.bytes+len(m.Value) > maxWaitingBytes {
+	// A message that is longer than the limit may wait alone.
+	if n := len(b.messages); n >= maxWaitingMessages || n > 0 && b.bytes+len(m.Value) > maxWaitingBytes {
 		b.missLocked(topic, lost)
 		return
 	}

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -71,6 +72,24 @@ func TestAWatchThatKeepsUp(t *testing.T) {
 				}
 				next++
 			}
+		}
+	})
+}
+
+// A message that is longer than what may wait comes if nothing else waits.
+func TestALongMessage(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fake) {
+		c := f.mustDial()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		listener := pull(t, client.Listen[string](ctx, c, "chat"))
+		text := strings.Repeat("x", 1<<20)
+		go func() {
+			time.Sleep(time.Second)
+			f.last().send(fmt.Sprintf(`{"topic":"chat","value":%q}`, text))
+		}()
+		if m := listener.next(); m.Value != text || m.Missed != 0 {
+			t.Errorf("got %d bytes, %d missed", len(m.Value), m.Missed)
 		}
 	})
 }
