@@ -51,6 +51,7 @@ func TestKeys(t *testing.T) {
 	}
 	for name, err := range map[string]error{
 		"a name":        second(client.Set(ctx, c, "a//b", 1)),
+		"invalid UTF-8": second(client.Set(ctx, c, "a\xff", 1)),
 		"a value":       second(client.Set(ctx, c, "a", func() {})),
 		"raw JSON":      second(client.Set(ctx, c, "a", json.RawMessage("{"))),
 		"a TTL":         second(client.Set(ctx, c, "a", 1, client.TTL(0))),

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+	"unicode/utf8"
 )
 
 // A message is a message of the server: a reply if it has an ID, else an update or a
@@ -95,6 +96,11 @@ func newFields(action string) fields { return fields(`"action":"` + action + `"`
 
 func (f fields) text(name, value string) fields {
 	text, _ := encodeValue(value) // a string cannot fail
+	if !utf8.ValidString(value) {
+		// Half of a surrogate pair in place of U+FFFD, which is a character of another name:
+		// the server refuses it.
+		text = bytes.ReplaceAll(text, []byte(`\ufffd`), []byte(`\udfff`))
+	}
 	return f.raw(name, text)
 }
 
