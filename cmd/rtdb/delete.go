@@ -34,6 +34,11 @@ func (c *deleteCommand) AfterApply() error {
 	case c.IfVersion != nil && len(c.Keys) != 1:
 		return errors.New("delete: --if-version needs exactly one key")
 	}
+	for _, key := range c.Keys {
+		if strings.ContainsAny(key, "+#") {
+			return fmt.Errorf("delete: %q is a pattern, and not a key: use --pattern", key)
+		}
+	}
 	return nil
 }
 

@@ -123,9 +123,9 @@ func TestASimulationThatCannotRun(t *testing.T) {
 		args   []string
 		want   string
 	}{
-		"no token":      {nil, []string{"--url", p.url}, "unauthorized"},
-		"a wrong token": {nil, []string{"--url", p.url, "--token", "x.y.z"}, "unauthorized"},
-		"no server":     {nil, []string{"--url", "http://127.0.0.1:1"}, "connection refused"},
+		"no token":      {nil, []string{"--url", p.url}, "(unauthorized): give a valid token by --token ($RTDB_TOKEN)"},
+		"a wrong token": {nil, []string{"--url", p.url, "--token", "x.y.z"}, "(unauthorized): give a valid token by --token ($RTDB_TOKEN)"},
+		"no server":     {nil, []string{"--url", "http://127.0.0.1:1"}, "connection refused: check --url ($RTDB_URL), or --host and --port"},
 		"few files": {func(c *exec.Cmd) {
 			c.Path, c.Args = "/bin/sh", []string{"sh", "-c", "ulimit -n 200; exec " + strings.Join(c.Args, " ")}
 		}, nil, "1000 devices need 1020 open files, but the limit is 200: raise it with ulimit -n 1020"},

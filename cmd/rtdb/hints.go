@@ -50,7 +50,11 @@ func unknown(err error, flag string, commands *kong.Node) error {
 		if more := len(others) - most; more > 1 {
 			others = append(others[:most], fmt.Sprintf("and %d other commands", more))
 		}
-		return fmt.Errorf("%w: it is a flag of %s", err, strings.Join(others, ", "))
+		hint := ""
+		if parent(err, commands) == commands {
+			hint = ": put it after the name of the command"
+		}
+		return fmt.Errorf("%w: it is a flag of %s%s", err, strings.Join(others, ", "), hint)
 	}
 	for _, c := range commands.Children {
 		if c.Name == flag {

@@ -62,7 +62,7 @@ func TestHints(t *testing.T) {
 		{nil, "--version", `rtdb: unknown flag --version, did you mean "rtdb version"?`},
 		{nil, "token --port 1", "rtdb: unknown flag --port: it is a flag of rtdb, rtdb health, rtdb get, rtdb set, and 11 other commands"},
 		{nil, "version --max-keys 1", "rtdb: unknown flag --max-keys: it is a flag of rtdb"},
-		{nil, "--ttl 1h", "rtdb: unknown flag --ttl: it is a flag of rtdb token"},
+		{nil, "--ttl 1h get a", "rtdb: unknown flag --ttl: it is a flag of rtdb token, rtdb set, rtdb patch: put it after the name of the command"},
 		{nil, "--port 0 bench", "put the flags of a command after its name"},
 		{nil, "set a", "rtdb: set: expected <value>: see rtdb set --help"},
 		{nil, "get", "rtdb: get: expected <key> ...: see rtdb get --help"},

@@ -125,7 +125,7 @@ func explainClient(err error) error {
 	case errors.Is(err, client.ErrNotFound): // of the API itself
 		text += ": check the path of --url ($RTDB_URL)"
 	case errors.Is(err, client.ErrNotRTDB) || errors.As(err, &refused):
-	case strings.HasPrefix(text, "cannot reach"):
+	case strings.Contains(text, "cannot reach "):
 		text += ": check --url ($RTDB_URL), or --host and --port"
 	}
 	return clientError{err, text}

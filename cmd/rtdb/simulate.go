@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"rtdb/cmd/rtdb/demo"
@@ -69,7 +68,7 @@ func (c *simulateCommand) Run(s *streams) error {
 		log.progress.show("")
 	}
 	if err != nil {
-		return fmt.Errorf("simulate: %s", strings.TrimPrefix(err.Error(), "rtdb: "))
+		return fmt.Errorf("simulate: %w", explainClient(err))
 	}
 	status := fleet.Status()
 	log.Info().Int("devices", status.Devices).Uint64("readings", status.Readings).Uint64("commands", status.Commands).Msg("devices ended")

@@ -57,6 +57,9 @@ func (c *makeToken) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
+	if len(c.Read)+len(c.Write)+len(c.Listen)+len(c.Publish) == 0 && !c.Admin {
+		s.note("token: it grants nothing: use --read, --write, --listen, --publish or --admin")
+	}
 	_, err = fmt.Fprintln(s.out, token)
 	return err
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"rtdb/transport/client"
@@ -38,6 +40,11 @@ func (c *watchCommand) AfterApply() error {
 		return fmt.Errorf("--limit: expected 0 or more but got %d", c.Limit)
 	case c.Recent && !c.Table:
 		return errors.New("watch: --recent needs --table")
+	}
+	for _, name := range slices.Concat(c.Patterns, c.Topic) {
+		if strings.HasSuffix(name, "/") {
+			return fmt.Errorf("watch: %q is not a pattern: for all names below it use '%s#'", name, name)
+		}
 	}
 	return c.checkServer()
 }
