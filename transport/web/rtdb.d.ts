@@ -145,7 +145,7 @@ export interface Client extends EventTarget {
 
   /**
    * Reads a key, calls `change`, and writes its result if nobody else has written meanwhile;
-   * otherwise begins anew, `tries` times in all (10). `change` may be called several times. If it
+   * otherwise begins anew, `tries` times in all (20). `change` may be called several times. If it
    * returns `undefined`, nothing is written, and the old entry is the result.
    */
   update<T = unknown>(
@@ -192,7 +192,7 @@ export interface Client extends EventTarget {
 
 /** The event `error` of a {@link Client}. The error is an {@link RTDBError}, or what the token provider threw. */
 export interface ErrorEvent extends Event {
-  readonly error: RTDBError | Error;
+  readonly error: RTDBError | (Error & { readonly code?: unknown });
 }
 
 /**

@@ -19,8 +19,8 @@ const DOUBT_AFTER = 2_000;
 const MAX_QUEUE = 1_000;
 
 function baseOf(url) {
-  const { protocol, host, pathname } = new URL(url, globalThis.location?.href);
-  if (!/^(http|ws)s?:$/.test(protocol)) throw new TypeError(`connect: ${url} is not an HTTP or WebSocket URL`);
+  if (!/^(http|ws)s?:/.test(url)) throw new TypeError(`connect: ${url} is not a URL like http://localhost:8080`);
+  const { protocol, host, pathname } = new URL(url);
   return protocol.replace("ws", "http") + "//" + host + pathname.replace(/(\/ws)?\/*$/, "");
 }
 
@@ -451,7 +451,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
   function closed(signal, { code, reason }) {
     const kind = { 1008: "refused", 4009: "kicked", 4011: "replaced" }[code];
     const text = `the connection was closed: ${reason} (${code})`;
-    lose(kind ? new RTDBError(kind, text) : client.state !== "open" && offline(text), signal, kind);
+    lose(kind ? new RTDBError(kind, text) : client.state !== "open" && offline(text), signal, kind, text);
   }
 
   function fail(signal, error) {
@@ -459,7 +459,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
     lose(error?.code ? error : offline(error?.message ?? error), signal);
   }
 
-  function lose(error, signal = turn.signal, isPatient) {
+  function lose(error, signal = turn.signal, isPatient, why) {
     if (signal.aborted) return;
     if (Date.now() - openedAt >= 5_000) {
       failures = 0;
@@ -468,13 +468,13 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
     if (isPatient) failures = 9;
     openedAt = Infinity;
     link?.close?.(4000);
-    drop();
+    drop(why);
     tell(error);
     if (error instanceof Unauthorized || error?.code === "replaced") end(error);
     else wait(Math.random() * Math.min(max, min * 2 ** failures++));
   }
 
-  function drop() {
+  function drop(why = "the connection was lost") {
     turn.abort();
     clearTimeout(timer);
     link = isPinging = isDoubtful = undefined;
@@ -482,7 +482,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
     const sent = [...calls.values()];
     calls.clear();
     queue = new Set([...sent.filter((call) => call.isWrite === false), ...queue]);
-    for (const call of sent) if (call.isWrite) call.done(unknown("the connection was lost"));
+    for (const call of sent) if (call.isWrite) call.done(unknown(why));
     for (const s of subscriptions.values()) {
       s.phase = OFF;
       s.flush();
@@ -554,7 +554,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
     signal?.addEventListener("abort", abort);
     const timer = setTimeout(() => {
       const why = `no reply within ${writeTimeout} ms`;
-      call.done(queue.has(call) ? offline("nothing was sent") : isWrite ? unknown(why) : new RTDBError("timeout", why));
+      call.done(queue.has(call) ? offline("no connection: nothing was sent") : isWrite ? unknown(why) : new RTDBError("timeout", why));
     }, writeTimeout);
     call.done = (error, reply) => {
       clearTimeout(timer);
@@ -738,7 +738,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
       return key;
     },
 
-    async update(key, change, { tries = 10, ...options } = {}) {
+    async update(key, change, { tries = 20, ...options } = {}) {
       for (;;) {
         const old = await client.get(key, options);
         const value = await change(old);

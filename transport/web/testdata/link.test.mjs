@@ -10,8 +10,8 @@ afterEach(stop);
 
 describe("connecting", () => {
   test("a wrong URL throws at once", () => {
-    for (const url of ["", "nonsense", "ftp://example.com", "localhost:8080", undefined]) {
-      assert.throws(() => connect(url, { WebSocket: server.WebSocket }), TypeError, String(url));
+    for (const url of ["", "nonsense", "ftp://example.com", "localhost:8080", "127.0.0.1:8080", "/prefix", "null", undefined]) {
+      assert.throws(() => connect(url, { WebSocket: server.WebSocket }), { name: "TypeError", message: `connect: ${url} is not a URL like http://localhost:8080` });
     }
     assert.equal(server.sockets.length, 0);
   });

@@ -153,14 +153,15 @@ describe("the fallback", () => {
     const client = await fallback({ token: () => "secret", client: "c" });
     calls = [];
     const results = await Promise.all([client.set("a", 1, { ttl: 5, ifVersion: 0 }), client.patch("a", { b: null }), client.delete("a", { ifVersion: 3 }),
-      client.touch("a", 9), client.get("a/b?"), client.get("none"), client.publish("t", null)]);
-    assert.deepEqual(results, [7, 7, 7, 7, { key: "a/b?", value: 1, version: 4, at: 5 }, undefined, undefined]);
+      client.touch("a", 9), client.get("a/b?"), client.get("none"), client.publish("t", null), client.set("a", undefined)]);
+    assert.deepEqual(results, [7, 7, 7, 7, { key: "a/b?", value: 1, version: 4, at: 5 }, undefined, undefined, 7]);
     assert.deepEqual(calls.map(([method, path, , body]) => [method, path, body]), [
       ["POST", "/data", { items: [{ key: "a", ttl: 5, ifVersion: 0, value: 1 }] }],
       ["POST", "/data", { items: [{ key: "a", patch: { b: null } }] }],
       ["POST", "/data", { items: [{ key: "a", ifVersion: 3, delete: true }] }],
       ["POST", "/data", { items: [{ key: "a", ttl: 9, touch: true }] }],
       ["GET", "/data/a/b?", undefined], ["GET", "/data/none", undefined], ["POST", "/topics/t", { value: null }],
+      ["POST", "/data", { items: [{ key: "a" }] }],
     ]);
     for (const [, path, headers] of calls) {
       assert.equal(headers.Authorization, "Bearer secret");
