@@ -49,9 +49,11 @@ func decodeEntry[T any](m *message) (Entry[T], error) {
 }
 
 // Update reads a key, and writes the value that change returns if nobody else has written
-// meanwhile. Otherwise it begins again. change gets an entry with version 0 if there is no
-// such key; it may be called several times. If it returns [ErrNoChange], Update returns the
-// old entry; after another error, it returns that error. In both cases nothing is written.
+// meanwhile. Otherwise it begins again, and gives up after 20 tries. Updates of one client
+// that run at the same time compete as well. change gets an entry with version 0 if there is
+// no such key; it may be called several times. If it returns [ErrNoChange], Update returns
+// the old entry; after another error, it returns that error. In both cases nothing is
+// written.
 //
 // A write ends the key's time to live, unless opts has a [TTL].
 func Update[T any](ctx context.Context, c *Client, key string, change func(old Entry[T]) (T, error), opts ...WriteOption) (Entry[T], error) {
