@@ -275,8 +275,8 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
   function setTimer(ms, f) {
     clearTimeout(timer);
     const due = Date.now() + ms;
-    // If it fires late, the page was asleep, and messages may wait.
-    timer = setTimeout(() => (Date.now() > due + 1000 ? setTimer(1000, f) : f()), ms);
+    // If it fires late, the page slept or is busy: messages may wait.
+    timer = setTimeout(() => (Date.now() > due + 1000 ? (timer = setTimeout(f, 1000)) : f()), ms);
   }
 
   async function begin() {

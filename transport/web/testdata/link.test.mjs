@@ -435,6 +435,16 @@ describe("liveness", () => {
     assert.equal(view.stale, false);
   });
 
+  test("a page that is always busy still pings", async () => {
+    await server.opened({ pingAfter: 9_000 });
+    const before = server.socket.asked("ping").length;
+    for (let i = 0; i < 15; i++) {
+      sleep(2_500); // each timer fires over a second late
+      await pass(1);
+    }
+    assert.ok(server.socket.asked("ping").length > before);
+  });
+
   test("a timer that fires late gives up nothing that waits to be read", async () => {
     const client = await server.opened();
     server.replies.ping = silent;
