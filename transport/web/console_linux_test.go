@@ -3,10 +3,10 @@ package web_test
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"testing"
 	"time"
 
@@ -78,15 +78,25 @@ func valueOf(s *transporttest.Server, key string) string {
 	return string(e.Value)
 }
 
+// wantRows waits until the visible rows of the tree are these, each as "name|count|value".
 func wantRows(t *testing.T, p *tab, want ...string) {
 	t.Helper()
-	var got []string
-	end := time.Now().Add(20 * time.Second)
-	for !slices.Equal(got, want) {
-		if time.Now().After(end) {
-			t.Fatalf("the rows are %q, want %q", got, want)
+	list, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := p.Run(fmt.Sprintf(`new Promise(done => {
+		const end = Date.now() + 20_000, want = JSON.stringify(%s)
+		const look = () => {
+			const got = JSON.stringify(%s)
+			if (got === want) done("")
+			else if (Date.now() > end) done(got)
+			else setTimeout(look, 20)
 		}
-		got = p.rows()
+		look()
+	})`, list, rows), nil)
+	if got != "" {
+		t.Fatalf("the rows are %s, want %s", got, list)
 	}
 }
 

@@ -47,7 +47,7 @@ func (p *tab) visit(fragment string) {
 	p.t.Helper()
 	p.Call("Page.navigate", map[string]any{"url": "about:blank"}, nil)
 	p.Call("Page.navigate", map[string]any{"url": p.url + fragment}, nil)
-	p.Await(`location.href.startsWith("http") && document.querySelector("rtdb-console main")?.childElementCount > 0`)
+	p.Await(`location.href.startsWith("http") && document.querySelector("rtdb-console main > :not(.hint)") !== null`)
 }
 
 // quote makes a JavaScript literal.
@@ -142,10 +142,13 @@ func (p *tab) text(selector string) string {
 	return p.Run(`document.querySelector(`+quote(selector)+`)?.textContent ?? ""`, nil)
 }
 
-// rows returns the visible rows of the tree, each as "name|count|value".
-func (p *tab) rows() (rows []string) {
+// rows is an expression for the rows of the tree, each as "name|count|value".
+const rows = `[...document.querySelectorAll("key-tree .row")].sort((a, b) => a.ariaRowIndex - b.ariaRowIndex)
+	.map(r => [...r.children].map(c => (c.querySelector("bdi") ?? c).textContent).join("|"))`
+
+// rows returns the rows of the tree that have elements.
+func (p *tab) rows() (list []string) {
 	p.t.Helper()
-	p.Run(`[...document.querySelectorAll("key-tree .row")].sort((a, b) => a.ariaRowIndex - b.ariaRowIndex)
-		.map(r => [...r.children].map(c => (c.querySelector("bdi") ?? c).textContent).join("|"))`, &rows)
-	return rows
+	p.Run(rows, &list)
+	return list
 }

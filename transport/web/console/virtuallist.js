@@ -31,7 +31,8 @@ export class VirtualList extends Part {
     this.#rowHeight = parseFloat(getComputedStyle(this).getPropertyValue("--row")) || 28;
     this.addEventListener("scroll", () => this.draw(), { signal, passive: true });
     this.addEventListener("keydown", (e) => this.#key(e), { signal });
-    const size = new ResizeObserver(() => this.draw());
+    // In the next frame, because a change of the layout within the call is an error.
+    const size = new ResizeObserver(() => requestAnimationFrame(() => this.draw()));
     size.observe(this);
     signal.addEventListener("abort", () => size.disconnect());
   }
