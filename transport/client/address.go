@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// An address is where a server's API is.
+// An address has the URLs of a server's API.
 type address struct {
 	base   *url.URL // http or https; the API's paths come below its path
 	socket string   // URL of the WebSocket, for coder/websocket
@@ -25,7 +25,7 @@ func parseAddress(text string) (address, error) {
 		u.Scheme = "http" + strings.TrimPrefix(u.Scheme, "ws")
 		u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/ws"), ""
 	default:
-		return address{}, fmt.Errorf("rtdb: the server's URL %q has no scheme of http, https, ws or wss: %s", shown, want)
+		return address{}, fmt.Errorf("rtdb: the server's URL %q does not begin with http, https, ws or wss: %s", shown, want)
 	}
 	switch {
 	case u.Hostname() == "":

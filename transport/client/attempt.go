@@ -21,11 +21,11 @@ import (
 // subprotocol is the WebSocket subprotocol of rtdb. Its updates have versions.
 const subprotocol = "rtdb.v1"
 
-// An attemptError is why an attempt to connect failed.
+// An attemptError is the reason of a failed attempt to connect.
 type attemptError struct {
 	err       error
-	permanent bool          // the next attempt would fail, too, unless somebody changes something
-	after     time.Duration // the server asks to wait as long
+	permanent bool          // each later attempt fails, too, unless the cause is removed
+	after     time.Duration // the wait that the server asks for; 0: none
 }
 
 func (e *attemptError) Error() string { return e.err.Error() }
@@ -88,7 +88,7 @@ func (c *Client) explainAttempt(ctx context.Context, response *http.Response, er
 		return &attemptError{err: fmt.Errorf("rtdb: cannot reach %s: %w", c.address.base, withoutURL(err)), permanent: isPermanent(err)}
 	}
 	if response.StatusCode == http.StatusSwitchingProtocols {
-		return &attemptError{permanent: true, err: fmt.Errorf("%w: %s answered the handshake of a WebSocket wrongly: %w: check the URL",
+		return &attemptError{permanent: true, err: fmt.Errorf("%w: %s gave a wrong answer to the handshake of a WebSocket: %w: check the URL",
 			ErrNotRTDB, c.address.socket, err)}
 	}
 	return c.readRefusal(response)
@@ -146,8 +146,8 @@ func withoutURL(err error) error {
 	}
 }
 
-// greet sends the first request and waits for its reply: the server is there, and speaks
-// rtdb.v1.
+// greet sends the first request and waits for its reply, which shows that the server is
+// there and speaks rtdb.v1.
 func (l *link) greet(ctx context.Context) error {
 	f := newFields("ping")
 	if l.c.options.name != "" {

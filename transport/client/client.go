@@ -36,8 +36,8 @@ func (s State) String() string {
 	return fmt.Sprintf("State(%d)", int(s))
 }
 
-// A Client is a connection to a server that is made again whenever it is lost. Any number
-// of goroutines may use it. [Dial] makes one.
+// A Client keeps a connection to a server, and makes it again whenever it is lost. Any
+// number of goroutines may use it. [Dial] makes one.
 type Client struct {
 	options options
 	address address
@@ -105,17 +105,17 @@ func Dial(ctx context.Context, url string, opts ...Option) (*Client, error) {
 	}
 }
 
-// Close ends the client, and returns when all of its goroutines have ended. The server does
-// not carry out the wills of the client, if the connection is up. Everything that waits
-// fails with [ErrClosed].
+// Close ends the client, and returns when all of its goroutines have ended. If the
+// connection is up, the server does not carry out the wills of the client. Every call and
+// loop that waits fails with [ErrClosed].
 func (c *Client) Close() error {
 	c.cancel()
 	c.running.Wait()
 	return nil
 }
 
-// State returns the state, and why the last attempt failed or the connection was lost if the
-// client is not open.
+// State returns the state and, if the client is not open, the error of the last attempt or
+// of the lost connection.
 func (c *Client) State() (State, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -177,8 +177,8 @@ func (c *Client) end(cause error) {
 	close(c.ended)
 }
 
-// failureOf returns the error of what waits for a client that has ended. It has ErrClosed,
-// and the cause if the client was not closed by its owner.
+// failureOf returns the error of a call or loop whose client has ended: ErrClosed, with the
+// cause if the owner has not closed the client.
 func failureOf(cause error) error {
 	if cause == ErrClosed {
 		return cause

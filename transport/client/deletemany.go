@@ -10,11 +10,12 @@ import (
 )
 
 // DeletePattern deletes the keys that match a pattern, each by a delete of its own, and
-// returns their number. It asks the server for up to 1000 of them in one request after the
-// other over HTTP. A key that is written meanwhile may stay.
+// returns their number. It sends one request after another over HTTP, each for up to 1000
+// keys. A key that is written meanwhile may stay.
 //
-// After an error, deleted is the number of those that the server has told. If a request got
-// no answer, the error is [ErrUnknownOutcome]: call it again to delete the rest.
+// After an error, deleted is the number of deletes that the server has confirmed. If a
+// request got no answer, the error is [ErrUnknownOutcome]: call DeletePattern again to delete
+// the rest.
 func DeletePattern(ctx context.Context, c *Client, pattern string) (deleted int, err error) {
 	q := url.Values{"pattern": {pattern}, "limit": {strconv.Itoa(maxDeletes)}}
 	for {

@@ -1,15 +1,15 @@
-// Package client is the Go client of rtdb. It connects again by itself, resumes what it
-// watches, and says when what it knows may be old.
+// Package client is the Go client of rtdb. It connects again by itself, resumes its watches
+// without a gap, and says when its data may be old.
 //
 //	c, err := client.Dial(ctx, "http://localhost:8080")
 //	version, err := client.Set(ctx, c, "room/1", 21)
 //	for change, err := range client.Watch[int](ctx, c, "room/#") { … }
 //
 // [Get], [Set], [Patch], [Update], [Push], [Delete] and [Touch] read and write keys. [List]
-// and [ListLevel] list keys, and [DeletePattern] deletes those that match. [Watch] follows
-// the changes of keys, and a [View] is a copy of keys that follows the server. [Publish] and
-// [Listen] are for topics. [Client.Will] says what the server does if the client is gone.
-// All of them are safe for concurrent use.
+// and [ListLevel] list keys, and [DeletePattern] deletes the keys that match a pattern.
+// [Watch] follows the changes of keys, and a [View] is a copy of keys that follows the
+// server. [Publish] and [Listen] are for topics. [Client.Will] leaves a write or a message
+// that the server makes if the client is gone. All of them are safe for concurrent use.
 //
 // # Rules
 //
@@ -26,11 +26,11 @@
 //
 //   - After a connection is lost, the client waits for a random time below a ceiling (full
 //     jitter). The ceiling doubles from 500 ms to 20 s. Only a connection that lasts for
-//     5 s resets it. If the server asks to wait (Retry-After), the client waits as long, up
-//     to 20 s.
+//     5 s resets it. If the server asks for a wait (Retry-After), the client waits for that
+//     time, up to 20 s.
 //   - An attempt to connect ends after 10 s.
 //   - Every 25 s the client pings the server, also under traffic. If no pong comes within
-//     2 s, what the client knows is stale; after 8 s it gives up the connection.
+//     2 s, the client's data is stale; after 8 s the client gives up the connection.
 //   - A token travels in the header of the handshake, and a new one over the connection
 //     when the server says that the old one expires soon. It is never in a URL.
 //   - The client ends for good if it is closed, if a newer client has its name, if the
@@ -42,17 +42,19 @@
 //
 //   - Watches and views of the same pattern share one subscription.
 //   - A subscription resumes by the epoch and the revision of the last reply or pong, and
-//     never by the highest version seen: a lower one may still have been on its way.
+//     never by the highest version seen, because an update with a lower version may still
+//     have been on its way.
 //   - The version of a key never goes back. A server that has lost its latest state, or
 //     begins with an empty one (another epoch), is an exception: the state is the server's.
 //   - After a reset, the keys that did not come again are reported as deleted. The version
 //     of such a delete is the revision of the reply.
-//   - What a client has missed is taken over in one step, when all of it has come.
+//   - A client takes over the changes that it has missed in one step, when all of them have
+//     come.
 //
 // Errors:
 //
-//   - The error of a loop is its last element. Trouble that passes goes to [OnState] and to
-//     the logger.
+//   - The error of a loop is its last element. A failure that passes is reported to
+//     [OnState] and to the logger.
 //   - A refusal by the server is an [Error], and one of the errors of this package for
 //     [errors.Is].
 //   - A value that is not of the type T is a [ValueError]. It ends a [Watch] or a [Listen]. A
@@ -67,8 +69,8 @@
 //
 // # In other words
 //
-// A program writes as if the connection never broke. If it does break, a write says that it
-// was not made, or that nobody knows, and the program decides what to do. What the program
-// watches goes on after a while as if nothing had been, and meanwhile it is marked as stale,
-// so that a person who looks at it can be told.
+// A program writes as if the connection never broke. If it does break, the error of a write
+// says that the write was not made, or that nobody knows, and the program decides what to
+// do. A watch goes on by itself when the connection is back. Until then its data is marked as
+// stale, so that the program can tell its user.
 package client

@@ -19,7 +19,7 @@ type Entry[T any] struct {
 // ErrNoChange stops an [Update] without a write and without an error.
 var ErrNoChange = errors.New("rtdb: no change")
 
-// updateTries is how often an update is tried while others write the key, too.
+// updateTries is the number of tries of an update whose key other clients write, too.
 const updateTries = 20
 
 // Get reads a key. It returns false if there is no such key, and a [ValueError] if its

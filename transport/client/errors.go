@@ -110,7 +110,7 @@ func closedBy(e websocket.CloseError) error {
 // A closeError keeps the close frame for errors.As, without a text of its own.
 type closeError struct{ frame websocket.CloseError }
 
-// Error says what to expect after the close code.
+// Error tells the consequence of the close code.
 func (e *closeError) Error() string {
 	switch e.frame.Code {
 	case websocket.StatusServiceRestart:

@@ -8,7 +8,7 @@ import (
 
 // A Level is one line of a list of one level: a key, or the keys below a level, summed up.
 type Level[T any] struct {
-	Prefix string // what the keys begin with, up to and with a slash; empty if this is a key
+	Prefix string // the beginning of the keys, up to and with a slash; empty if this is a key
 	Keys   int    // how many keys begin with Prefix
 	More   bool   // there are more than Keys
 
@@ -22,8 +22,8 @@ type level struct {
 }
 
 // ListLevel is [List] for one level: it yields the keys that have no slash after
-// o.Prefix, and sums up the deeper ones by what they begin with, up to and with the next
-// slash. Keys and sums come in one order. A sum counts at most 10,000 keys.
+// o.Prefix, and sums up the deeper ones by their beginning, up to and with the next slash.
+// Keys and sums come in one order. A sum counts at most 10,000 keys.
 func ListLevel[T any](ctx context.Context, c *Client, o ListOptions) iter.Seq2[Level[T], error] {
 	return func(yield func(Level[T], error) bool) {
 		for {

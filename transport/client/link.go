@@ -27,7 +27,7 @@ type link struct {
 	heard  atomic.Int64 // Unix nanoseconds of the last message
 
 	pongs    chan struct{}
-	expiring chan time.Duration // the token expires in so long
+	expiring chan time.Duration // receives the time that is left until the token expires
 
 	anonymous bool // no token was sent
 	strange   bool // the server has answered a request that was not sent
@@ -77,7 +77,7 @@ func (c *Client) serve(l *link) error {
 	return cause
 }
 
-// attach makes l the connection of the client, and sends what belongs to each connection.
+// attach makes l the connection of the client, and sends the wills and the subscriptions.
 func (c *Client) attach(l *link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -94,7 +94,7 @@ func (c *Client) attach(l *link) {
 	}
 }
 
-// detach settles or keeps what the lost connection has left.
+// detach settles the requests that cannot wait for another connection.
 func (c *Client) detach(cause error) {
 	c.mu.Lock()
 	c.link = nil
@@ -209,7 +209,7 @@ func (l *link) receive(data []byte) error {
 func (l *link) notice(m *message) {
 	switch {
 	case m.Error != nil:
-		l.c.options.logger.Warn("rtdb: the server refused something without saying what", "error", m.Error)
+		l.c.options.logger.Warn("rtdb: the server sent an error that belongs to no request", "error", m.Error)
 	case m.Key != "":
 		l.c.update(m)
 	case m.Topic != "":

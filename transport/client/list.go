@@ -21,9 +21,9 @@ type ListOptions struct {
 	PageSize int    // keys in one request, 1 to 1000; 0 means 100
 }
 
-// List yields the entries of keys in their order. It asks the server for one page after the
-// other over HTTP, so keys that are written meanwhile may be left out. A page that cannot
-// be had is asked for again until the write timeout. The loop ends with its first error.
+// List yields the entries of keys in their order. It asks the server for one page after
+// another over HTTP, so keys that are written meanwhile may be left out. If a page does not
+// come, List asks for it again until the write timeout. The loop ends with its first error.
 func List[T any](ctx context.Context, c *Client, o ListOptions) iter.Seq2[Entry[T], error] {
 	return func(yield func(Entry[T], error) bool) {
 		for {

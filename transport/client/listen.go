@@ -27,11 +27,11 @@ type Message[T any] struct {
 // Listen yields the messages of a topic, or of the topics that match a pattern, from now
 // on. The subscription begins with the loop and ends with it.
 //
-// A topic holds nothing, so a message may be lost: while there is no connection, and if the
-// consumer is slow and 1024 messages or 1 MiB wait for it. Then a Message with Missed comes
-// in their place.
+// A topic holds nothing, so messages may be lost: while there is no connection, and if 1024
+// messages or 1 MiB wait for a slow consumer. Then a Message with Missed comes in their
+// place.
 //
-// The loop ends with its first error, as that of [Watch] does.
+// The loop ends with its first error, as the loop of [Watch] does.
 func Listen[T any](ctx context.Context, c *Client, topic string) iter.Seq2[Message[T], error] {
 	return func(yield func(Message[T], error) bool) {
 		b := &backlog{name: topic, ready: make(chan struct{}, 1), missed: make(map[string]int)}

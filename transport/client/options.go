@@ -89,7 +89,8 @@ func WithName(name string) Option { return func(o *options) { o.name = name } }
 func WithHTTPClient(h *http.Client) Option { return func(o *options) { o.http = h } }
 
 // WithSocket connects to the Unix socket at a path. The URL then only says which scheme
-// and path to use, such as http://localhost. It has no effect beside [WithHTTPClient].
+// and path to use, such as http://localhost. It has no effect together with
+// [WithHTTPClient].
 func WithSocket(path string) Option { return func(o *options) { o.socket = path } }
 
 // WithPing sets how often the server is asked for a sign of life (default 25 s), and how

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A kind says what becomes of a request without a connection.
+// A kind tells how the outbox treats a request while there is no connection.
 type kind int
 
 const (
@@ -43,7 +43,7 @@ type outbox struct {
 	queue    *list.List // of *request
 	sent     *list.List // of *request, in the order of their ids
 	last     uint64     // the newest id
-	answered uint64     // the newest id that was answered, or that no answer is due to
+	answered uint64     // the newest id that was answered, or that needs no answer
 }
 
 func newOutbox() *outbox {
@@ -212,9 +212,9 @@ func (o *outbox) close(cause error) {
 
 // do sends a request and waits for its reply. An error reply is returned as an *Error.
 //
-// The wait ends: a request that is not sent fails after the write timeout, and the
-// connection of one that is sent is given up if it does not answer pings, which the server
-// answers in their turn.
+// The wait always ends. A request that is not sent fails after the write timeout. A request
+// that is sent fails with its connection: the server answers requests and pings in turn, and
+// the client gives up a connection without answers to its pings.
 func (c *Client) do(ctx context.Context, k kind, f fields) (*message, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

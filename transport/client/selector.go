@@ -2,7 +2,7 @@ package client
 
 import "strings"
 
-// A selector is what a subscription is to: a key or a topic, or a pattern of these.
+// A selector is the target of a subscription: a key or a topic, or a pattern of these.
 type selector struct {
 	topics bool
 	name   string
@@ -11,7 +11,7 @@ type selector struct {
 // isExact reports whether the selector is one name. The server refuses a malformed pattern.
 func (s selector) isExact() bool { return !strings.ContainsAny(s.name, "+#") }
 
-// member returns the name of the member that requests have the selector in.
+// member returns the name of the member of requests that has the selector.
 func (s selector) member() string {
 	switch {
 	case s.topics && s.isExact():

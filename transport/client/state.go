@@ -13,13 +13,13 @@ type entry struct {
 	deleted bool
 }
 
-// A state is what a subscription knows of its keys. Its subscription locks it.
+// A state has the known values of a subscription's keys. The subscription locks it.
 //
-// While the server sends a whole snapshot again, or what has changed since a revision, the
-// updates are staged: only the reply says which of the two it was. So the state goes in one
-// step from what it was to what it is.
+// While the server sends a whole snapshot again, or the changes since a revision, the
+// updates are staged: only the reply says which of the two it was. So the state changes in
+// one step.
 type state struct {
-	entries  map[string]*entry // a deleted one stays until a revision is past it
+	entries  map[string]*entry // a deleted one stays until the revision is past it
 	epoch    string
 	revision uint64 // of the last reply or pong; not the highest version
 
@@ -56,10 +56,10 @@ func (s *state) resume(f fields, known bool) fields {
 	return f.raw("snapshot", []byte("true"))
 }
 
-// interrupt forgets what came of a snapshot that will not be complete.
+// interrupt drops the part of a snapshot that has come: the rest will not come.
 func (s *state) interrupt() { s.staged, s.arrivals = nil, nil }
 
-// update takes an update. It drops one that is older than what is known.
+// update takes an update. It drops one that is older than the known value.
 func (s *state) update(key string, m *message, live bool, tell func(string, *entry, bool)) {
 	e := &entry{value: m.Value, version: m.Version, at: m.At, deleted: m.Deleted}
 	if s.staged == nil || live {
@@ -75,7 +75,7 @@ func (s *state) update(key string, m *message, live bool, tell func(string, *ent
 	}
 }
 
-// put stores an entry if it is newer than what is known.
+// put stores an entry if it is newer than the known one.
 func (s *state) put(key string, e *entry, tell func(string, *entry, bool)) {
 	before := s.entries[key]
 	if before != nil && e.version <= before.version {
@@ -101,7 +101,7 @@ func (s *state) complete(m *message, tell func(string, *entry, bool)) {
 		}
 		for _, key := range s.arrivals {
 			e, before := s.staged[key], s.entries[key]
-			// After a reset an older version may be the state: the server has lost newer ones.
+			// After a reset an older version may be current, because the server has lost newer ones.
 			if before == nil || e.version > before.version || whole && (otherEpoch || e.version < before.version) {
 				s.replace(key, before, e, tell)
 			}

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// A sink takes what comes for a subscription. Its methods must not block, and run while
-// the subscription is locked.
+// A sink takes the changes and messages of a subscription. Its methods must not block, and
+// run while the subscription is locked.
 type sink interface {
 	changed(key string, e *entry, existed bool) // e.deleted says that the key is gone
 	marked(stale bool)                          // all changes up to now have come, or the state may be old
@@ -30,7 +30,7 @@ type subscription struct {
 	keys    state
 }
 
-// attach adds a sink and tells it what is known.
+// attach adds a sink and tells it the known values.
 func (s *subscription) attach(to sink) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -43,8 +43,7 @@ func (s *subscription) attach(to sink) {
 	}
 }
 
-// start subscribes on the connection that has just been made, or that there is. The client
-// is locked.
+// start subscribes on the present connection. The client is locked.
 func (s *subscription) start() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

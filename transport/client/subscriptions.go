@@ -97,7 +97,7 @@ func (c *Client) every() []*subscription {
 	return all
 }
 
-// A doubt is a reason why what the client knows may be old, although it is connected.
+// A doubt is a reason why the client's data may be old, although the client is connected.
 type doubt uint32
 
 const (

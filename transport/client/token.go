@@ -38,7 +38,7 @@ func (r *refusals) areFinal(err error, token string, wasOpen bool) bool {
 	return token == "" || r.count >= refusalLimit
 }
 
-// askToken returns the token to use from now on, or "" if there is none.
+// askToken returns the token to use from now on, or "" if the client uses no token.
 func (c *Client) askToken(ctx context.Context) (token string, err error) {
 	if c.options.token == nil {
 		return "", nil
@@ -79,7 +79,7 @@ func (l *link) renewals() {
 // the server ends the connection when the token has expired, and the client connects again.
 func (l *link) renew(left time.Duration) {
 	wait := time.Duration(0)
-	if time.Since(l.renewed) < stableAfter { // tokens are so short that each one is announced at once
+	if time.Since(l.renewed) < stableAfter { // tokens are so short-lived that the server announces the end of each at once
 		wait = max(left/2, time.Second)
 	}
 	for waits := (backoff{min: time.Second, max: 10 * time.Second, random: func(n int64) int64 { return n - 1 }}); ; wait = waits.next() {
@@ -95,7 +95,7 @@ func (l *link) renew(left time.Duration) {
 			l.cancel(err)
 			return
 		case err == nil && token == l.token:
-			err = errors.New("rtdb: the function that gives tokens gave the same one again")
+			err = errors.New("rtdb: the function of WithToken returned the same token again")
 		case err == nil:
 			err = l.authenticate(token)
 		}
@@ -107,8 +107,8 @@ func (l *link) renew(left time.Duration) {
 	}
 }
 
-// authenticate sends a token, and says the name again if there is one: with a token of
-// another subject the server has forgotten it.
+// authenticate sends a token, and then the client's name if it has one: the server forgets
+// the name if the new token has another subject.
 func (l *link) authenticate(token string) error {
 	m, err := l.ask(newFields("auth").text("token", token))
 	if err != nil {

@@ -57,8 +57,8 @@ func (v *View[T]) Ready(ctx context.Context) error {
 	return v.err
 }
 
-// Get returns the entry of a key, or false if there is none, or its value does not parse
-// as T.
+// Get returns the entry of a key. It returns false if there is no such key, or if the value
+// does not parse as T.
 func (v *View[T]) Get(key string) (Entry[T], bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -102,8 +102,8 @@ func (v *View[T]) Stale() bool {
 	return v.stale
 }
 
-// Err returns why the view does not follow the server any more, or a [ValueError] if a
-// value does not parse as T, or nil.
+// Err returns the error that has ended the view, or a [ValueError] if a value does not parse
+// as T, or nil.
 func (v *View[T]) Err() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -15,13 +15,13 @@ type Change[T any] struct {
 	Deleted bool      // the key was deleted, or it has expired
 
 	// Snapshot says that the change is part of a state that is not complete yet: the one
-	// at the beginning, or what the client catches up with after it was not connected.
+	// at the beginning, or the changes that it has missed while it was not connected.
 	Snapshot bool
 
 	Mark Mark // not 0: this is a mark and not a change of a key
 }
 
-// A Mark says something about the state that the changes before it add up to.
+// A Mark says whether the changes up to now add up to the current state.
 type Mark int
 
 const (
@@ -43,8 +43,9 @@ func WithMarks() WatchOption { return func(o *watchOptions) { o.marks = true } }
 // A key is a pattern, too. The watch begins with the loop and ends with it.
 //
 // A lost connection does not end the loop: the client connects again, and the loop gets
-// what it has missed, deletes included. The versions of a key rise. A consumer that is
-// slower than the changes gets the newest change of each key; otherwise it gets each one.
+// the changes that it has missed, deletes included. The versions of a key rise. A consumer
+// that is slower than the changes gets the newest change of each key; otherwise it gets
+// each one.
 //
 // The loop ends with its first error: ctx has ended, the client is closed, the server
 // refuses the pattern, or a value does not parse as T ([ValueError], with the key and the

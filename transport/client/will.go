@@ -17,16 +17,17 @@ type Will struct {
 	Opts   []WriteOption // of a key: [IfVersion], checked when the will is carried out, and [TTL]
 }
 
-// A target is what a will is for. There is one will for each.
+// A target is the key or the topic of a will. There is one will for each.
 type target struct {
 	topics bool
 	name   string
 }
 
 // Will leaves a will with the server. There is one for each key and topic; a new one
-// replaces it. The client leaves it again with each new connection, because a connection
-// that is lost carries it out: then also write again what the will has changed (see
-// [OnState]). withdraw takes it back, unless a newer one has replaced it.
+// replaces it. The server carries it out when the connection is lost, and the client leaves
+// it again with each new connection. The caller then writes again the key that the will has
+// changed (see [OnState]). withdraw takes the will back, unless
+// a newer one has replaced it.
 func (c *Client) Will(ctx context.Context, w Will) (withdraw func(context.Context) error, err error) {
 	to := target{name: w.Key}
 	member := "key"
@@ -67,8 +68,8 @@ func (c *Client) Will(ctx context.Context, w Will) (withdraw func(context.Contex
 	}, nil
 }
 
-// setWill sends a will, or withdraws one. It is sent again if the reply does not come: a
-// will that is set twice is as one.
+// setWill sends a will, or withdraws one. It is sent again if the reply does not come,
+// because the server keeps only one will for a target.
 func (c *Client) setWill(ctx context.Context, to target, f fields, keep bool) error {
 	c.mu.Lock()
 	before, had := c.wills[to]

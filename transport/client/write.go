@@ -24,9 +24,9 @@ func TTL(d time.Duration) WriteOption {
 	return func(o *writeOptions) { o.ttl, o.hasTTL = d, true }
 }
 
-// Set writes a key, and returns the version of the write. The value is written as
-// encoding/json does it, and a json.RawMessage as it is. A write without [TTL] ends the time
-// to live that the key has.
+// Set writes a key, and returns the version of the write. encoding/json encodes the value; a
+// json.RawMessage is taken as it is. A write without [TTL] ends the time to live that the
+// key has.
 func Set(ctx context.Context, c *Client, key string, value any, opts ...WriteOption) (version uint64, err error) {
 	text, err := encodeValue(value)
 	if err != nil {
@@ -45,8 +45,8 @@ func Patch(ctx context.Context, c *Client, key string, patch any, opts ...WriteO
 	return c.write(ctx, "patch", key, text, opts)
 }
 
-// Delete deletes a key. It fails with [ErrNotFound] if there is no such key. [TTL] has no
-// place in it.
+// Delete deletes a key. It fails with [ErrNotFound] if there is no such key. The server
+// refuses a delete with [TTL].
 func Delete(ctx context.Context, c *Client, key string, opts ...WriteOption) (version uint64, err error) {
 	return c.write(ctx, "delete", key, nil, opts)
 }
@@ -58,7 +58,8 @@ func Touch(ctx context.Context, c *Client, key string, ttl time.Duration, opts .
 }
 
 // Publish sends a message to the clients that are subscribed to a topic. Without a
-// connection it fails at once with [ErrOffline]: a topic's message is of no use later.
+// connection it fails at once with [ErrOffline], because a late message of a topic is of no
+// use.
 func Publish(ctx context.Context, c *Client, topic string, value any) error {
 	text, err := encodeValue(value)
 	if err == nil {
@@ -106,7 +107,7 @@ func withOptions(f fields, opts []WriteOption) (fields, error) {
 	}
 	if o.hasTTL {
 		if o.ttl <= 0 {
-			return nil, fmt.Errorf("rtdb: a time to live is more than 0 but this one is %v", o.ttl)
+			return nil, fmt.Errorf("rtdb: a time to live must be above 0 but this one is %v", o.ttl)
 		}
 		f = f.seconds("ttl", o.ttl)
 	}
