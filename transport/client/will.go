@@ -26,8 +26,7 @@ type target struct {
 // Will leaves a will with the server. There is one for each key and topic; a new one
 // replaces it. The server carries it out when the connection is lost, and the client leaves
 // it again with each new connection. The caller then writes again the key that the will has
-// changed (see [OnState]). withdraw takes the will back, unless
-// a newer one has replaced it.
+// changed (see [OnState]). withdraw takes the will back, unless a newer one has replaced it.
 func (c *Client) Will(ctx context.Context, w Will) (withdraw func(context.Context) error, err error) {
 	to := target{name: w.Key}
 	member := "key"
