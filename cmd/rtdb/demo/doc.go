@@ -33,8 +33,8 @@
 //   - A device that has lost its connection comes back, and says that it is online.
 //   - A device obeys the command that its key has, also one that was written while the
 //     device was away. It answers a command that it does not understand, too.
-//   - A fleet ends at the first error that does not pass, such as a token that is refused.
-//     Other devices are not asked to make the same mistake.
+//   - A fleet ends at the first error that does not pass, such as a token that is refused,
+//     because the other devices would get the same error.
 //   - The values depend on the seed alone, and not on the speed of the server.
 //
 // # The same in everyday words

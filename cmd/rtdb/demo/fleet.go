@@ -89,7 +89,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 	pause := time.NewTicker(time.Second / startsPerSecond)
 	defer pause.Stop()
 	for i, d := range f.devices {
-		if i == 0 { // the others start if it has connected: so a wrong address is tried once
+		if i == 0 { // the others start when it has connected, so a wrong address is tried once
 			first := make(chan struct{})
 			start(d, func() { connected.done(); close(first) })
 			select {

@@ -8,7 +8,7 @@ let isCut = false;
 let mended = Promise.resolve(); // settles when the connection is not cut any more
 let mend;
 
-/** A WebSocket that can be cut: then the server and the page lose each other without a word. */
+/** A WebSocket that can be cut. */
 export class CuttableSocket {
   #socket;
   #isOver = false;

@@ -1,12 +1,12 @@
-// Rooms with a history, with the people who are there, and with a sign that somebody types.
+// Rooms with a history, with the people in the room, and with a sign that somebody types.
 import { connect } from "/rtdb.js";
 import { CuttableSocket, add, showConnection } from "../demo.js";
 
 const ROOMS = ["lobby", "kitchen", "garden"];
 const HOUR = 3600;
 
-// The client has a name. If its connection dies without a word and it comes back, the server
-// ends the old session first: so the will of the old one does not spoil the new state.
+// The client has a name. If its connection dies silently and it connects again, the server
+// ends the old session first, so the will of the old session does not spoil the new state.
 const id = Math.random().toString(36).slice(2);
 const db = connect(undefined, { client: `chat-${id}`, WebSocket: CuttableSocket });
 const follow = showConnection(db);
@@ -43,7 +43,7 @@ function enter(name) {
   };
   const will = db.will({ key: here, delete: true });
   will.then(arrive, report);
-  db.addEventListener("statechange", arrive, { signal }); // the will of a lost link was carried out
+  db.addEventListener("statechange", arrive, { signal }); // the will of a lost connection was carried out
   element("name").addEventListener("change", arrive, { signal });
   // A browser may keep a page that was left, with its connection, to show it again.
   addEventListener("pagehide", () => db.delete(here).catch(report), { signal });

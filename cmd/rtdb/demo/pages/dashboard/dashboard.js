@@ -24,7 +24,7 @@ const isReading = (value) => typeof value?.celsius === "number";
 sensors.subscribe((changes) => {
   for (const { key, value } of changes) {
     dirty.add(key);
-    if (!isReading(value)) continue; // it was deleted, or somebody has written something else
+    if (!isReading(value)) continue; // the key was deleted, or another client has written a value of another form
     counts.changes++;
     // Writes are numbered, so a gap shows the writes that the server has skipped.
     if (value.n > numbers.get(key)) counts.skipped += value.n - numbers.get(key) - 1;

@@ -12,7 +12,7 @@ element("name").value = `Guest ${Math.floor(Math.random() * 900 + 100)}`;
 const textOf = (value) => String(value?.text ?? "");
 const report = (error) => (element("trouble").textContent = error.message);
 
-// Returns the text with the changes of both. If they meet, it has both texts of the place.
+// merge returns base with the changes of both texts. If the changes overlap, it keeps both.
 function merge(base, mine, theirs, author) {
   if (mine === theirs) return mine;
   const [a, b] = [changeOf(base, mine), changeOf(base, theirs)];
@@ -25,7 +25,7 @@ function merge(base, mine, theirs, author) {
   return `${base.slice(0, first.start)}${part(a)} ⟪${author}: ${part(b)}⟫ ${base.slice(end)}`;
 }
 
-// Returns the one range of base that was replaced, and its new text.
+// changeOf returns the one range of base that was replaced, and its new text.
 function changeOf(base, text) {
   let [start, end, tail] = [0, base.length, text.length];
   while (start < end && start < tail && base[start] === text[start]) start++;
@@ -50,12 +50,12 @@ class Block {
     add(this.paper, "button", "", "Delete").onclick = () => db.delete(key).catch(report);
   }
 
-  // take shows an entry of the server. Text that is not saved is left to save.
+  // take shows an entry of the server. It leaves unsaved text alone: save merges it.
   take(entry) {
     if (entry.version > this.version && !this.#saving && this.area.value === this.base) this.agree(entry, this.base);
   }
 
-  // agree shows an entry of the server, together with what was typed since the text was mine.
+  // agree shows an entry of the server, merged with the edits since the text was mine.
   agree({ value, version }, mine) {
     Object.assign(this, { base: textOf(value), version });
     const { value: typed, selectionStart: at } = this.area;
@@ -115,7 +115,7 @@ entries.subscribe((changes) => {
 });
 element("append").onclick = () => db.push("document/blocks", { text: "", by: element("name").value }).catch(report);
 
-// Carets are messages of a topic, because nobody needs an old one. The will is the last one.
+// Carets are messages of a topic, because nobody needs an old one. The will removes the caret.
 const topic = "document/cursors";
 db.will({ topic, value: { id } }).catch(report);
 addEventListener("pagehide", () => db.publish(topic, { id }).catch(() => {}));
