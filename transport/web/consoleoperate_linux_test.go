@@ -162,7 +162,7 @@ func testConsoleDelete(t *testing.T, browser *transporttest.Chromium) {
 	}
 }
 
-// The session that lags most comes first, with the bytes that wait for it. The operator ends it, and
+// The session that lags most comes first, with its waiting bytes. The operator ends it, and
 // sees why sessions ended.
 func testConsoleSessions(t *testing.T, browser *transporttest.Chromium) {
 	s := transporttest.NewServer(t, transport.Options{Console: true})

@@ -21,6 +21,6 @@
 //
 // # In other words
 //
-// This is a small file server. Who may call, and what else is at a path, package transport
-// decides.
+// This is a small file server. Package transport decides which requests reach it, and serves
+// all other paths.
 package web

@@ -59,8 +59,8 @@ func (f *File) Serve(w http.ResponseWriter, r *http.Request) error {
 }
 
 // entityTag returns the entity tag of a file (RFC 9110, section 8.8.3): its time and size, as
-// nginx makes it, because a large file is not to be read for it. A file without a time, as
-// package embed has them, gets the checksum of its content.
+// nginx makes it, because it takes too long to read a large file. A file without a time, such
+// as one of package embed, has the checksum of its content as tag.
 func entityTag(info fs.FileInfo, content io.ReadSeeker) (string, error) {
 	if !info.ModTime().IsZero() {
 		return fmt.Sprintf(`"%x-%x"`, info.ModTime().UnixNano(), info.Size()), nil
@@ -79,7 +79,7 @@ func (f *File) header(w http.ResponseWriter) {
 	h.Set("Content-Security-Policy", f.site.policy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cache-Control", "no-cache") // a copy may be kept, but not used without a question
+	h.Set("Cache-Control", "no-cache") // a browser may keep a copy, and asks before it uses it
 	if !f.isFolder {
 		h.Set("Content-Type", contentType(f.name))
 	}

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// A packer has the files of a site that never change. It compresses each one when it is
-// asked for first.
+// A packer has the files of a site that never change. It compresses each file at the first
+// request for it.
 type packer struct {
 	mu    sync.Mutex
 	files map[string]*packedFile

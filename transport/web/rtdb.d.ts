@@ -4,7 +4,7 @@
  * Connects to an rtdb server and stays connected until {@link Client.close}.
  *
  * Returns at once; {@link Client.ready} waits for the connection. Requests and views may be made
- * before it is there.
+ * before the connection is there.
  *
  * @param url - The server's address: `http:`, `https:`, `ws:` or `wss:`, with the path prefix of a
  *   proxy if there is one. A page may omit it if the server has served the page.
@@ -47,13 +47,13 @@ export interface Options {
    */
   backoff?: { min?: number; max?: number };
 
-  /** How often the link is checked by a ping, in milliseconds; by default 25,000. */
+  /** The time between two pings that check the connection, in milliseconds; by default 25,000. */
   pingAfter?: number;
 
-  /** After so many milliseconds without a sign of life the link is given up; by default 8,000. */
+  /** After so many milliseconds without a sign of life the client gives the connection up; by default 8,000. */
   pingTimeout?: number;
 
-  /** How long a request waits for a link, and then for its reply, in milliseconds; by default 10,000. */
+  /** The longest wait of a request for a connection and its reply, in milliseconds; by default 10,000. */
   writeTimeout?: number;
 }
 
@@ -87,9 +87,9 @@ export type Change<T = unknown> =
     };
 
 /**
- * A message of a topic; or, with `missed`, how many messages came in vain because this reader or the
- * connection was too slow. `missed: true` means that the number is not known, because the
- * connection was lost.
+ * A message of a topic; or, with `missed`, the number of messages that were dropped because this
+ * reader or the connection was too slow. `missed: true` means that the number is not known, because
+ * the connection was lost.
  */
 export type Message<T = unknown> =
   | { readonly topic: string; readonly value: T; readonly missed?: undefined }
@@ -109,7 +109,7 @@ export interface WriteOptions extends ReadOptions {
   ttl?: number;
 }
 
-/** What the server does when this client is gone without {@link Client.close}. */
+/** A write or a message that the server makes if this client is gone without {@link Client.close}. */
 export type Will =
   | { key: string; value: unknown; ttl?: number; ifVersion?: Version }
   | { key: string; delete: true; ifVersion?: Version }
@@ -118,8 +118,8 @@ export type Will =
 /**
  * A connection to a server.
  *
- * All promises settle. A request that is made without a link waits for one, for `writeTimeout` at
- * most, and then rejects with the code `offline`: it was not sent. A write that was sent and has no
+ * All promises settle. A request that is made without a connection waits for one, for `writeTimeout`
+ * at most, and then rejects with the code `offline`: it was not sent. A write that was sent and has no
  * reply rejects with `unknown_outcome`: it may have been made, and is not repeated.
  */
 export interface Client extends EventTarget {
@@ -132,12 +132,13 @@ export interface Client extends EventTarget {
   /** Reads a key. Resolves to `undefined` if there is no such key. */
   get<T = unknown>(key: string, options?: ReadOptions): Promise<Entry<T> | undefined>;
 
+  /** Writes a key. Resolves to the version of the write. */
   set(key: string, value: unknown, options?: WriteOptions): Promise<Version>;
 
   /** Changes a part of a value by a JSON Merge Patch (RFC 7396). */
   patch(key: string, patch: unknown, options?: WriteOptions): Promise<Version>;
 
-  /** Rejects with `not_found` if there is no such key. */
+  /** Deletes a key. Rejects with `not_found` if there is no such key. */
   delete(key: string, options?: Omit<WriteOptions, "ttl">): Promise<Version>;
 
   /** Sets a new time to live, in seconds. Tells no subscriber. */
@@ -160,7 +161,7 @@ export interface Client extends EventTarget {
    */
   push(prefix: string, value: unknown, options?: { ttl?: number; signal?: AbortSignal }): Promise<string>;
 
-  /** Sends a message to the subscribers of this moment. Never waits for a link: rejects with `offline`. */
+  /** Sends a message to the present subscribers. Never waits for a connection: rejects with `offline`. */
   publish(topic: string, value: unknown, options?: ReadOptions): Promise<void>;
 
   /**
@@ -185,12 +186,12 @@ export interface Client extends EventTarget {
   close(): Promise<void>;
 
   addEventListener(type: "statechange", listener: (event: Event) => void, options?: AddEventListenerOptions | boolean): void;
-  /** Trouble that no promise tells. The same error again and again is told once. */
+  /** An error that no promise reports. A repeated error is reported once. */
   addEventListener(type: "error", listener: (event: ErrorEvent) => void, options?: AddEventListenerOptions | boolean): void;
   addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: AddEventListenerOptions | boolean): void;
 }
 
-/** The event `error` of a {@link Client}. The error is an {@link RTDBError}, or what the token provider threw. */
+/** The event `error` of a {@link Client}: an {@link RTDBError}, or the error that the token function threw. */
 export interface ErrorEvent extends Event {
   readonly error: RTDBError | (Error & { readonly code?: unknown });
 }
@@ -203,12 +204,13 @@ export interface View<T = unknown> extends AsyncIterable<Change<T>> {
   /** Resolves when the values are there. Rejects if the server refuses the view, or it is closed. */
   readonly ready: Promise<void>;
 
-  /** True while the values may be old: without a link, with a doubtful one, or while catching up. */
+  /** True while the values may be old: without a connection, with a doubtful one, or while catching up. */
   readonly stale: boolean;
 
+  /** Returns the entry of a key, or `undefined` if the view has no such key. */
   get(key: string): Entry<T> | undefined;
 
-  /** All entries. The result is the same object until something changes, and never changes itself. */
+  /** Returns all entries. The result is the same object until something changes, and never changes itself. */
   snapshot(): ReadonlyMap<string, Entry<T>>;
 
   /**
@@ -227,7 +229,7 @@ export type Code =
   | "invalid_request" | "invalid_name" | "invalid_value" | "unauthorized" | "forbidden" | "not_found"
   | "method_not_allowed" | "version_mismatch" | "too_large" | "unsupported_media_type" | "limit_reached"
   | "rate_limited" | "internal" | "unavailable"
-  /** There is no link; the request was not sent. */
+  /** There is no connection; the request was not sent. */
   | "offline"
   /** A write was sent, and its reply did not come. It may have been made. */
   | "unknown_outcome"
@@ -241,9 +243,7 @@ export type Code =
   | "kicked"
   /** The server has ended the session because of its rules, such as a missing token. */
   | "refused"
-  /** The client read too slowly, and was cut off. */
-  | "too_slow"
-  /** The address belongs to something else. */
+  /** The address belongs to another program. */
   | "not_rtdb"
   /** The server sent something that is not JSON. */
   | "bad_answer"
@@ -257,7 +257,7 @@ export class RTDBError extends Error {
   readonly version?: Version;
 }
 
-/** A token provider throws it if there will be no token. Ends the client. */
+/** The token function throws it if there will be no token. Ends the client. */
 export class Unauthorized extends RTDBError {
   constructor(message?: string);
 }

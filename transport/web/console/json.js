@@ -4,7 +4,7 @@
 // maxDepth is how deep a value may be nested on the server.
 const maxDepth = 64;
 
-// A SyntaxProblem says where a text stops being JSON.
+// A SyntaxProblem has the place at which a text stops being JSON, and the reason.
 export class SyntaxProblem extends Error {
   constructor(message, text, offset) {
     const before = text.slice(0, offset).split("\n");
@@ -80,7 +80,7 @@ class Scanner {
     for (let first = true; this.peek() !== end; first = false) {
       if (!first) {
         this.expect(",", `expected "," or "${end}"`);
-        if (this.peek() === end) this.fail(`a "," before "${end}" is too many`);
+        if (this.peek() === end) this.fail(`remove the "," before "${end}"`);
       }
       let key;
       if (end === "}") {

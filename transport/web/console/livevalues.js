@@ -63,7 +63,7 @@ export class LiveValues {
     return undefined;
   }
 
-  // error is why a subscription was refused, or null.
+  // error is the refusal of a subscription, or null.
   get error() {
     return [...this.#groups].find((g) => g.error)?.error ?? null;
   }

@@ -30,7 +30,7 @@ const pages = [
 
 const retryMillis = 5000;
 
-const states = { open: "live", connecting: "connecting…", waiting: "no link: trying again", closed: "not connected" };
+const states = { open: "live", connecting: "connecting…", waiting: "no connection: trying again", closed: "not connected" };
 
 // A Console shows one page at a time.
 class Console extends Part {

@@ -9,7 +9,7 @@ import { Rights } from "./token.js";
 const renewalTime = 40_000;
 
 // A Server dispatches these events: "access" if another token is in force, "state" if the
-// state of the link changes, "refused" with a message if the server wants another token,
+// state of the connection changes, "refused" with a message if the server wants another token,
 // and "expiring" if the token is about to end.
 export class Server extends EventTarget {
   #token = null;
@@ -42,7 +42,7 @@ export class Server extends EventTarget {
       return;
     }
     renewal?.reject(new Error("another token is in force"));
-    this.client?.close().catch(() => {}); // nothing waits for it
+    this.client?.close().catch(() => {}); // the end is not awaited
     this.#token = token;
     const client = connect(base.href, { token: token ? () => this.#provide() : undefined, parse, stringify });
     this.client = client;

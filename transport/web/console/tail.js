@@ -36,7 +36,7 @@ export class Tail extends Part {
     this.badge = h(
       "span.badge.stale",
       { hidden: true },
-      "stale: not connected; messages of topics are not kept for you",
+      "stale: not connected; messages that are sent meanwhile are lost",
     );
     this.rows = h("ol.messages", { tabIndex: 0, "aria-label": "messages, the newest first" });
     this.append(
@@ -106,7 +106,7 @@ export class Tail extends Part {
   #stop() {
     const iterator = this.#iterator;
     this.#iterator = null;
-    iterator?.return?.().catch(() => {}); // nothing waits for it
+    iterator?.return?.().catch(() => {}); // the end is not awaited
   }
 
   #take(message) {

@@ -27,7 +27,7 @@ export class DocumentKeys {
   #snapshotID; // of the newest snapshot that the document has
   #incomplete; // a timer
 
-  // changed is called after each change, fail with errors that last.
+  // changed is called after each change, and fail with each error that lasts.
   constructor(client, root, doc, { maxValue, changed, fail }) {
     this.#client = client;
     this.#doc = doc;
@@ -40,7 +40,7 @@ export class DocumentKeys {
     this.#view.subscribe(this.#take);
   }
 
-  /** Takes what is there already, and returns a promise that the document has loaded once. */
+  /** Takes the keys that the view has already, and returns a promise that the document has loaded once. */
   load() {
     this.#take([...this.#view.snapshot().values()]); // another view may have it
     return this.#view.ready;
@@ -62,7 +62,7 @@ export class DocumentKeys {
     clearTimeout(this.#incomplete);
   }
 
-  // take is also called when the view becomes stale or fresh.
+  // take is also called when the view becomes stale or current.
   #take = (changes) => {
     this.#doc.transact(() => {
       for (const { key, value, version, deleted } of changes) {
@@ -116,7 +116,7 @@ export class DocumentKeys {
     const isFresh = !this.#view.stale;
     if (isFresh && !this.#isComplete) {
       this.#incomplete = setTimeout(() => this.#fail(new Error(
-        `the snapshot that the key ${this.#snapshot} names is not complete: delete the key, and the pages that are open write what they have`)), PATIENCE);
+        `the snapshot that the key ${this.#snapshot} names is not complete: delete the key, and open pages write their document again`)), PATIENCE);
     }
     const isReady = isFresh && this.#isComplete;
     if (isReady === this.isReady) return;
@@ -124,10 +124,10 @@ export class DocumentKeys {
     if (!isReady) return;
     const link = new AbortController();
     this.#link = link.signal;
-    this.#cut = () => link.abort(new DOMException("the link was lost", "AbortError"));
+    this.#cut = () => link.abort(new DOMException("the connection was lost", "AbortError"));
   }
 
-  /** Returns an update with what the server lacks, undefined if it lacks nothing. */
+  /** Returns an update with the edits that the server lacks, or undefined if it lacks none. */
   lacking() {
     const stored = new Y.Doc();
     for (const key of this.#applied.keys()) Y.applyUpdate(stored, fromBase64(this.#view.get(key).value));
@@ -150,7 +150,7 @@ export class DocumentKeys {
    *
    * - The manifest is written only if it is still the one that this document has.
    * - Nothing is deleted before that, and nothing that came after the beginning.
-   * - The manifest is not written if the link was lost since the beginning: the server might
+   * - The manifest is not written if the connection was lost since the beginning: the server might
    *   have restarted, and have forgotten the parts.
    * - Parts that are left over are deleted by the next snapshot.
    */

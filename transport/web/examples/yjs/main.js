@@ -34,7 +34,7 @@ const provider = new RtdbProvider(client, documentName, doc, { awareness });
 const text = doc.getText("text");
 const editor = new EditorView({
   extensions: [
-    keymap.of(yUndoManagerKeymap), // before the keys of basicSetup: undo only what this page did
+    keymap.of(yUndoManagerKeymap), // before the keys of basicSetup: undo only the edits of this page
     basicSetup,
     EditorView.lineWrapping,
     EditorView.contentAttributes.of({ "aria-label": "Text" }),
@@ -43,10 +43,10 @@ const editor = new EditorView({
   parent: element("editor"),
 });
 
-// What the page says about it
+// The state of the document
 const SAYS = {
   loading: "Loading the document",
-  offline: "Offline: go on writing, it is sent later",
+  offline: "Offline: go on writing, your edits are sent later",
   saving: "Saving",
   saved: "All changes are saved",
 };

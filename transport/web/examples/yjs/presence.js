@@ -10,7 +10,7 @@ const BATCH = 50; // ms in which changes are collected to one message
  *
  * - `from`: the sender's client ID
  * - `state`: its state, as y-protocols encodes it in an update, in base64
- * - `ask`: true if the other clients shall say their states, because the sender is new
+ * - `ask`: true if the other clients must send their states, because the sender is new
  * - `gone`: true if the sender has left. The server sends this one, as the sender's will
  */
 export class Presence {
@@ -47,14 +47,14 @@ export class Presence {
 
   #linked = () => {
     if (this.#client.state !== "open") {
-      // It is not known who is there.
+      // The other clients may have gone. They send their states again after a reconnect.
       const others = [...this.#awareness.getStates().keys()].filter((id) => id !== this.#awareness.clientID);
       return removeAwarenessStates(this.#awareness, others, this);
     }
     this.#will ??= this.#client
       .will({ topic: this.#topic, value: { from: this.#awareness.clientID, gone: true } })
       .catch((error) => {
-        this.#will = undefined; // the next link tries again
+        this.#will = undefined; // the next connection tries again
         this.#failed(error);
       });
     this.#publish({ ask: true });
@@ -86,7 +86,7 @@ export class Presence {
   #take(message) {
     const { from, state, ask, gone } = message ?? {};
     if (from === this.#awareness.clientID) {
-      if (gone) this.#announce(); // the will of a lost link, and the client is back already
+      if (gone) this.#announce(); // the will of a lost connection, and the client is back already
       return;
     }
     if (ask) this.#announce();
@@ -104,7 +104,7 @@ export class Presence {
     return this.#client.publish(this.#topic, value).catch(this.#failed);
   }
 
-  // Without a link, or without wills (the client uses HTTP alone), the other clients remove
+  // Without a connection, or without wills (the client uses HTTP alone), the other clients remove
   // the state after 30 s: Awareness does that.
   #failed = (error) => {
     if (!["offline", "unknown_outcome", "timeout", "unsupported", "closed"].includes(error.code)) this.#fail(error);

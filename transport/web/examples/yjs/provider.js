@@ -5,21 +5,21 @@ import * as Y from "yjs";
 import { DocumentKeys } from "./keys.js";
 import { Presence } from "./presence.js";
 
-const SPREAD = 10; // batches that a client waits at most before it does what others may do, too
+const SPREAD = 10; // the most batches that a client waits before it does work that other clients may do, too
 const RETRY = 3_000; // ms between two attempts to write what the server refuses
 
-// Errors that pass: the link was lost, another client was first, a value must be smaller.
+// Errors that pass: the connection was lost, another client was first, a value must be smaller.
 const PASSING = ["offline", "unknown_outcome", "version_mismatch", "too_large", "closed"];
 
 /**
  * Keeps a document equal to its copy on the server.
  *
  * - `loaded` is a promise that the document has loaded. It rejects if the server refuses it.
- * - `state` is "loading" until then, "offline" while the document may lack what others have
- *   written, "saving" while edits wait to be written, and otherwise "saved".
+ * - `state` is "loading" until then, "offline" while the document may lack edits of other
+ *   clients, "saving" while edits wait to be written, and otherwise "saved".
  * - `isSaved` says, also while offline, whether the server has all edits of this document.
  * - The event "change" comes if `state` or `isSaved` has changed. The event "error" has an
- *   `error`: the server refuses a write, or a key does not hold what it should.
+ *   `error`: the server refuses a write, or a key has a value that is not part of a document.
  *
  * Options:
  * - `awareness`: the Awareness of y-protocols that is shared with the other clients
@@ -34,7 +34,7 @@ export class RtdbProvider extends EventTarget {
   #batch;
   #compactAt;
   #unsent = []; // edits since the last write
-  #mustCompare = true; // it is not known what the server lacks
+  #mustCompare = true; // it is not known which edits the server lacks
   #writing; // a promise while a write is under way
   #hasLoaded = false;
   #wasReady = false;
@@ -71,7 +71,7 @@ export class RtdbProvider extends EventTarget {
     return this.isSaved ? "saved" : "saving";
   }
 
-  /** Writes what is not saved, if there is a link, and then leaves the document. */
+  /** Writes the unsaved edits, if there is a connection, and then leaves the document. */
   async destroy() {
     this.#doc.off("update", this.#edited);
     await this.#writing;
@@ -85,7 +85,7 @@ export class RtdbProvider extends EventTarget {
   #edited = (update, origin) => {
     if (origin === this.#keys) return;
     if (this.#keys.isReady) this.#unsent.push(update);
-    else this.#mustCompare = true; // the document has it, that is enough
+    else this.#mustCompare = true; // the comparison finds the edit in the document
     this.#schedule(this.#batch);
     this.#report();
   };
@@ -95,7 +95,7 @@ export class RtdbProvider extends EventTarget {
     if (isReady && !this.#wasReady) {
       this.#hasLoaded = true;
       loaded();
-      this.#mustCompare = true; // each side may have been without the other
+      this.#mustCompare = true; // each side may lack edits of the other
       this.#schedule(this.#randomWait());
     }
     this.#wasReady = isReady;
@@ -113,7 +113,7 @@ export class RtdbProvider extends EventTarget {
     }, ms);
   }
 
-  // flush begins a write. It does nothing while another one is under way, or without a link:
+  // flush begins a write. It does nothing while another one is under way, or without a connection:
   // the end of both schedules a write.
   #flush() {
     if (this.#writing || this.isSaved || !this.#keys.isReady) return this.#writing;
@@ -125,8 +125,8 @@ export class RtdbProvider extends EventTarget {
     return this.#writing;
   }
 
-  // write brings to the server what it lacks. An update does no harm if Yjs gets it twice, so
-  // a write whose outcome is unknown is simply made again.
+  // write sends the edits that the server lacks. An update does no harm if Yjs gets it twice, so
+  // a write whose outcome is unknown is made again.
   async #write() {
     try {
       const update = this.#mustCompare ? this.#keys.lacking() : Y.mergeUpdates(this.#unsent);
