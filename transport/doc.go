@@ -65,13 +65,13 @@
 // # Pages
 //
 // The JavaScript client, the console and the folder Options.Public are files. They need no
-// token and have no data: what a page may do, its calls show. A file of the folder never
-// takes the place of an API's path, not even of one that is switched off or is served to
-// the operator elsewhere.
+// token, because they have no data: a page gets data by calls, and each call needs its
+// grant. A file of the folder never takes the place of an API's path, not even of one that
+// is switched off or is served to the operator elsewhere.
 //
-// Without keys, on a loopback address, pages of loopback origins may call, on any port. The
-// check of the Host header keeps pages of other names out, also if these names lead to this
-// machine.
+// If the server has no keys and listens on a loopback address, pages of loopback origins may
+// call it, on any port. The check of the Host header keeps pages of other names out, also if
+// these names lead to this machine.
 //
 // # Limits
 //

@@ -79,8 +79,8 @@ type Options struct {
 	Console bool
 
 	// Public is a folder of the user's own pages, which is served at / beside the API's
-	// paths. No token is asked for. nil: there is none. The FS of an [os.Root] does not
-	// follow links that lead out of the folder.
+	// paths. These files need no token. nil: no folder is served. The FS of an [os.Root]
+	// does not follow links that lead out of the folder.
 	Public fs.FS
 
 	// Admin serves the operator's paths by ServeAdmin alone, and not by Serve.

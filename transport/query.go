@@ -220,7 +220,7 @@ func parseProtocol(query url.Values) (*session.Encoder, error) {
 	case name == versionedProtocol:
 		return versionedEncoder, nil
 	case query.Has("protocol"):
-		return nil, refuse(codeInvalidRequest, "protocol is not %s, the only one that there is", versionedProtocol)
+		return nil, refuse(codeInvalidRequest, "protocol must be %s: leave it out for updates without versions", versionedProtocol)
 	}
 	return plainEncoder, nil
 }

@@ -112,7 +112,8 @@ func (t *routes) addClientRoutes(g *gate, c *core, pool *actor.Pool) {
 	ready.audience, ready.whileLoading = forAnyone, true
 }
 
-// addPages adds the files for browsers. They need no token, because a page asks for one.
+// addPages adds the files for browsers. They need no token, because a page must load before
+// it can ask for one.
 func (t *routes) addPages(g *gate, o Options) {
 	site := func(route string, get handler, patterns ...string) *endpoint {
 		e := newEndpoint(g, route, map[string]handler{http.MethodGet: get})
@@ -195,7 +196,7 @@ func (p *pages) serve(w *response, r *http.Request) error {
 func (t *routes) addAdminRoutes(g *gate, c *core) {
 	add := func(pattern, route string, methods map[string]handler, parameters ...string) *endpoint {
 		if c.options.Admin && pattern != topicsRoute {
-			t.mux.Handle(pattern, t.nothing) // a page of the user's must not take its place
+			t.mux.Handle(pattern, t.nothing) // a file of the user's folder must not take its place
 		}
 		e := t.add(t.admin, pattern, newEndpoint(g, route, methods).takes(parameters...))
 		e.audience, e.strictOrigin, e.whileDraining, e.whileLoading = forAdmins, true, true, true

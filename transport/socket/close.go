@@ -25,8 +25,9 @@ func (c *Conn) Close(code websocket.StatusCode, reason string) {
 	}
 }
 
-// LeftNormally reports whether the client has closed the WebSocket with 1000 by itself. Unlike
-// the cause of the session's end, it does so once the client can have read the answer.
+// LeftNormally reports whether the client has closed the WebSocket with 1000 by itself. It is
+// true before the client can have read the answer; the cause of the session's end may be
+// set later.
 func (c *Conn) LeftNormally() bool { return c.wire.leftNormally.Load() }
 
 // Cut ends the connection at once, without a close frame. Under TLS it first closes the

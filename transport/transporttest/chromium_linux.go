@@ -19,8 +19,8 @@ import (
 // patience is how long a test waits for something that should come at once.
 const patience = 40 * time.Second
 
-// A Chromium is a headless Chromium. Tests drive it by the Chrome DevTools Protocol. The
-// few calls that they need do not justify a library for it.
+// A Chromium is a headless Chromium. Tests drive it by the Chrome DevTools Protocol. They
+// need so few calls that a library would not be worth its size.
 type Chromium struct {
 	addr string // of its DevTools
 }
@@ -139,8 +139,8 @@ func (p *Page) call(method string, params map[string]any, into any) error {
 	}
 }
 
-// Run evaluates an expression, waits for it if it is a promise, and returns it if it is a
-// string. If into is not nil, the value is stored there.
+// Run evaluates an expression, awaits its value if that is a promise, and returns it if it
+// is a string. If into is not nil, the value is stored there.
 func (p *Page) Run(expression string, into any) string {
 	p.t.Helper()
 	var answer struct {

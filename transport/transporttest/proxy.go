@@ -68,7 +68,7 @@ func (p *Proxy) Cut() {
 func (p *Proxy) Refuse(on bool) { p.become(func(m *mood) { m.refuse = on }) }
 
 // Stall holds all bytes back, in both directions, as long as it is on. New connections are
-// accepted and hear nothing. Then the bytes go on.
+// accepted and get no bytes. When it is off again, the bytes go on.
 func (p *Proxy) Stall(on bool) { p.become(func(m *mood) { m.stall = on }) }
 
 // Swallow drops the bytes of both directions, as long as it is on. The stream of a
