@@ -17,12 +17,11 @@ type completeCommand struct {
 	Shell string   `arg:"" enum:"bash,zsh"`
 	Words []string `arg:"" optional:""` // bash: the line up to the cursor, and COMP_WORDBREAKS; zsh: the words behind rtdb
 
-	// Timeout is how long a person waits for the keys that a tab brings.
+	// Timeout limits the wait for the server's keys after the Tab key.
 	Timeout time.Duration `hidden:"" default:"500ms" env:"RTDB_COMPLETION_TIMEOUT"`
 }
 
-// filesLine says that the shell should complete the name of a file. No name of a key has a
-// tab.
+// filesLine says that the shell should complete the name of a file. A key has no tab.
 const filesLine = "\tfiles"
 
 // Run prints the candidates. It prints nothing if there are none, whatever the reason: an
@@ -59,7 +58,7 @@ func (c *completeCommand) Run(s *streams) error {
 	return out.flush()
 }
 
-// A candidate is what a word may become.
+// A candidate is a text that a word may become.
 type candidate struct {
 	text  string
 	help  string // of a command or a flag
@@ -91,7 +90,7 @@ func complete(words []string, timeout time.Duration) []candidate {
 	return found
 }
 
-// An argumentLine is what the words before the cursor mean.
+// An argumentLine is the meaning of the words before the cursor.
 type argumentLine struct {
 	node     *kong.Node        // the command
 	flags    map[string]string // values by name
@@ -210,7 +209,7 @@ func oneLine(help string) string {
 	return strings.ReplaceAll(first, "\n", " ")
 }
 
-// values returns what an argument or the value of a flag may be.
+// values returns the candidates for an argument or for the value of a flag.
 func (l *argumentLine) values(v *kong.Value, word string) (all []candidate) {
 	placeholder := ""
 	if v.Flag != nil {

@@ -42,8 +42,8 @@ func hasWildcard(word string) bool {
 	return slices.Contains(levels[:len(levels)-1], "+")
 }
 
-// matchingLevels returns what may follow a word that has wildcards: the levels of the keys
-// that match it so far.
+// matchingLevels returns the continuations of a word that has wildcards: the levels of the
+// keys that match it so far.
 func matchingLevels(ctx context.Context, c *client.Client, word string) (all []candidate) {
 	before := word[:strings.LastIndexByte(word, '/')+1]
 	depth := strings.Count(before, "/")

@@ -30,7 +30,7 @@ func (c *deleteCommand) AfterApply() error {
 	case len(c.Keys) == 0 && c.Pattern == "":
 		return errors.New("delete: name the keys to delete, or use --pattern")
 	case len(c.Keys) > 0 && c.Pattern != "":
-		return errors.New("delete: keys and --pattern exclude each other")
+		return errors.New("delete: name keys or use --pattern, and not both")
 	case c.IfVersion != nil && len(c.Keys) != 1:
 		return errors.New("delete: --if-version needs exactly one key")
 	}
@@ -82,7 +82,7 @@ func (c *deleteCommand) deletePattern(s *streams) error {
 	defer stop()
 	if !c.Yes {
 		if !isTerminal(s.in) || !isTerminal(s.err) {
-			return errors.New("delete: a delete by pattern asks on a terminal: use --yes to delete without a question")
+			return errors.New("delete: a delete by pattern asks first, and there is no terminal: use --yes to delete without a question")
 		}
 		if err := c.confirm(ctx, s); err != nil {
 			return err

@@ -19,6 +19,8 @@
 //	rtdb check       read a whole store, and print a summary
 //	rtdb repair      list the losses of a damaged store, and repair it
 //	rtdb restore     make a store of a backup
+//	rtdb demo        run a server in memory with live pages
+//	rtdb simulate    run simulated devices
 //	rtdb version     print the version
 //	rtdb completion  print a script that lets a shell complete commands and keys
 //

@@ -8,7 +8,7 @@ import (
 	"rtdb/transport/client"
 )
 
-// A feed follows keys and topics, and brings what happens into one order.
+// A feed follows keys and topics, and merges their events into one sequence.
 type feed struct {
 	server   *clientFlags
 	patterns []string

@@ -100,7 +100,7 @@ func TestKeyCommands(t *testing.T) {
 		// Deletes by pattern.
 		{args: `delete --pattern s/+/x --yes`, out: "2\n"},
 		{args: `delete --pattern s/+/x --yes`, out: "0\n"},
-		{args: `delete --pattern s/#`, errs: "delete: a delete by pattern asks on a terminal: use --yes"},
+		{args: `delete --pattern s/#`, errs: "delete: a delete by pattern asks first, and there is no terminal: use --yes"},
 		{args: `list s --keys`, out: "s/2\n"},
 
 		// Bad input.
@@ -124,7 +124,7 @@ func TestKeyCommands(t *testing.T) {
 		{args: `list --limit -1`, errs: "usage: --limit"},
 		{args: `list --json --keys`, errs: "usage: --json and --keys can't be used together"},
 		{args: `delete`, errs: "usage: delete: name the keys to delete, or use --pattern"},
-		{args: `delete a --pattern b`, errs: "usage: delete: keys and --pattern exclude each other"},
+		{args: `delete a --pattern b`, errs: "usage: delete: name keys or use --pattern, and not both"},
 		{args: `delete a b --if-version 1`, errs: "usage: delete: --if-version needs exactly one key"},
 		{args: `delete --pattern a# --yes`, errs: "not a valid pattern"},
 		{args: `watch`, errs: "usage: watch: name keys to follow"},

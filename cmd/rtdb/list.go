@@ -82,7 +82,7 @@ func (c *listCommand) list(ctx context.Context, server *client.Client) func(func
 type listPrinter struct {
 	out     *output
 	format  func(client.Level[json.RawMessage]) []string // the fields of a line
-	heading []string                                     // of a table; nil: the lines are no table
+	heading []string                                     // of a table; nil: the lines are not a table
 	headed  bool                                         // it was printed
 	rows    [][]string
 	columns int // of the terminal

@@ -49,8 +49,9 @@ func run(args []string, s *streams) int {
 }
 
 // complain prints an error on one line, without the characters that a terminal would act
-// upon: the error may have text of the server, or of other clients. It does not wait long for standard error, and
-// does not end the process if nobody reads it: the exit status must still be right.
+// upon: the error may have text of the server, or of other clients. It does not wait long for
+// standard error, and does not end the process if nobody reads it: the exit status must
+// still be right.
 func complain(w io.Writer, err error) {
 	text := strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), " ")
 	ignoreSignals()

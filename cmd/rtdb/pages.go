@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// pageFlags are the pages that the server has for browsers.
+// pageFlags select the pages that the server serves to browsers.
 type pageFlags struct {
 	Console bool   `default:"true" env:"CONSOLE" help:"Serve the console at /console/: a page that shows and edits the data. --console=false turns it off."`
 	Public  string `env:"PUBLIC" placeholder:"DIR" help:"Directory whose files are served at /, beside the API, to everybody."`

@@ -12,10 +12,10 @@ import (
 // valueFlags are the value that a command sends.
 type valueFlags struct {
 	Value argument `arg:"" help:"JSON value, such as 21, '\"on\"' or '{\"a\":1}'. - reads standard input."`
-	Text  bool     `help:"Send the value as a JSON string, whatever it looks like."`
+	Text  bool     `help:"Send the value as a JSON string, even if it is a number or other JSON."`
 }
 
-// An argument is an argument that may begin with a dash: see withNumbers.
+// An argument is a positional argument that may be a negative number: see withNumbers.
 type argument string
 
 // UnmarshalText reads an argument.

@@ -49,7 +49,7 @@ func (c *watchCommand) AfterApply() error {
 	return c.checkServer()
 }
 
-// Run prints what happens until a signal comes.
+// Run prints changes and messages until a signal comes.
 func (c *watchCommand) Run(s *streams) error {
 	ctx, stop := untilSignal()
 	defer stop()

@@ -9,7 +9,7 @@ import (
 	"rtdb/transport/client"
 )
 
-// writeFlags are conditions of a write, and what becomes of it.
+// writeFlags are the condition of a write, and the time to live of the key.
 type writeFlags struct {
 	IfVersion *uint64       `group:"write" placeholder:"VERSION" help:"Write only if the key has this version. 0 means that there must be no such key."`
 	TTL       time.Duration `group:"write" name:"ttl" placeholder:"DURATION" help:"Delete the key after this time, such as 90s or 24h, unless it is written again."`

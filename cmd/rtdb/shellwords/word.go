@@ -77,9 +77,9 @@ func (s *splitter) take() Word {
 	return w
 }
 
-// Complete returns what bash puts in place of the end of w to make the word full, which
-// begins with w.Text. If final is set, the word is complete, and a space follows unless a
-// quote is open: bash closes it.
+// Complete returns the text that bash puts in place of the end of w to make the word full,
+// which begins with w.Text. If final is set, the word is complete, and a space follows
+// unless a quote is open: bash closes it.
 func (w Word) Complete(full string, final bool) string {
 	rest := full[w.start:]
 	switch {
@@ -97,7 +97,7 @@ func (w Word) Complete(full string, final bool) string {
 
 var inDoubleQuotes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`")
 
-// escape puts a backslash before each character that means something to bash.
+// escape puts a backslash before each character that has a meaning to bash.
 func escape(text string, first bool) string {
 	var b strings.Builder
 	for i, r := range text {
