@@ -122,7 +122,7 @@ func jsonText(t *testing.T, v any) string {
 }
 
 // The README's page shows a live value in two windows, fades while its server is away, and
-// then shows what was written meanwhile.
+// then shows the value that was written meanwhile.
 func testTheReadmesPage(t *testing.T, browser *transporttest.Chromium) {
 	dir := t.TempDir()
 	pages := filepath.Join(dir, "pages")

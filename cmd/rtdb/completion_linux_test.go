@@ -69,7 +69,7 @@ func (p *typist) write(keys string) {
 	}
 }
 
-// run runs a line and returns what is shown until a mark that only its execution prints.
+// run runs a line and returns the output before a mark that only its execution prints.
 func (p *typist) run(line string) string {
 	p.t.Helper()
 	p.number++

@@ -60,7 +60,7 @@ func TestCompletion(t *testing.T) {
 		{nil, "import|--from|", "\tfiles"},
 		{nil, "nonsense|", ""},
 		{nil, "get|--nonsense|--json", "--json"},
-		// Another server, and servers that do not answer.
+		// The server of the arguments is asked. Servers that do not answer give no candidates.
 		{[]string{slow}, "get|--url|" + p.url + "|--token|" + token + "|b", "b|b c"},
 		{[]string{slow}, "get|--url=" + p.url + "|--token=" + token + "|b", "b|b c"},
 		{[]string{"RTDB_URL=" + p.url}, "get|", ""},

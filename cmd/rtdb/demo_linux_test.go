@@ -114,7 +114,7 @@ func TestSimulatedDevices(t *testing.T) {
 	}
 }
 
-// A simulation that cannot run says why in one line.
+// A simulation that cannot run ends with one line that has the reason.
 func TestASimulationThatCannotRun(t *testing.T) {
 	t.Parallel()
 	p := start(t, []string{"JWT_SECRET=" + testSecret})
@@ -149,7 +149,7 @@ func TestASimulationThatCannotRun(t *testing.T) {
 }
 
 // On a terminal the demo shows the address to open when there is something to see, and a
-// simulation shows how it goes on one line.
+// simulation shows its figures on one line.
 func TestTheDemoOnATerminal(t *testing.T) {
 	t.Parallel()
 	terminal, console := openTerminal(t)

@@ -19,12 +19,12 @@ import (
 // moving are the parts of an output that differ in each run.
 var moving = regexp.MustCompile(`\b1\d{15}\b|"at":\d{13}|"expires_in":[\d.]+`)
 
-// A commandStep is a command, and what it prints.
+// A commandStep is a command with its expected output.
 type commandStep struct {
 	args string // separated by spaces; ␣ stands for a space in an argument
 	in   string // standard input
 	out  string // V is a version, and T stands for a time
-	errs string // a part of the line on standard error; empty: there is none
+	errs string // a part of the line on standard error; empty: no line
 }
 
 func (step commandStep) check(t *testing.T, env []string) {

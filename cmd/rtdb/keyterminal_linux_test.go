@@ -142,7 +142,7 @@ func (s *session) write(keys string) {
 	}
 }
 
-// hostileKey and hostileValue would change a terminal, and hide what follows.
+// hostileKey and hostileValue would change a terminal, and hide the text behind them.
 const (
 	hostileKey   = "k\u009b2J\u202e"
 	hostileValue = "\"\u009b31m\u2066\x7f\""
@@ -191,7 +191,7 @@ func TestWatchTable(t *testing.T) {
 	s.awaitPicture(`a/1  "two"`, `b    "xxxxxxxxxxxxx…`, "and 3 more keys")
 	s.await("shorter lines", func() bool { return len(s.picture()) == 6 })
 
-	// It says when what it shows may be old, and goes on.
+	// It says that it is stale without a connection, and goes on.
 	s.resize(100, 12)
 	proxy.Refuse(true)
 	proxy.Cut()
@@ -242,7 +242,7 @@ func TestWatchTableGivesTheTerminalBack(t *testing.T) {
 	}
 }
 
-// On a terminal, what clients have written shows as it is and does nothing.
+// On a terminal, the characters that clients have written are visible and do nothing.
 func TestHostileTextOnATerminal(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil)

@@ -9,7 +9,7 @@ import (
 )
 
 // TestTheShellManual runs the console blocks of the operator's manual, which call rtdb, and
-// compares what they print.
+// compares their output with the manual's.
 func TestTheShellManual(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil)

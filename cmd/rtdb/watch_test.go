@@ -188,7 +188,7 @@ func TestWatchPrintsMessages(t *testing.T) {
 }
 
 // A watch without a server says so once, and tries again. After a lost connection it prints
-// what it has missed.
+// the changes that it has missed.
 func TestWatchGoesOn(t *testing.T) {
 	t.Parallel()
 	s := transporttest.NewServer(t, transport.Options{})

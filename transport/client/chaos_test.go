@@ -145,7 +145,7 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// mischief does one thing to the connections, and says what.
+// mischief does one thing to the connections, and returns its name.
 func (x *chaos) mischief() string {
 	random := func(milliseconds int) time.Duration {
 		return time.Duration(x.random.IntN(milliseconds*1000)) * time.Microsecond

@@ -174,7 +174,7 @@ func TestWatch(t *testing.T) {
 		t.Errorf("the watch of a key begins with %+v", got)
 	}
 
-	// A value of another type ends a watch, and no other one.
+	// A value of another type ends its watch, and no other watch.
 	raw := pull(t, client.Watch[json.RawMessage](ctx, c, "room/#"))
 	raw.next()
 	must(client.Set(ctx, c, "room/2", "warm"))

@@ -67,6 +67,14 @@
 // then changes of the same key are conflated, as the server does it. For a [Listen] up to
 // 1024 messages or 1 MiB wait; further ones are dropped and counted.
 //
+// # Limits
+//
+//   - A message of the server has at most 64 MiB, and an answer to a list at most 256 MiB.
+//     The server's own limits for values and subscriptions are far lower by default.
+//   - A view, and each subscription of a watch, holds the values of all its keys in memory.
+//   - [List], [ListLevel] and [DeletePattern] need HTTP beside the WebSocket, with the same
+//     URL. All other calls use the WebSocket alone. There is no fallback without WebSockets.
+//
 // # In other words
 //
 // A program writes as if the connection never broke. If it does break, the error of a write

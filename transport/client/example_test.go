@@ -121,7 +121,7 @@ func ExampleUpdate() {
 	// 2 <nil>
 }
 
-// A device that is gone has no key after a while, unless it touches it.
+// The key of a device expires, unless the device touches the key.
 func ExampleTouch() {
 	ctx, c, end := connect()
 	defer end()
@@ -179,8 +179,8 @@ func ExampleList() {
 	// room/3 23
 }
 
-// A watch begins with the current state. Marks say when it is complete, and when it may be
-// old.
+// A watch begins with the current state. Marks say when that is complete, and when it may be
+// stale.
 func ExampleWatch() {
 	ctx, c, end := connect()
 	defer end()

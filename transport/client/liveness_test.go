@@ -14,8 +14,8 @@ import (
 	"rtdb/transport/client"
 )
 
-// A server that answers no ping is given up after 25 s and 8 s. What is watched is stale
-// before.
+// A client gives up a server that answers no ping, after 25 s and 8 s. Its watches and views
+// are stale before.
 func TestAConnectionWithoutPongsIsGivenUp(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
 		var states diary
@@ -196,7 +196,7 @@ func TestAServerThatWaitsForAToken(t *testing.T) {
 	})
 }
 
-// While the server says that it is behind others, what is watched is stale.
+// While the server says that it is behind others, watches and views are stale.
 func TestAServerThatIsBehind(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
 		c := f.mustDial()

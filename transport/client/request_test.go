@@ -121,7 +121,7 @@ func TestRequestsWithoutAConnection(t *testing.T) {
 			}
 		}
 
-		// Only what still waits is sent when the connection is back.
+		// Only the requests that still wait are sent when the connection is back.
 		f.set(func() { f.dialing = nil })
 		if got := <-begin(func() error { return ready(c) }); got.took > 20*time.Second {
 			t.Errorf("the client is connected after %v", got.took)
@@ -236,7 +236,7 @@ func TestManyRequestsAtATime(t *testing.T) {
 	})
 }
 
-// Close tells the server that the client leaves on purpose, and settles what waits.
+// Close tells the server that the client leaves on purpose, and settles all requests.
 func TestClose(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
 		f.handle = ignore("set")

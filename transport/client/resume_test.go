@@ -54,7 +54,7 @@ func TestTheRevisionToResumeFrom(t *testing.T) {
 	})
 }
 
-// What a server sends out of order, or twice, never makes a version go back.
+// Updates that come out of order, or twice, never make a version go back.
 func TestVersionsThatGoBack(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
 		c := f.mustDial()
@@ -219,7 +219,7 @@ func TestAReset(t *testing.T) {
 }
 
 // Watches and views of a pattern share a subscription, and the last one ends it. A new one
-// does not take what is still on its way to the old one.
+// does not take the updates that are still on their way to the old one.
 func TestOneSubscriptionForAPattern(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
 		c := f.mustDial()

@@ -14,8 +14,8 @@ import (
 	"rtdb/transport/client"
 )
 
-// A slow consumer of a watch gets the newest change of each key, and what waits for it is
-// bounded by the number of keys.
+// A slow consumer of a watch gets the newest change of each key, and no more changes wait
+// than there are keys.
 func TestASlowWatch(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
 		c := f.mustDial()

@@ -154,7 +154,7 @@ func TestRenewal(t *testing.T) {
 			t.Errorf("%d hellos", n)
 		}
 
-		// While the function fails, or gives the same token, it is asked again, not often.
+		// While the function fails, or gives the same token, the client asks it again, but seldom.
 		time.Sleep(time.Minute)
 		m.set(errors.New("down"), false)
 		asked := m.count()

@@ -64,8 +64,7 @@ func (s *stage) control(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, s.server.URL())
 }
 
-// rounds returns how often a script spoils its link: as often as promised in CI, and less
-// often elsewhere.
+// rounds returns how often a script spoils its connection: fewer times outside of CI.
 func rounds(inCI, elsewhere int) string {
 	if os.Getenv("CI") != "" {
 		return "RTDB_ROUNDS=" + strconv.Itoa(inCI)

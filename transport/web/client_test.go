@@ -99,8 +99,8 @@ func TestClientIsSmall(t *testing.T) {
 	}
 }
 
-// What npm packs is what a user needs, and nothing else. A program that has installed it can
-// import it.
+// The package that npm makes has the files that a user needs, and no others. A program that
+// has installed it can import it.
 func TestClientPackage(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -69,7 +69,7 @@ func set(t *testing.T, s *transporttest.Server, keysAndValues ...string) {
 	}
 }
 
-// valueOf returns the value of a key, "" if there is none.
+// valueOf returns the value of a key, "" if there is no such key.
 func valueOf(s *transporttest.Server, key string) string {
 	e, err := s.Keyspace.Get(key)
 	if err != nil {
@@ -177,7 +177,7 @@ func testConsoleLive(t *testing.T, browser *transporttest.Chromium) {
 	p.press("p")
 	wantRows(t, p, `a||"while paused"`, `b||"while paused"`, "c||3")
 
-	// A page whose link is cut says so, and catches up by itself.
+	// A page whose connection is cut says so, and catches up by itself.
 	proxy.Refuse(true)
 	proxy.Cut()
 	p.sees(".badge.stale", "stale")

@@ -76,7 +76,7 @@ func testConsoleAccess(t *testing.T, browser *transporttest.Chromium) {
 	p.sees("sign-in", "asks for a token")
 }
 
-// A token that is about to expire is replaced without a new page. What is typed stays.
+// A token that is about to expire is replaced without a new page. Text that is typed stays.
 func testConsoleRenewal(t *testing.T, browser *transporttest.Chromium) {
 	s := transporttest.NewServer(t, transport.Options{Console: true, Keys: transporttest.Keys(t)})
 	set(t, s, "k", "1")

@@ -125,7 +125,7 @@ func testConsoleConflict(t *testing.T, browser *transporttest.Chromium) {
 		t.Errorf("after a delete, overwritten with %s", got)
 	}
 
-	// Without a link nothing is lost, and the page says that it has no answer.
+	// Without a connection nothing is lost, and the page says that it has no answer.
 	p.write("json-editor textarea", `"offline"`)
 	proxy.Refuse(true)
 	proxy.Cut()

@@ -12,6 +12,12 @@
 //   - Files of the program are compressed for clients that accept gzip. Files of a folder
 //     are not.
 //
+// # Limits
+//
+// The files of a folder must be seekable, as those of [os.DirFS] are; otherwise [File.Serve]
+// fails. A large file is sent as it is read, and a file of the program is held in memory,
+// plain and compressed.
+//
 // # The client and the console
 //
 // rtdb.js is the client: one ES module without a build step, as README.md in this folder

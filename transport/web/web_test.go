@@ -217,7 +217,7 @@ func TestAPublicFolderDoesNotTakeTheOperatorsPlace(t *testing.T) {
 	}
 }
 
-// A file without a time, as package embed has them, is sent again if its content changes.
+// A file without a time, such as one of package embed, is sent again if its content changes.
 func TestAFileWithoutATime(t *testing.T) {
 	tags := map[string]bool{}
 	for _, content := range []string{"one", "two"} {

@@ -32,10 +32,10 @@ func TestYjsExample(t *testing.T) {
 	})
 }
 
-// unreachable matches what npm says if it does not reach the registry.
+// unreachable matches the errors of npm if it does not reach the registry.
 var unreachable = regexp.MustCompile(`ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ENETUNREACH|EHOSTUNREACH|ETIMEDOUT`)
 
-// installYjs copies the example, installs what it needs, and returns its folder. Without the
+// installYjs copies the example, installs its packages, and returns its folder. Without the
 // registry of npm the test is skipped, and fails if the environment variable CI is set.
 func installYjs(t *testing.T) string {
 	t.Helper()

@@ -353,7 +353,7 @@ func testEditing(t *testing.T, browser *transporttest.Chromium) {
 	reads(0, "All meeting's minutes")
 	reads(1, "Each paragraph is a thing of its own. Open this page in a second tab and type in both at once.")
 
-	// Two people change the same word while neither knows of the other.
+	// Two people change the same word, and neither has seen the change of the other.
 	ada.cut()
 	ben.cut()
 	ada.edit(0, "All", "Every")

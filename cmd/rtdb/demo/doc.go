@@ -37,6 +37,12 @@
 //     because the other devices would get the same error.
 //   - The values depend on the seed alone, and not on the speed of the server.
 //
+// # Limits
+//
+// A demo has up to 10,000 sensors and 100 devices, and a fleet up to 100,000 devices. Each
+// device takes one open file here and one at the server. Two fleets must not have a device
+// in common: the newer one takes it over, and the older fleet ends.
+//
 // # The same in everyday words
 //
 // Everything here is a toy, but the clients behave as real ones should: kill the process,

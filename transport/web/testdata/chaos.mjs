@@ -2,7 +2,7 @@
 // server's state, that no version goes back, and that a view says when it is stale.
 //
 // The program that runs this has a server and a proxy in front of it, and an address that
-// commands both: RTDB_CONTROL. RTDB_ROUNDS is how often the link is spoiled. RTDB_FALLBACK=1
+// commands both: RTDB_CONTROL. RTDB_ROUNDS is how often the connection is spoiled. RTDB_FALLBACK=1
 // lets no WebSocket open.
 import assert from "node:assert/strict";
 import { connect } from "../rtdb.js";
@@ -107,7 +107,7 @@ const spoils = {
   cut: () => control("cut"),
   async stall() {
     await control("stall?on=1");
-    // What is written now does not arrive. A view that does not have it must say so soon.
+    // A value that is written now does not arrive. A view that lacks it must become stale soon.
     await quiet();
     const response = await fetch(`${direct}/data/a/1`, { method: "PUT", body: JSON.stringify({ value: ++writes }) });
     const { version } = await response.json();
@@ -140,7 +140,7 @@ const spoils = {
     await control("refuse");
   },
   async mount() {
-    // A view comes and goes while the link is spoiled.
+    // A view comes and goes while the connection is spoiled.
     const name = Object.keys(matches)[random(5)];
     const view = open(name);
     await control("cut");

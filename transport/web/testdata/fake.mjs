@@ -53,13 +53,13 @@ export const timersLeft = () => timers.size;
 export function start() {
   clock();
   const server = {
-    opening: "open", // or "refuse", "hang": what becomes of a WebSocket
+    opening: "open", // or "refuse", "hang": the fate of a WebSocket
     protocol: "rtdb.v1",
     sockets: [],
     fetches: [],
     version: 100,
     epoch: "e1",
-    health: undefined, // what /healthz answers: [status, body]; undefined: nothing listens
+    health: undefined, // the answer of /healthz: [status, body]; undefined: nothing listens
     replies: {}, // by action: a function that returns the reply, or undefined for none
     get socket() {
       return this.sockets.at(-1);
@@ -149,7 +149,7 @@ export async function stop() {
   globalThis.fetch = theFetch;
 }
 
-// standard is how a server answers that keeps the rules.
+// standard returns the answer of a server that keeps the rules.
 export function standard(m, server) {
   switch (m.action) {
     case "ping":
@@ -173,7 +173,7 @@ export const silent = () => undefined;
 // refuse is a reply with an error.
 export const refuse = (code, more) => () => ({ ok: undefined, error: { code, message: `this is ${code}`, ...more } });
 
-// settle waits until all that is due now has happened.
+// settle waits until all events that are due now have happened.
 export async function settle() {
   for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve));
 }
@@ -186,8 +186,8 @@ export async function pass(ms) {
   }
 }
 
-// outcome returns the code of the error that a promise rejects with, or what it resolves
-// to, or "pending".
+// outcome returns the code of the error of a promise that rejects, or the result of one that
+// resolves, or "pending".
 export async function outcome(promise) {
   let result = "pending";
   promise.then((value) => (result = value ?? "resolved"), (error) => (result = error.code ?? error.name));

@@ -99,7 +99,7 @@ describe("connecting", () => {
     assert.equal(server.sockets.length, 1);
   });
 
-  test("a client that is closed while its provider thinks does not connect", async () => {
+  test("a client that is closed while its token function runs does not connect", async () => {
     let give;
     const client = server.connect({ token: () => new Promise((resolve) => (give = resolve)) });
     await settle();
@@ -195,7 +195,7 @@ describe("back-off", () => {
     assert.ok(server.sockets.length > count);
   });
 
-  test("a kick and a policy's end wait longer, and are told", async () => {
+  test("after a kick, or a close by a policy, the client waits longer and reports an error", async () => {
     for (const [code, want] of [[4009, "kicked"], [1008, "refused"]]) {
       mock.method(Math, "random", () => 0.9);
       const client = await server.opened();
@@ -234,7 +234,7 @@ describe("back-off", () => {
 });
 
 describe("tokens", () => {
-  test("the provider is asked before each attempt, and nothing is sent before the token is accepted", async () => {
+  test("the token function is asked before each attempt, and nothing is sent before the token is accepted", async () => {
     let tokens = 0;
     server.replies.auth = silent;
     const client = server.connect({ token: async () => `t${++tokens}`, client: "c" });
@@ -250,12 +250,12 @@ describe("tokens", () => {
     assert.equal(server.socket.sent[0].token, "t2");
   });
 
-  test("no token is sent if the provider has none", async () => {
+  test("no token is sent if the token function has none", async () => {
     await server.opened({ token: () => "" });
     assert.deepEqual(server.socket.asked("auth"), []);
   });
 
-  test("a refused token asks the provider once more, then waits", async () => {
+  test("a refused token asks the token function once more, then waits", async () => {
     let asked = 0;
     server.replies.auth = refuse("unauthorized");
     const client = server.connect({ token: () => `t${++asked}` });
@@ -279,7 +279,7 @@ describe("tokens", () => {
     assert.equal(client.errors.length, 1);
   });
 
-  test("a provider that throws Unauthorized is final", async () => {
+  test("a token function that throws Unauthorized is final", async () => {
     const client = server.connect({ token: () => Promise.reject(new Unauthorized("signed out")) });
     const request = later(client.get("a"));
     await pass(60_000);
@@ -289,7 +289,7 @@ describe("tokens", () => {
     assert.equal(server.sockets.length, 0);
   });
 
-  test("a provider that fails otherwise is asked again", async () => {
+  test("a token function that fails otherwise is asked again", async () => {
     let asked = 0;
     const client = server.connect({
       token: () => {
@@ -359,7 +359,7 @@ describe("tokens", () => {
     assert.equal(asked, 3);
   });
 
-  test("a renewal whose provider throws Unauthorized is final", async () => {
+  test("a renewal whose token function throws Unauthorized is final", async () => {
     let asked = 0;
     const client = await server.opened({
       token: () => {
@@ -445,7 +445,7 @@ describe("liveness", () => {
     assert.ok(server.socket.asked("ping").length > before);
   });
 
-  test("a timer that fires late gives up nothing that waits to be read", async () => {
+  test("a timer that fires late gives up no message that waits to be read", async () => {
     const client = await server.opened();
     server.replies.ping = silent;
     await pass(25_000);
@@ -557,7 +557,7 @@ describe("a server that is not rtdb, or breaks the rules", () => {
     });
   }
 
-  test("answers that are no JSON end the link with one error, and make no storm", async () => {
+  test("answers that are not JSON end the link with one error, and make no storm", async () => {
     server.replies.ping = (m, _, socket) => void queueMicrotask(() => socket.receive("<html>"));
     const client = server.connect();
     await pass(60_000);

@@ -9,7 +9,7 @@ beforeEach(() => (server = start()));
 afterEach(stop);
 
 describe("every promise settles", () => {
-  test("what is not sent waits until writeTimeout, and rejects with offline", async () => {
+  test("a request that is not sent waits until writeTimeout, and rejects with offline", async () => {
     server.opening = "refuse";
     const client = server.connect({ writeTimeout: 3_000 });
     const requests = [client.get("a"), client.set("a", 1), client.patch("a", {}), client.delete("a"), client.touch("a", 1),
@@ -23,7 +23,7 @@ describe("every promise settles", () => {
     assert.deepEqual(server.socket.sent.map((m) => m.action), ["ping"], "and is not sent later");
   });
 
-  test("what waits is sent when the link is there, in order", async () => {
+  test("requests that wait are sent when the link is there, in order", async () => {
     const client = server.connect();
     const results = Promise.all([client.set("a", 1), client.set("b", 2), client.delete("a"), client.get("b")]);
     assert.equal(server.sockets.length, 0);
@@ -176,7 +176,7 @@ describe("AbortSignal", () => {
 });
 
 describe("calls", () => {
-  test("send what PROTOCOL says, and resolve to the version", async () => {
+  test("send the messages of the protocol, and resolve to the version", async () => {
     const client = await server.opened();
     assert.equal(await client.set("a", null, { ttl: 5, ifVersion: 0 }), 101);
     assert.equal(await client.patch("a", { b: 1 }, { ifVersion: 101 }), 102);
@@ -232,7 +232,7 @@ describe("calls", () => {
 });
 
 describe("update", () => {
-  test("writes what the function makes of the old entry, if nobody else has written", async () => {
+  test("writes the function's result for the old entry, if nobody else has written", async () => {
     server.replies.get = () => ({ key: "a", value: 1, version: 50 });
     const client = await server.opened();
     const entry = await client.update("a", (old) => old.value + 1);

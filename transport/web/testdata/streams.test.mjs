@@ -183,7 +183,7 @@ describe("the fallback", () => {
     assert.equal(await outcome(client.will({ key: "a", value: 1 })), "unsupported");
   });
 
-  test("rejects a write with unknown_outcome if the answer is no JSON or does not come", async () => {
+  test("rejects a write with unknown_outcome if the answer is not JSON or does not come", async () => {
     const client = await fallback();
     replies["POST /data"] = [502, "<html>bad gateway</html>"];
     assert.equal(await outcome(client.set("a", 1)), "unknown_outcome");

@@ -1,4 +1,4 @@
-// Topics: bounded, and what is missed is told.
+// Topics: bounded, and missed messages are counted.
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { later, outcome, pass, refuse, settle, start, stop } from "./fake.mjs";
@@ -71,7 +71,7 @@ describe("a topic", () => {
     assert.equal(await outcome(loop.next()), "pending");
   });
 
-  test("passes on what the server says was missed, and adds it to its own count", async () => {
+  test("passes on the server's count of missed messages, and adds it to its own count", async () => {
     const client = await server.opened();
     const loop = client.topic("chat")[Symbol.asyncIterator]();
     await settle();

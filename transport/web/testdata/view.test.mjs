@@ -169,7 +169,7 @@ describe("a view", () => {
     assert.deepEqual(server.socket.asked("subscribe"), []);
   });
 
-  test("of names that are no names is refused by the server, and throws nothing", async () => {
+  test("of names that are not valid is refused by the server, and throws nothing", async () => {
     server.replies.subscribe = refuse("invalid_name");
     const client = await server.opened();
     for (const what of [["a/#"], ["a+b", "c"], "a//b", undefined, null]) assert.equal(await outcome(client.view(what).ready), "invalid_name", String(what));
@@ -188,7 +188,7 @@ describe("a view", () => {
 });
 
 describe("resuming", () => {
-  test("asks for what came after the revision of the reply, and never after the highest version seen", async () => {
+  test("asks for the changes since the revision of the reply, and never since the highest version seen", async () => {
     const client = await holding();
     client.view("a/#");
     reply("subscribe", { revision: 50, epoch: "e1" });
@@ -199,7 +199,7 @@ describe("resuming", () => {
     assert.deepEqual([since, epoch, snapshot], [50, "e1", undefined]);
   });
 
-  test("each pong raises the revision of what has caught up, and of nothing else", async () => {
+  test("each pong raises the revision of the views that have caught up, and of no others", async () => {
     const client = await holding();
     client.view("a/#");
     reply("subscribe", { revision: 50, epoch: "e1" });
@@ -475,7 +475,7 @@ describe("sharing", () => {
 });
 
 describe("a loop over a view", () => {
-  test("yields what is there, then each change, and for a slow reader only the newest of a key", async () => {
+  test("yields the present values, then each change, and for a slow reader only the newest of a key", async () => {
     const client = await server.opened();
     const view = client.view("a/#");
     await settle();
@@ -492,7 +492,7 @@ describe("a loop over a view", () => {
     assert.equal((await next).value.deleted, true);
   });
 
-  test("tells what came before the reply once", async () => {
+  test("tells the updates before the reply once", async () => {
     const client = await holding();
     const view = client.view("a/#");
     const early = view[Symbol.asyncIterator]();
