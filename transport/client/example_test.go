@@ -190,7 +190,7 @@ func ExampleWatch() {
 		case err != nil:
 			fmt.Println("the watch has ended:", err)
 		case change.Mark == client.Stale:
-			fmt.Println("what is shown may be old")
+			fmt.Println("the values may be stale")
 		case change.Mark == client.Synced:
 			fmt.Println("this is all")
 			_, _ = client.Delete(ctx, c, "room/1")

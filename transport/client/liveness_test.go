@@ -104,7 +104,7 @@ func TestPingsUnderTraffic(t *testing.T) {
 	})
 }
 
-// A long snapshot delays the pong, and is no reason to give up.
+// A long snapshot delays the pong. The client does not give up the connection.
 func TestALongSnapshot(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
 		f.handle = func(p *peer, r request) bool {

@@ -186,7 +186,7 @@ func (p *Page) Resize(width, height int) {
 		map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false}, nil)
 }
 
-// Screenshot writes what the page shows to a PNG file.
+// Screenshot writes a picture of the page to a PNG file.
 func (p *Page) Screenshot(file string) {
 	p.t.Helper()
 	var shot struct{ Data []byte }

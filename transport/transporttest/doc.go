@@ -4,7 +4,8 @@
 //	s := transporttest.NewServer(t, transport.Options{})
 //	p := transporttest.NewProxy(t, s.Addr)
 //	page := transporttest.StartChromium(t).Open(t, p.URL()+"/console/")
-//	p.Cut() // and see what the page does
+//	p.Cut()
+//	page.Await(`document.body.innerText.includes("no connection")`)
 //
 // # Rules
 //

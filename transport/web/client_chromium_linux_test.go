@@ -96,7 +96,7 @@ func TestClientInABrowser(t *testing.T) {
 			b.proxy.Cut()
 			p.Await(`client.state === "waiting" && view.stale`)
 			b.set("off", 1)
-			// The back-off is a minute, but the browser says when it is online.
+			// The back-off is a minute, but the client tries again when the browser is online.
 			network(false)
 			p.Await(`client.state === "open" && !view.stale && value("a/off") === 1`)
 			b.server.Keyspace.Write(t.Context(), "a/off", keyspace.Change{Delete: true})

@@ -2,7 +2,6 @@ package web
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -46,7 +45,7 @@ func (f *File) Serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	content, ok := file.(io.ReadSeeker)
 	if !ok {
-		return errors.New("web: the file system has files that cannot be read from the middle")
+		return fmt.Errorf("web: the file %q is not an io.Seeker: serve a folder of os.DirFS or os.Root", f.name)
 	}
 	tag, err := entityTag(info, content)
 	if err != nil {

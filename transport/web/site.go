@@ -20,8 +20,8 @@ const (
 	consolePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
-	// publicPolicy leaves the user's pages free to load what they need. Pages of other
-	// sites cannot show them in a frame.
+	// publicPolicy lets the user's pages load scripts, styles and data of any origin. Pages
+	// of other sites cannot show them in a frame.
 	publicPolicy = "base-uri 'self'; object-src 'none'; frame-ancestors 'self'"
 )
 

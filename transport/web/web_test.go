@@ -118,8 +118,8 @@ func TestTheProgramsFilesAreServed(t *testing.T) {
 	wantJSONError(t, "a key", answer, body, 401, "unauthorized")
 }
 
-// A browser that opens the server's address is sent to the console. Programs are not, and
-// nobody is if there is no console.
+// The server sends a browser that opens its address to the console. It does not send programs
+// there, and nobody if the console is turned off.
 func TestTheRootLeadsABrowserToTheConsole(t *testing.T) {
 	const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 	with := transporttest.NewServer(t, transport.Options{Console: true})

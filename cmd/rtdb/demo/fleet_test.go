@@ -103,7 +103,7 @@ func TestADeviceAnswersEachCommand(t *testing.T) {
 		var got answer
 		transporttest.Eventually(t, "the device answers", func() bool {
 			got = answer{}
-			_ = json.Unmarshal(s.list("devices/1/")["devices/1/lamp"], &got) // there may be none yet
+			_ = json.Unmarshal(s.list("devices/1/")["devices/1/lamp"], &got) // the answer may not be there yet
 			return got.Command == want.Command
 		})
 		if got != want {

@@ -44,7 +44,7 @@ func TestComplete(t *testing.T) {
 		{"rtdb get ", "a/", false, "a/"},
 		{"rtdb get ", "a b", true, `a\ b `},
 		{`rtdb get a\ `, "a b", true, `a\ b `},
-		{"rtdb get a:", "a:b c", true, `b\ c `}, // bash replaces what is behind the colon
+		{"rtdb get a:", "a:b c", true, `b\ c `}, // bash replaces the text behind the colon
 		{`rtdb get a\:`, "a:b", true, "a:b "},
 		{"rtdb get x=1:y", "x=1:yz", true, "yz "},
 		{"rtdb get 'a:b ", "a:b c", true, "a:b c"}, // and all behind an open quote

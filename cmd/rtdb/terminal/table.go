@@ -30,7 +30,7 @@ const (
 type Table struct {
 	Title  string
 	Status string // a line about the connection
-	Stale  bool   // what the table shows may be old
+	Stale  bool   // the values may be old
 	Recent bool   // the newest changes first, in place of the order of the keys
 
 	rows    map[string]*row

@@ -3,7 +3,7 @@
 
 const pages = ["keys", "topics", "sessions", "server", "delete"];
 
-// readRoute returns { page, name, query } of a fragment. What it cannot read it leaves out.
+// readRoute returns { page, name, query } of a fragment. It leaves out parts that are not valid.
 export function readRoute(fragment) {
   const [path, search] = fragment.replace(/^#\/?/, "").split("?", 2);
   const [first, ...rest] = path.split("/");

@@ -62,7 +62,7 @@ describe("every promise settles", () => {
     assert.deepEqual(await reads[0], { key: "a", value: 7, version: 9, at: 5, expires_in: 1.5 });
     assert.equal((await reads[1]).key, "b");
     assert.equal(await write, 101);
-    assert.deepEqual(server.socket.sent.map((m) => m.action), ["ping", "get", "get", "set"], "before what was asked later");
+    assert.deepEqual(server.socket.sent.map((m) => m.action), ["ping", "get", "get", "set"], "before the later requests");
   });
 
   test("a request that was sent and is not answered within writeTimeout rejects: a write with unknown_outcome, a read with timeout", async () => {

@@ -100,7 +100,7 @@ describe("the fallback", () => {
     assert.equal(a.stale, true);
     streams[1].synced(9);
     await settle();
-    assert.deepEqual([a.snapshot().size, a.stale], [0, false], "what did not come again is gone");
+    assert.deepEqual([a.snapshot().size, a.stale], [0, false], "keys that did not come again are gone");
   });
 
   test("resumes a stream whose selection has not grown", async () => {

@@ -248,7 +248,7 @@ describe("resuming", () => {
     reply("subscribe", { revision: 61, epoch: "e1" });
     assert.deepEqual(values(view), { "a/2": 2, "a/3": 3 });
     await settle();
-    assert.deepEqual(seen, ["a/1", "a/2", "a/3", "a/1 is gone"], "what came twice is told once");
+    assert.deepEqual(seen, ["a/1", "a/2", "a/3", "a/1 is gone"], "an update that came twice is told once");
   });
 
   test("on reset, keys that did not come again are removed, and reported as deleted", async () => {

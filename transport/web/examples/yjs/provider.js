@@ -6,7 +6,7 @@ import { DocumentKeys } from "./keys.js";
 import { Presence } from "./presence.js";
 
 const SPREAD = 10; // the most batches that a client waits before it does work that other clients may do, too
-const RETRY = 3_000; // ms between two attempts to write what the server refuses
+const RETRY = 3_000; // ms between two attempts of a write that the server refuses
 
 // Errors that pass: the connection was lost, another client was first, a value must be smaller.
 const PASSING = ["offline", "unknown_outcome", "version_mismatch", "too_large", "closed"];

@@ -271,7 +271,7 @@ test("a document longer than a value is written in parts", options, async () => 
   assert.ok((await keysOf("documents/large/snapshot/#")).length > 5);
 });
 
-test("a key that is no update is reported, and costs nothing else", options, async () => {
+test("a key whose value is not an update is reported, and does no other harm", options, async () => {
   const writer = new Writer("bad", { compactAt: 3 });
   await writer.provider.loaded;
   const { client } = writer;
@@ -327,7 +327,7 @@ test("a name that is not valid is refused by `loaded`", options, async () => {
   assert.equal(writer.provider.state, "loading");
 });
 
-test("clients see who is there, and who has gone", options, async () => {
+test("clients see the clients that are there, and those that have gone", options, async () => {
   const open = (name, proxy) => {
     const writer = new Writer("people", { proxy, withAwareness: true });
     writer.awareness.setLocalState({ name });

@@ -1,4 +1,4 @@
-// A document of paragraphs. Each is a key, so people who edit different ones never meet.
+// A document of paragraphs. Each is a key, so edits of different paragraphs never conflict.
 import { connect } from "/rtdb.js";
 import { CuttableSocket, add, showConnection } from "../demo.js";
 
