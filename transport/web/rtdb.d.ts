@@ -147,13 +147,19 @@ export interface Client extends EventTarget {
   /**
    * Reads a key, calls `change`, and writes its result if nobody else has written meanwhile;
    * otherwise begins anew, `tries` times in all (20). `change` may be called several times. If it
-   * returns `undefined`, nothing is written, and the old entry is the result.
+   * returns `undefined`, nothing is written, and the old entry is the result, or `undefined` if
+   * there is no such key.
    */
+  update<T extends {} | null>(
+    key: string,
+    change: (old: Entry<T> | undefined) => T | Promise<T>,
+    options?: { tries?: number; ttl?: number; signal?: AbortSignal },
+  ): Promise<Entry<T>>;
   update<T = unknown>(
     key: string,
     change: (old: Entry<T> | undefined) => T | undefined | Promise<T | undefined>,
     options?: { tries?: number; ttl?: number; signal?: AbortSignal },
-  ): Promise<Entry<T>>;
+  ): Promise<Entry<T> | undefined>;
 
   /**
    * Writes a value under a new key below `prefix`, and returns the key. The keys sort by time: they
@@ -220,7 +226,7 @@ export interface View<T = unknown> extends AsyncIterable<Change<T>> {
    */
   subscribe(listener: (changes: readonly Change<T>[]) => void): () => void;
 
-  /** Ends the view. It keeps its last values, and is stale. */
+  /** Ends the view. It tells no more changes, and is stale. Its values follow while another view shares them. */
   close(): void;
 }
 

@@ -36,6 +36,9 @@ export async function use(signal: AbortSignal): Promise<void> {
   await client.touch("a", 60);
   await client.delete("a", { ifVersion: version });
   const { value } = await client.update<Reading>("a", (old) => ({ celsius: (old?.value.celsius ?? 0) + 1 }), { tries: 3, ttl: 5 });
+  const same: Entry<Reading> | undefined = await client.update<Reading>("a", (old) => (old ? { celsius: 0 } : undefined));
+  // @ts-expect-error There may be no entry.
+  console.log((await client.update<Reading>("a", () => undefined)).value, same?.value.celsius);
   const key: string = await client.push("log", value.celsius, { ttl: 60 });
   await client.publish("chat", key, { signal });
 
