@@ -16,7 +16,6 @@ export class Unauthorized extends RTDBError {
 const PROTOCOL = "rtdb.v1";
 const STEP_TIMEOUT = 10_000;
 const DOUBT_AFTER = 2_000;
-const MAX_QUEUE = 1_000;
 
 function baseOf(url) {
   if (!/^(http|ws)s?:/.test(url)) throw new TypeError(`connect: ${url} is not a URL like http://localhost:8080`);
@@ -115,9 +114,9 @@ class Subscription {
 
   update(m) {
     const old = this.entries.get(m.key);
-    // After a reset a version may be lower.
+    // After a reset versions do not compare.
     const isFirst = this.phase === SUBSCRIBING && !this.came.has(m.key);
-    const isOld = old && (isFirst ? m.version === old.version : m.version <= old.version);
+    const isOld = old && (isFirst ? m.version === old.version && m.at === old.at : m.version <= old.version);
     if (!m.deleted) this.came.add(m.key);
     if (isOld || (m.deleted && !old)) return;
     this.#change(m);
@@ -225,7 +224,7 @@ class Tail {
   message(m) {
     const { topic, feed } = this;
     const { missed = 1 } = m;
-    const isFull = feed.waiting.size >= MAX_QUEUE && missed !== true;
+    const isFull = feed.waiting.size >= 1_000 && missed !== true;
     if (isFull && this.#gap) this.#gap.missed += missed;
     else feed.put((this.#gap = isFull && { topic, missed }) || m);
   }
@@ -566,7 +565,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
     };
     queue.add(call);
     flush();
-    if (m.action === "publish" && queue.has(call)) call.done(offline("nothing was sent"));
+    if (m.action === "publish" && queue.has(call)) call.done(offline("no connection: nothing was sent"));
   });
 
   function flush() {

@@ -323,6 +323,18 @@ describe("resuming", () => {
     assert.deepEqual([values(view), view.stale], [{}, false]);
   });
 
+  test("a server that was restored from a backup may use a version again", async () => {
+    const client = await holding();
+    const view = client.view("a/#");
+    server.socket.receive({ key: "a/1", value: "lost", version: 45, at: 1_000 });
+    reply("subscribe", { revision: 45, epoch: "e1" });
+    server.socket.drop();
+    await pass(600);
+    server.socket.receive({ key: "a/1", value: "restored", version: 45, at: 2_000 });
+    reply("subscribe", { revision: 45, epoch: "e2", reset: true });
+    assert.deepEqual(values(view), { "a/1": "restored" });
+  });
+
   test("stale is true from the loss of the link until the view has caught up, and listeners learn it", async () => {
     const client = await holding();
     const view = client.view("a/#");
