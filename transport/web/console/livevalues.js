@@ -57,8 +57,8 @@ export class LiveValues {
   get(key) {
     for (const group of this.#groups) {
       if (!group.keys.includes(key)) continue;
-      const entry = group.view.get(key);
-      return entry ?? (group.isReady && !group.view.stale ? null : undefined);
+      if (group.view.stale) return undefined; // its entries may be of a server that is gone
+      return group.view.get(key) ?? (group.isReady ? null : undefined);
     }
     return undefined;
   }
