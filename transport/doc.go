@@ -22,7 +22,7 @@
 // together.
 //
 // The packages below this one each know one thing: rawjson JSON text, socket a
-// connection, auth tokens and grants, guard which requests come in at all, web the files
+// connection, auth tokens and grants, guard the checks that admit a request, web the files
 // for browsers. Package client is the Go client; the server does not use it.
 //
 // # Rules

@@ -82,7 +82,7 @@ func (f *feed) follow(ctx context.Context) error {
 	return context.Cause(all)
 }
 
-// watch sends the changes of the keys of a pattern, and returns why nothing more comes.
+// watch sends the changes of the keys of a pattern, and returns the error that ends them.
 func (f *feed) watch(ctx context.Context, c *client.Client, pattern int) error {
 	begun := f.snapshot
 	for change, err := range client.Watch[json.RawMessage](ctx, c, f.patterns[pattern], client.WithMarks()) {
@@ -99,7 +99,7 @@ func (f *feed) watch(ctx context.Context, c *client.Client, pattern int) error {
 	return nil
 }
 
-// listen sends the messages of topics, and returns why nothing more comes.
+// listen sends the messages of topics, and returns the error that ends them.
 func (f *feed) listen(ctx context.Context, c *client.Client, topic string) error {
 	for message, err := range client.Listen[json.RawMessage](ctx, c, topic) {
 		if err != nil {

@@ -122,7 +122,7 @@ func levelJSON(l client.Level[json.RawMessage]) string {
 	}{l.Prefix, l.Keys, l.More}))
 }
 
-// countOf returns the number of keys of a level. The server counts only so far.
+// countOf returns the number of keys of a level, with a + if the server has stopped counting.
 func countOf(l client.Level[json.RawMessage]) string {
 	if l.More {
 		return strconv.Itoa(l.Keys) + "+"

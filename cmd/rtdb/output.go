@@ -37,8 +37,8 @@ func (o *output) line(fields ...string) {
 // flush writes the lines to the terminal or the pipe.
 func (o *output) flush() error { return quietly(o.Flush()) }
 
-// quietly returns errLogged if err says that nobody reads the output any more, as after
-// | head. Usually SIGPIPE ends the process before.
+// quietly returns errLogged if err says that nobody reads the output any more, as with
+// | head. Usually SIGPIPE ends the process before that.
 func quietly(err error) error {
 	if errors.Is(err, syscall.EPIPE) {
 		return errLogged

@@ -35,7 +35,7 @@
 //     when the server says that the old one expires soon. It is never in a URL.
 //   - The client ends for good if it is closed, if a newer client has its name, if the
 //     function that gives tokens returns [ErrUnauthorized], if the server has refused the
-//     same token 5 times in turn, or if it wants a token and the client has none. During
+//     same token 5 times in a row, or if it wants a token and the client has none. During
 //     [Dial], it also ends if no later attempt can succeed.
 //
 // State:

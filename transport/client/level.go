@@ -23,7 +23,7 @@ type level struct {
 
 // ListLevel is [List] for one level: it yields the keys that have no slash after
 // o.Prefix, and sums up the deeper ones by their beginning, up to and with the next slash.
-// Keys and sums come in one order. A sum counts at most 10,000 keys.
+// Keys and sums are sorted together. A sum counts at most 10,000 keys.
 func ListLevel[T any](ctx context.Context, c *Client, o ListOptions) iter.Seq2[Level[T], error] {
 	return func(yield func(Level[T], error) bool) {
 		for {

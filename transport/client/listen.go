@@ -28,7 +28,7 @@ type Message[T any] struct {
 // on. The subscription begins with the loop and ends with it.
 //
 // A topic holds nothing, so messages may be lost: while there is no connection, and if 1024
-// messages or 1 MiB wait for a slow consumer. Then a Message with Missed comes in their
+// messages or 1 MiB wait because the consumer is slow. Then a Message with Missed comes in their
 // place.
 //
 // The loop ends with its first error, as the loop of [Watch] does.

@@ -11,7 +11,7 @@ import (
 const (
 	connectTimeout = 10 * time.Second // of one attempt, up to the first reply
 	closeTimeout   = time.Second      // for the server's answer to a close frame
-	stableAfter    = 5 * time.Second  // a connection that lasts as long resets the back-off
+	stableAfter    = 5 * time.Second  // a connection that lasts for this time resets the back-off
 
 	// maxMessageBytes is the longest message that is read. The server decides how long a
 	// value may be; this only bounds the memory that a broken server can take.

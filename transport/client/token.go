@@ -10,7 +10,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// refusalLimit is how many times in turn a server may refuse the same token before the
+// refusalLimit is how many times in a row a server may refuse the same token before the
 // client ends. A function that gives tokens may lag behind for a while.
 const refusalLimit = 5
 

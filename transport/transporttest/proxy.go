@@ -64,14 +64,14 @@ func (p *Proxy) Cut() {
 	}
 }
 
-// Refuse resets new connections at once, as long as it is on.
+// Refuse resets new connections at once, while it is on.
 func (p *Proxy) Refuse(on bool) { p.become(func(m *mood) { m.refuse = on }) }
 
-// Stall holds all bytes back, in both directions, as long as it is on. New connections are
+// Stall holds all bytes back, in both directions, while it is on. New connections are
 // accepted and get no bytes. When it is off again, the bytes go on.
 func (p *Proxy) Stall(on bool) { p.become(func(m *mood) { m.stall = on }) }
 
-// Swallow drops the bytes of both directions, as long as it is on. The stream of a
+// Swallow drops the bytes of both directions, while it is on. The stream of a
 // connection that has lost bytes is torn, as that of a broken middlebox: cut it, or let its
 // client give it up.
 func (p *Proxy) Swallow(on bool) { p.become(func(m *mood) { m.swallow = on }) }
@@ -178,7 +178,7 @@ func (p *Proxy) carry(to, from net.Conn) {
 	}
 }
 
-// mayPass waits as long as the mood asks for, and reports whether the bytes are passed on.
+// mayPass waits while the mood holds bytes back, and reports whether they are passed on.
 func (p *Proxy) mayPass() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -50,7 +50,7 @@ export interface Options {
   /** The time between two pings that check the connection, in milliseconds; by default 25,000. */
   pingAfter?: number;
 
-  /** After so many milliseconds without a sign of life the client gives the connection up; by default 8,000. */
+  /** The longest wait for a sign of life before the connection is given up, in milliseconds; by default 8,000. */
   pingTimeout?: number;
 
   /** The longest wait of a request for a connection and its reply, in milliseconds; by default 10,000. */
@@ -145,8 +145,8 @@ export interface Client extends EventTarget {
   touch(key: string, ttl: number, options?: Omit<WriteOptions, "ttl">): Promise<Version>;
 
   /**
-   * Reads a key, calls `change`, and writes its result if nobody else has written meanwhile;
-   * otherwise begins anew, `tries` times in all (20). `change` may be called several times. If it
+   * Reads a key, calls `change`, and writes its result if no other client has written meanwhile;
+   * otherwise tries again, `tries` times in all (20). `change` may be called several times. If it
    * returns `undefined`, nothing is written, and the old entry is the result, or `undefined` if
    * there is no such key.
    */
@@ -245,7 +245,7 @@ export type Code =
   | "closed"
   /** A newer client of the same name has taken its place. Final. */
   | "replaced"
-  /** The operator has ended the session. The client comes back later. */
+  /** The operator has ended the session. The client connects again later. */
   | "kicked"
   /** The server has ended the session because of its rules, such as a missing token. */
   | "refused"

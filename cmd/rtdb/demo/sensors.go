@@ -22,7 +22,7 @@ type reading struct {
 	N       int     `json:"n"` // counts the writes of the key, from 1
 }
 
-// A sensor is one key that is written again and again.
+// A sensor is one key that is written once an interval.
 type sensor struct {
 	key  string
 	walk *walk

@@ -13,7 +13,7 @@ type Status struct {
 	Readings uint64 // that were written
 	Commands uint64 // commands that were answered
 	Failed   uint64 // requests that failed
-	Trouble  error  // why a device was offline last, or a request failed; nil if nothing is wrong now
+	Trouble  error  // the last error of a device or of a request; nil if all devices are online
 }
 
 // String formats the status for a terminal of 80 columns.

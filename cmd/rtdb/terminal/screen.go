@@ -27,7 +27,7 @@ func (s *Screen) Take() error {
 // not known.
 func (s *Screen) Size() (columns, lines int) { return Size(s.out) }
 
-// Draw shows lines in place of those that it has shown before.
+// Draw shows lines in place of the last ones.
 func (s *Screen) Draw(lines []string) error {
 	_, err := io.WriteString(s.out, frame(lines))
 	return err

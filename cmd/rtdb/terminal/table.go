@@ -129,7 +129,7 @@ func statusStyle(stale bool) string {
 	return dim
 }
 
-// line returns the row in a table whose keys take so many columns.
+// line returns the row in a table whose keys take a number of columns.
 func (r *row) line(keys, columns int, now time.Time) string {
 	value := r.value
 	if r.deleted {

@@ -25,7 +25,7 @@ func Visible(s string) string {
 	return b.String()
 }
 
-// Fit is Visible for a place of so many columns: if s is longer, its end becomes "…".
+// Fit is Visible, cut to a number of columns: if s is longer, its end becomes "…".
 func Fit(s string, columns int) string {
 	const most = 8 // runes in a column: marks above letters take no column
 	var b strings.Builder

@@ -37,7 +37,7 @@ export class DeletePage extends Part {
         "section.panel",
         {},
         h("h2", {}, "Delete by pattern"),
-        h("p.hint", {}, "Each key is deleted on its own, and its subscribers are told. Deleted keys do not come back."),
+        h("p.hint", {}, "Each key is deleted on its own, and its subscribers are told. A delete cannot be undone."),
         h(
           "form.bar",
           {

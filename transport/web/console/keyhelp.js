@@ -5,7 +5,7 @@ import { button, h } from "./dom.js";
 
 const keys = [
   ["1 2 3 4 5", "keys, topics, sessions, server, delete by pattern"],
-  ["/", "to the filter or the first field of the page"],
+  ["/", "go to the filter or the first field of the page"],
   ["↑ ↓ PageUp PageDown Home End", "move in the tree"],
   ["→ ←", "open a level; close it, or go to the level above"],
   ["Enter", "show the key, or open the level"],

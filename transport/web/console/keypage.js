@@ -108,8 +108,8 @@ export class KeyPage extends Part {
       : this.#base.version === 0 || compact(this.editor.text) !== this.#base.value;
   }
 
-  // #stateChanged reads the key after a new connection: it may lead to a server that began
-  // anew, whose versions are lower.
+  // #stateChanged reads the key after a new connection: it may lead to a server that has
+  // restarted with an empty state, whose versions are lower.
   #stateChanged() {
     if (this.server.state === "open") this.#load(true);
     this.paint();

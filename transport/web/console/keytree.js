@@ -180,7 +180,7 @@ export class KeyTree extends Part {
   }
 
   // #stateChanged forgets the versions of the rows after a new connection: it may lead to a
-  // server that began anew, whose versions are lower.
+  // server that has restarted with an empty state, whose versions are lower.
   #stateChanged() {
     if (this.server.state === "open") for (const row of this.levels.rows) row.version = 0;
     this.paint();
@@ -273,7 +273,7 @@ export class KeyTree extends Part {
     try {
       return (await this.server.calls.read(row.name, this.signal))?.value ?? "null";
     } catch {
-      return "null"; // it cannot be read; the code to read it is of use all the same
+      return "null"; // it cannot be read, but the code that reads it is still useful
     }
   }
 }

@@ -49,7 +49,7 @@ export class VirtualList extends Part {
   }
 
   // resize shows another number of rows. The current row and the first visible one have moved
-  // by so many rows.
+  // by the given numbers of rows.
   resize(count, currentShift, firstShift) {
     this.count = count;
     this.current += currentShift;

@@ -585,7 +585,7 @@ describe("a server that is not rtdb, or breaks the rules", () => {
     assert.deepEqual(client.errors.map((e) => e.code), ["internal"]);
   });
 
-  test("an error that comes again and again is told again only after a stable link", async () => {
+  test("a repeated error is told again only after a stable link", async () => {
     server.opening = "refuse";
     const client = server.connect();
     await pass(10_000);

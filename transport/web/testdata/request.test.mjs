@@ -240,7 +240,7 @@ describe("update", () => {
     assert.deepEqual(server.socket.asked("set").map((m) => [m.value, m.ifVersion]), [[2, 50]]);
   });
 
-  test("begins anew on version_mismatch, up to tries", async () => {
+  test("tries again on version_mismatch, up to tries", async () => {
     let version = 50;
     server.replies.get = () => ({ key: "a", value: version, version });
     server.replies.set = (m) => (version++ < 52 ? refuse("version_mismatch", { version })() : { version });

@@ -169,7 +169,7 @@ export class DocumentKeys {
     await Promise.allSettled(old.map(([key, version]) => this.#client.delete(key, { ifVersion: version })));
   }
 
-  // smaller makes the next values smaller if the server takes none as long as this one.
+  // smaller makes the next values smaller if the server refuses one of this length.
   async #smaller(writing) {
     try {
       return await writing;
