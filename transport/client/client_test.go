@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -80,6 +81,25 @@ func TestRawValuesAreVerbatim(t *testing.T) {
 		if e, _, _ := client.Get[json.RawMessage](ctx, c, "raw"); string(e.Value) != `{"Inner":`+text+`}` {
 			t.Errorf("%s inside a struct came back as %s", text, e.Value)
 		}
+	}
+}
+
+// Many updates of one key at the same time all succeed.
+func TestUpdatesThatCompete(t *testing.T) {
+	s := transporttest.NewServer(t, transport.Options{})
+	c := dial(t, s.URL())
+	var updating sync.WaitGroup
+	for range 60 {
+		updating.Go(func() {
+			_, err := client.Update(t.Context(), c, "n", func(old client.Entry[int]) (int, error) { return old.Value + 1, nil })
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	updating.Wait()
+	if e, _, err := client.Get[int](t.Context(), c, "n"); err != nil || e.Value != 60 {
+		t.Errorf("got %d, %v, want 60", e.Value, err)
 	}
 }
 
