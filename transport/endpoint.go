@@ -34,6 +34,7 @@ type endpoint struct {
 	methods       map[string]handler
 	queries       map[string][]string // the query parameters of a method
 	anyQuery      bool                // it ignores the query, as a server of files does
+	anyOrigin     bool                // pages of all origins may read it
 	allow         string              // the value of the header Allow; "" if nothing is at the route
 	strictOrigin  bool                // it costs much or lasts: see guard.Origins.Check
 	whileDraining bool                // it answers at a shutdown, too
@@ -130,7 +131,9 @@ func (g *gate) admit(e *endpoint, w *response, r *http.Request) (done bool, err 
 	if err != nil {
 		return false, err
 	}
-	if err := origins.Check(w, r, e.strictOrigin); err != nil {
+	if e.anyOrigin {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+	} else if err := origins.Check(w, r, e.strictOrigin); err != nil {
 		return false, err
 	}
 	// A page that asks before it calls is told that it may call even while the server is

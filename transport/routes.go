@@ -124,7 +124,9 @@ func (t *routes) addPages(g *gate, o Options) {
 		}
 		return e
 	}
-	site(clientRoute, serveSite(web.Client(), "/"), "/rtdb.js", "/rtdb.d.ts")
+	// A page that may not call loads the client all the same, which tells it so. Otherwise
+	// only the browser's own log would.
+	site(clientRoute, serveSite(web.Client(), "/"), "/rtdb.js", "/rtdb.d.ts").anyOrigin = true
 	p := &pages{nothing: t.nothing, console: o.Console}
 	if o.Public != nil {
 		p.public = web.Public(o.Public)

@@ -112,6 +112,12 @@ func TestTheProgramsFilesAreServed(t *testing.T) {
 		answer, body := get(t, "POST", server.URL()+path)
 		wantJSONError(t, "POST "+path, answer, body, 405, "method_not_allowed")
 	}
+	for path, may := range map[string]bool{"/rtdb.js": true, "/rtdb.d.ts": true, "/console/": false, "/healthz": false} {
+		answer, _ := get(t, "GET", server.URL()+path, "Origin", "https://other.example")
+		if read := answer.StatusCode == 200 && answer.Header.Get("Access-Control-Allow-Origin") == "*"; read != may {
+			t.Errorf("%s for a page of another origin: %d %v", path, answer.StatusCode, answer.Header)
+		}
+	}
 	answer, body := get(t, "GET", server.URL()+"/console/nothing.js")
 	wantJSONError(t, "a file that the console lacks", answer, body, 404, "not_found")
 	answer, body = get(t, "GET", server.URL()+"/data/k")
