@@ -27,8 +27,11 @@ func DeletePattern(ctx context.Context, c *Client, pattern string) (deleted int,
 			return deleted, fmt.Errorf("delete the keys that match %q: %w", pattern, err)
 		}
 		deleted += answer.Deleted
-		if answer.Next == "" {
+		switch answer.Next {
+		case "":
 			return deleted, nil
+		case q.Get("after"):
+			return deleted, fmt.Errorf("delete the keys that match %q: rtdb: the server answered the page after %q with the same page again", pattern, answer.Next)
 		}
 		q.Set("after", answer.Next)
 	}

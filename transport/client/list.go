@@ -41,10 +41,6 @@ func List[T any](ctx context.Context, c *Client, o ListOptions) iter.Seq2[Entry[
 			if p.Next == "" {
 				return
 			}
-			if p.Next == o.After {
-				yield(Entry[T]{}, fmt.Errorf("list: rtdb: the server answered the page after %q with the same page again", o.After))
-				return
-			}
 			o.After = p.Next
 		}
 	}
@@ -86,6 +82,8 @@ func (c *Client) listPage(ctx context.Context, q url.Values) (*page, error) {
 		err := c.call(ctx, http.MethodGet, q, p)
 		var failed *attemptError
 		switch {
+		case err == nil && p.Next != "" && p.Next == q.Get("after"):
+			return nil, fmt.Errorf("rtdb: the server answered the page after %q with the same page again", p.Next)
 		case err == nil:
 			return p, nil
 		case ctx.Err() != nil:

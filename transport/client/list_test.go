@@ -71,6 +71,34 @@ func TestListsThatFail(t *testing.T) {
 	}
 }
 
+// A server that answers with the same page again and again makes no endless loop.
+func TestEndlessPages(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fake) {
+		c, n := f.mustDial(), 0
+		f.set(func() {
+			f.refuse = func(w http.ResponseWriter, r *http.Request) bool {
+				if n++; n > 10 {
+					w.WriteHeader(http.StatusTeapot)
+					return true
+				}
+				w.Header().Set("Content-Type", "application/json")
+				_, _ = io.WriteString(w, `{"deleted":1,"prefixes":[{"prefix":"a/","keys":1}],"next":"a/"}`)
+				return true
+			}
+		})
+		const want = `the page after "a/" with the same page again`
+		var err error
+		for _, err = range client.ListLevel[int](t.Context(), c, client.ListOptions{}) {
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ListLevel: %v", err)
+		}
+		if deleted, err := client.DeletePattern(t.Context(), c, "a/#"); deleted != 2 || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("DeletePattern: %d, %v", deleted, err)
+		}
+	})
+}
+
 // A list goes on when the failure has passed, and ends with its context or the client.
 func TestAListThatIsTriedAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
