@@ -94,7 +94,8 @@ func (c *Client) attach(l *link) {
 	}
 }
 
-// detach settles the requests that cannot wait for another connection.
+// detach tells the subscriptions that the connection is lost, and settles the requests that
+// cannot wait for another one.
 func (c *Client) detach(cause error) {
 	c.mu.Lock()
 	c.link = nil

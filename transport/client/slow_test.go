@@ -76,7 +76,7 @@ func TestAWatchThatKeepsUp(t *testing.T) {
 	})
 }
 
-// A message that is longer than what may wait comes if nothing else waits.
+// A message that is longer than the limit of waiting bytes comes if no other message waits.
 func TestALongMessage(t *testing.T) {
 	inBubble(t, func(t *testing.T, f *fake) {
 		c := f.mustDial()

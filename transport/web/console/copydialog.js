@@ -49,7 +49,7 @@ export function showCode(selection, hasToken) {
       ? h(
           "p.hint",
           {},
-          "The code does not have your token: commands and programs read it from the variable RTDB_TOKEN.",
+          "The code does not have your token: curl and Go read it from the variable RTDB_TOKEN, and JavaScript has a place for it.",
         )
       : null,
     h(

@@ -22,7 +22,7 @@ export function actionsOf(selection) {
 }
 
 // snippet returns code that does something with a selection. It never has the token itself:
-// commands and programs read it from the variable RTDB_TOKEN.
+// curl and Go read it from the variable RTDB_TOKEN, and JavaScript has a place for it.
 export function snippet(language, action, selection, hasToken) {
   return languages[language](action, selection, hasToken);
 }

@@ -304,7 +304,7 @@ describe("tokens", () => {
     assert.match(client.errors[0].message, /identity provider is down/);
   });
 
-  test("a provider that rejects without an error is asked again", async () => {
+  test("a token function that rejects without an error is asked again", async () => {
     let asked = 0;
     const client = server.connect({ token: () => (++asked < 3 ? Promise.reject(asked === 1 ? undefined : "a text") : "t") });
     await pass(5_000);

@@ -194,7 +194,7 @@ describe("the fallback", () => {
     assert.equal(await outcome(client.set("a", 1)), "unknown_outcome");
   });
 
-  test("takes an error of a proxy, whose JSON is another, as one", async () => {
+  test("takes an error of a proxy, whose JSON has another form, as an error", async () => {
     const client = await fallback();
     replies["POST /data"] = [403, '{"message":"Forbidden"}'];
     assert.equal(await outcome(client.set("a", 1)), "unknown_outcome");
@@ -274,7 +274,7 @@ describe("the fallback", () => {
     assert.notEqual(client.state, "open");
   });
 
-  test("does not miss a stream that nobody needs any more", async () => {
+  test("does not give up if a stream that no view needs any more is silent", async () => {
     const client = await fallback();
     const view = client.view("a/#");
     await pass(10);

@@ -309,7 +309,7 @@ describe("resuming", () => {
     assert.equal(view.get("a/1").value, "kept");
   });
 
-  test("what another view got during a subscribe that was refused is not of its snapshot", async () => {
+  test("updates of another view during a refused subscribe are not part of a snapshot", async () => {
     const client = await server.opened();
     client.view("#");
     await settle();

@@ -20,14 +20,14 @@ async function control(what) {
   assert.equal(response.status, 204, what);
 }
 
-// restart restarts the server while the writers know that they have no link, and resolves
-// when they have one again.
+// restart restarts the server while the writers know that they are not connected, and
+// resolves when they are connected again.
 async function restart(writers) {
   for (const proxy of proxies.keys()) {
     await control(`refuse?proxy=${proxy}&on=1`);
     await control(`cut?proxy=${proxy}`);
   }
-  await until("all know that the link is lost", () => writers.every(({ client }) => client.state !== "open"));
+  await until("all know that the connection is lost", () => writers.every(({ client }) => client.state !== "open"));
   await control("restart");
   for (const proxy of proxies.keys()) await control(`refuse?proxy=${proxy}&on=0`);
   await Promise.all(writers.map(({ client }) => client.ready()));
@@ -130,7 +130,7 @@ test("documents that are edited at once through cuts end equal", options, async 
   await checkEqual("cuts", writers, `seed ${seed}`);
 });
 
-test("edits made without a link are written when it is back, deletions too", options, async () => {
+test("edits made without a connection are written when it is back, deletions too", options, async () => {
   const [one, two] = [new Writer("offline"), new Writer("offline", { proxy: 1 })];
   one.text.insert(0, "one two three");
   await until("it arrives", () => two.text.length === 13);
