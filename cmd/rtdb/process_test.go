@@ -28,6 +28,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(runAsRTDB) != "" {
 		main()
 	}
+	transporttest.Parallel(6)
 	goleak.VerifyTestMain(m)
 }
 

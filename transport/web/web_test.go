@@ -17,7 +17,10 @@ import (
 	"rtdb/transport/transporttest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	transporttest.Parallel(4)
+	goleak.VerifyTestMain(m)
+}
 
 // get sends a request without following redirects, and returns the response with its body
 // as it was sent.

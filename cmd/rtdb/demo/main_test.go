@@ -19,7 +19,10 @@ import (
 	"rtdb/transport/transporttest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	transporttest.Parallel(4)
+	goleak.VerifyTestMain(m)
+}
 
 // patience is the longest time that a test waits for an event.
 const patience = 30 * time.Second
