@@ -20,6 +20,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	transporttest.Parallel(8) // those that are parallel wait for time-outs
 	goleak.VerifyTestMain(m)
 }
 
