@@ -175,14 +175,11 @@ func (w *wire) startShutdown(t *testing.T, grace time.Duration) chan error {
 		defer cancel()
 		ended <- w.Shutdown(ctx)
 	}()
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		if answer, _ := w.call(t, "GET", "/readyz", ""); answer.StatusCode == http.StatusServiceUnavailable {
-			return ended
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("/readyz does not turn to 503")
-		}
-	}
+	transporttest.Eventually(t, "/readyz turns to 503", func() bool {
+		answer, _ := w.call(t, "GET", "/readyz", "")
+		return answer.StatusCode == http.StatusServiceUnavailable
+	})
+	return ended
 }
 
 // must returns x and panics if err is not nil.

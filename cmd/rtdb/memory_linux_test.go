@@ -96,11 +96,9 @@ func TestUnderALimitOfMemory(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			for deadline := time.Now().Add(patience); put(t, p, "again", "x") != http.StatusOK; time.Sleep(100 * time.Millisecond) {
-				if time.Now().After(deadline) {
-					t.Fatal("no key is taken after all are gone")
-				}
-			}
+			transporttest.Eventually(t, "a key is taken after all are gone", func() bool {
+				return put(t, p, "again", "x") == http.StatusOK
+			})
 		})
 	}
 }

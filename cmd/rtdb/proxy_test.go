@@ -98,17 +98,13 @@ func startNginx(t *testing.T, changes ...string) *proxy {
 	})
 	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(clientAddr)}}
 	p := &proxy{t: t, port: strconv.Itoa(l.Addr().(*net.TCPAddr).Port), dial: func(ctx context.Context, _, _ string) (net.Conn, error) { return from.DialContext(ctx, "tcp", addr) }}
-	for deadline := time.Now().Add(patience); ; { // until it listens
+	transporttest.Eventually(t, "nginx listens", func() bool {
 		c, err := p.dial(context.Background(), "", "")
 		if err == nil {
 			_ = c.Close()
-			break
 		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+		return err == nil
+	})
 	p.http = http.Client{Timeout: patience, Transport: &http.Transport{DialContext: p.dial, DisableKeepAlives: true}}
 	return p
 }
