@@ -261,8 +261,7 @@ func TestAClientThatIsGoneInTheMiddleOfASnapshot(t *testing.T) {
 	const keys = 5 * slowKeys
 	w := newWire(t, transport.Options{})
 	w.fill(t, keys)
-	p := w.dial(t)
-	_ = p.NetConn().(*net.TCPConn).SetReadBuffer(16 << 10)
+	p := w.dialSlow(t, false, 1000) // the whole snapshot would take 8 s
 	p.send(`{"action":"subscribe","pattern":"k/#","snapshot":true,"id":1}`)
 	p.send(`{"action":"set","key":"own","value":1}`)
 	ponged := false
@@ -277,7 +276,7 @@ func TestAClientThatIsGoneInTheMiddleOfASnapshot(t *testing.T) {
 	if received > keys/2 {
 		t.Errorf("the pong came after %d messages, want it in the middle of %d", received, keys)
 	}
-	_ = p.NetConn().(*net.TCPConn).SetLinger(0) // Close sends a reset
+	_ = p.NetConn().(slowReader).Conn.(*net.TCPConn).SetLinger(0) // Close sends a reset
 	start := time.Now()
 	_ = p.Close()
 	e := w.log.await(t, "session closed", 1)[0]
