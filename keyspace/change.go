@@ -17,7 +17,8 @@ type Change struct {
 	// Merge, if it is not nil, makes the new value from the old one. old is nil
 	// if the key has no value. If Merge returns an error, the write is refused
 	// with that error. The key's actor calls Merge, so no other write comes
-	// between. Merge must not change old, and should be quick.
+	// between. Merge must not change old, and should be quick. It is called again if
+	// another keyspace writes the key first.
 	Merge func(old []byte) ([]byte, error)
 
 	// Delete deletes the key.
@@ -108,7 +109,9 @@ func (ks *Keyspace) submitWrite(ctx context.Context, key string, c Change) (*req
 	case c.Value == nil && c.Merge == nil:
 		return nil, errNoValue
 	}
-	r, err := ks.keys.submit(ctx, key, op == opWrite, task{op: op, change: c})
+	// A keyspace with a shared store may not know the key yet, so it asks the store.
+	spawn := op == opWrite || ks.shared != nil
+	r, err := ks.keys.submit(ctx, key, spawn, task{op: op, change: c})
 	if !errors.Is(err, errAbsent) {
 		return r, err
 	}

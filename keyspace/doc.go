@@ -186,6 +186,31 @@
 // A touch changes when a key expires. The store commits it, but it has no version, and
 // no subscriber is told.
 //
+// # Several keyspaces on one store
+//
+// Several servers may share one store ([SharedStore]). Each has a keyspace with all keys. The
+// store puts the writes of all into one order:
+//
+//  1. An actor plans a run as always, and proposes it with the position of the key's newest
+//     record that it has applied.
+//  2. If that is the newest record of the store, the store accepts the run. So the actor has
+//     missed nothing, and may apply the run and tell its subscribers at once.
+//  3. If it is not, the feed brings the records that the actor lacks. The actor applies them,
+//     tells its subscribers, plans the run anew, and proposes it again.
+//  4. The feed brings the records of the other keyspaces to the actors ([Feed]). A record
+//     that an actor has applied already changes nothing.
+//
+// So of two writers that race on different servers, exactly one is first, and the condition
+// or the merge of the other one sees its value. A refusal must rest on the newest state, too.
+// If no write of the run was accepted, a barrier of the store proves that.
+//
+// The revision is the position of the feed, less the records that are not delivered yet. It
+// is not the version of the newest write of this keyspace, because a write of another one,
+// with a lower version, may still be on its way. A subscriber that comes from another server
+// may know a higher revision than this keyspace. Then its Subscribe waits up to a second.
+//
+// One keyspace is the first to delete a key that has expired; the others wait a second.
+//
 // # Failure
 //
 // If the store refuses a write, the write takes no effect, and the writer gets

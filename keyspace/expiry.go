@@ -42,6 +42,10 @@ type expiries struct {
 	firesAt     time.Time // when the timer fires; zero: it is not set
 	pausedUntil time.Time // the timer does not fire before
 	enabled     bool      // keys are asked
+
+	// delay returns how long another keyspace is given to delete the key first. nil: there
+	// is no other.
+	delay func(key string) time.Duration
 }
 
 // set changes when a key expires. A zero time means never. Only the key's own actor
@@ -129,6 +133,13 @@ func (x *expiries) fire() {
 			break
 		}
 		e := x.heap[0]
+		if x.delay != nil && !e.due.After(e.expires) {
+			if d := x.delay(e.key.name); d > 0 {
+				e.due = e.expires.Add(d)
+				heap.Fix(&x.heap, 0)
+				continue
+			}
+		}
 		err := e.key.TrySend(&request{task: task{op: opExpire}})
 		if errors.Is(err, actor.ErrFull) {
 			e.due = now.Add(expiryRetry)

@@ -58,6 +58,12 @@ func clockShift() time.Duration {
 
 func (ks *Keyspace) newKey(name string) *key {
 	k := &key{keyspace: ks, name: name}
+	if ks.shared != nil { // a record that comes again is not newer than the delete
+		if t, ok := ks.tombstones.find(name); ok {
+			s := t.state()
+			k.state.Store(&s)
+		}
+	}
 	k.Init(k.handle, actor.Options[*request]{OnPanic: k.panicked})
 	return k
 }
@@ -95,6 +101,9 @@ func (k *key) inUse() bool { return k.load().value != nil || !k.subscribers.empt
 // the condition needs the versions of the writes before it. A touch is a run of its
 // own, because it needs the version of the write before it.
 func (k *key) handle(batch []*request) {
+	if k.keyspace.shared != nil {
+		k.follow()
+	}
 	for len(batch) > 0 {
 		n := 1
 		if !batch[0].op.writes() {
@@ -103,7 +112,7 @@ func (k *key) handle(batch []*request) {
 			for n < len(batch) && batch[0].op != opTouch && batch[n].joins() {
 				n++
 			}
-			k.write(batch[:n])
+			n = k.write(batch[:n])
 		}
 		batch = batch[n:]
 	}
@@ -149,6 +158,9 @@ func (k *key) panicked(p actor.Panic[*request]) {
 		}
 	} else {
 		ks.keys.remove(k.name, k)
+	}
+	if ks.shared != nil {
+		ks.feed.rewake(k.name)
 	}
 	ks.onPanic(Panic{Target: Key(k.name), Value: p.Value, Stack: p.Stack})
 }

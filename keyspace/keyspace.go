@@ -22,6 +22,14 @@ var (
 	// the write did not take effect. It wraps the store's error.
 	ErrUnavailable = errors.New("keyspace: store failed")
 
+	// ErrUnknownOutcome means that the store could not learn whether the write was made.
+	// An error that wraps it wraps ErrUnavailable, too.
+	ErrUnknownOutcome = errors.New("keyspace: the write may have been made")
+
+	// ErrCutOff means that a shared store cannot be reached, so the write was not made. An
+	// error that wraps it wraps ErrUnavailable, too.
+	ErrCutOff = errors.New("keyspace: cut off from the store")
+
 	// ErrInternal means that the actor panicked before it answered the request.
 	// It is not known whether a write took effect.
 	ErrInternal = errors.New("keyspace: actor panicked")
@@ -69,6 +77,8 @@ type Panic struct {
 // valid.
 type Keyspace struct {
 	store   Store
+	shared  SharedStore  // the store, if it is shared; otherwise nil
+	feed    *feed        // of the shared store; otherwise nil
 	refuse  func() error // nil: nothing is refused
 	onPanic func(Panic)
 	keys    directory[*key]
@@ -114,6 +124,10 @@ func New(o Options) *Keyspace {
 	if ks.onPanic == nil {
 		ks.onPanic = func(Panic) {}
 	}
+	if shared, ok := ks.store.(SharedStore); ok {
+		ks.shared, ks.feed = shared, newFeed(ks)
+		ks.progress.followed, ks.expiries.delay = true, shared.ExpiryDelay
+	}
 	ks.closeStore = sync.OnceValue(ks.store.Close)
 	ks.keys.spawn, ks.topics.spawn = ks.newKey, ks.newTopic
 	ks.index.init()
@@ -139,6 +153,9 @@ func (ks *Keyspace) Load() error {
 	ks.epoch = cmp.Or(h.Epoch, newEpoch())
 	ks.progress.start(h.Last)
 	ks.tombstones.forget(h.Forgotten)
+	if ks.shared != nil {
+		ks.shared.Follow(ks.feed)
+	}
 	ks.expiries.enable()
 	ks.loaded.Store(true)
 	return nil

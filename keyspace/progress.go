@@ -1,6 +1,9 @@
 package keyspace
 
-import "sync"
+import (
+	"context"
+	"sync"
+)
 
 // progress knows up to which version all writes are done. A write is done when
 // readers see it and all subscribers have received it. The list holds the runs of
@@ -16,6 +19,11 @@ type progress struct {
 	highestDone     uint64 // the highest version of a write that is done
 	highestAssigned uint64 // the highest version that the store gave to a write
 	first, last     *run   // of the list, in the order of add
+
+	// followed says that the store is shared. Then writes of other keyspaces may come at
+	// any version above the feed's position, so only the feed raises highestDone.
+	followed bool
+	waiters  map[chan struct{}]uint64 // wait until highestDone has a value
 
 	added   uint64        // the number of runs that were ever added
 	settled chan struct{} // closed when the runs up to awaited have left the list; nil: settle does not wait
@@ -76,7 +84,9 @@ func (p *progress) remove(r *run, highest uint64) {
 	} else {
 		r.next.prev = r.prev
 	}
-	p.highestDone = max(p.highestDone, highest)
+	if !p.followed {
+		p.highestDone = max(p.highestDone, highest)
+	}
 	p.settleLocked()
 }
 
@@ -100,8 +110,11 @@ func (p *progress) revisionWithin(r *run, version uint64) uint64 {
 	if other == r {
 		other = r.next
 	}
-	if other != nil {
+	switch {
+	case other != nil:
 		return min(other.bound, version)
+	case p.followed:
+		return min(p.highestDone, version)
 	}
 	return version
 }
@@ -119,7 +132,45 @@ func (p *progress) assigned(version uint64) {
 func (p *progress) highestKnown() uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.followed {
+		return p.highestDone
+	}
 	return max(p.highestDone, p.highestAssigned)
+}
+
+// advance notes that the feed has come to a version.
+func (p *progress) advance(version uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.highestDone = max(p.highestDone, version)
+	for reached, awaited := range p.waiters {
+		if awaited <= p.highestDone {
+			close(reached)
+			delete(p.waiters, reached)
+		}
+	}
+}
+
+// await returns when the feed has come to a version, or ctx has ended.
+func (p *progress) await(ctx context.Context, version uint64) {
+	p.mu.Lock()
+	if version <= p.highestDone {
+		p.mu.Unlock()
+		return
+	}
+	reached := make(chan struct{})
+	if p.waiters == nil {
+		p.waiters = map[chan struct{}]uint64{}
+	}
+	p.waiters[reached] = version
+	p.mu.Unlock()
+	select {
+	case <-reached:
+	case <-ctx.Done():
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.waiters, reached)
+	}
 }
 
 // Revision returns a version up to which all writes are done: readers see them, and

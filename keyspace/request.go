@@ -18,6 +18,7 @@ const (
 	opSubscribe
 	opUnsubscribe
 	opCatchUp // passes the key's value to a new subscriber of a pattern
+	opFollow  // applies the records of other keyspaces; nobody waits for the result
 )
 
 // writes reports whether a key's request of this kind changes the key.

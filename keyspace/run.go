@@ -11,15 +11,20 @@ type run struct {
 	began     time.Time // when the run was planned
 	expires   time.Time // when the key expires after the last write; zero: never
 	commitErr error     // the result of the commit
+	bytes     int       // of the writes' values
 	delivered int       // the number of writes that were delivered
 	unpaused  int       // the deliveries since the actor last yielded
 
+	proved     bool   // a barrier has proved that the state was the newest
 	reserved   bool   // the run holds a place of the quota, and the key is not made yet
 	inProgress bool   // the run is in the list of the keyspace's progress
 	number     uint64 // in the order of the list
 	bound      uint64
 	prev, next *run
 }
+
+// isFull reports whether no more writes fit into a run for a shared store.
+func (r *run) isFull() bool { return len(r.writes) >= MaxSharedRun || r.bytes >= maxSharedBytes }
 
 // runPool reuses runs, because the slice of writes grows with the load.
 var runPool = sync.Pool{New: func() any { return new(run) }}

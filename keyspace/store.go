@@ -87,6 +87,13 @@ type Record struct {
 	// those of the write that made the value. The Store sets no Version, and need
 	// not keep Value and Written. A Touch is committed alone.
 	Touch bool
+
+	// Position is the place of a record in the order of a [SharedStore]; other stores
+	// ignore it. In a Commit it is that of the key's newest record that the keyspace has
+	// applied, or 0. The store then sets it to that of the new record. The position of a
+	// write is the version of the last write that was committed with it. A touch has a
+	// position of its own, between versions.
+	Position uint64
 }
 
 // An Entry is a key's value and the version of the write that made it.

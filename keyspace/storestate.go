@@ -20,13 +20,19 @@ func (s storeState) Apply(w *Record) error {
 	k, ok := ks.keys.find(w.Key)
 	if !ok {
 		switch t, deleted := ks.tombstones.find(w.Key); {
-		case deleted && w.Version <= t.version, w.Touch:
+		case deleted && w.Version <= t.version, w.Touch && ks.shared == nil:
 			return nil
 		case w.Value == nil:
 			s.bury(w)
 			return nil
 		}
 		k = ks.keys.add(strings.Clone(w.Key))
+	}
+	if shared := ks.shared != nil; shared && w.Touch && w.Version > k.load().version {
+		record := *w // the store has forgotten the write that the touch touches
+		record.Touch = false
+		w = &record
+		defer ks.feed.setPosition(k.name, w.Position)
 	}
 	if !k.apply(w, nil) {
 		return nil

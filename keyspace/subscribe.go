@@ -3,6 +3,7 @@ package keyspace
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // A Start says how a subscription begins. With the zero value, the subscriber
@@ -91,6 +92,9 @@ func (ks *Keyspace) Subscribe(ctx context.Context, t Target, s Subscriber, start
 	if err := t.Check(); err != nil {
 		return err
 	}
+	if ks.shared != nil && start.Resume {
+		ks.awaitRevision(ctx, &start)
+	}
 	switch t.Kind {
 	case KindPattern:
 		return ks.subscribePattern(ctx, t.Name, s, start)
@@ -104,6 +108,20 @@ func (ks *Keyspace) Subscribe(ctx context.Context, t Target, s Subscriber, start
 		return ks.topics.call(ctx, t.Name, true, task{op: opSubscribe, subscriber: s, start: &start})
 	}
 	return ks.keys.call(ctx, t.Name, true, task{op: opSubscribe, subscriber: s, start: &start})
+}
+
+// revisionWait is how long a subscriber that comes from another keyspace waits for this one
+// to come to the subscriber's revision.
+const revisionWait = time.Second
+
+// awaitRevision waits until the feed has come to the revision that a start resumes from, but
+// not for long: then the subscriber is passed everything.
+func (ks *Keyspace) awaitRevision(ctx context.Context, s *Start) {
+	if s.Epoch == "" || s.Epoch == ks.epoch {
+		ctx, cancel := context.WithTimeout(ctx, revisionWait)
+		defer cancel()
+		ks.progress.await(ctx, s.Since)
+	}
 }
 
 // Unsubscribe ends a subscription. It does nothing if s is not subscribed to the

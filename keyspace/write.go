@@ -20,22 +20,37 @@ var errNotDue = errors.New("keyspace: not due")
 // them have to fit on the 2 KB stack that a goroutine begins with. To grow that
 // stack costs a write of an idle key more than everything else (BenchmarkSet/idle:
 // 2.2 µs instead of 0.8 µs).
-func (k *key) write(requests []*request) {
+//
+// write returns the number of requests that it has handled. A run for a shared store may
+// have no space for all.
+func (k *key) write(requests []*request) (handled int) {
 	r := runPool.Get().(*run)
 	defer k.finish(r)
-	k.plan(r, requests)
-	if len(r.writes) == 0 {
-		k.keyspace.expiries.set(k, r.expires) // a request may have been an expiry that was not due
-		k.answerAll(r, requests)
-		return
+	n := k.plan(r, requests)
+	if k.keyspace.shared != nil {
+		n = k.agree(r, requests, n)
+	} else if len(r.writes) > 0 {
+		k.keyspace.progress.add(r)
+		r.inProgress = true
+		r.commitErr = k.commit(r.writes)
 	}
-	k.keyspace.progress.add(r)
-	r.inProgress = true
-	if r.commitErr = k.commit(r.writes); r.commitErr != nil {
+	requests = requests[:n]
+	switch {
+	case r.commitErr != nil:
 		k.retryExpiry()
 		k.answerAll(r, requests)
-		return
+	case len(r.writes) == 0:
+		k.keyspace.expiries.set(k, r.expires) // a request may have been an expiry that was not due
+		k.answerAll(r, requests)
+	default:
+		k.settle(r, requests)
 	}
+	return n
+}
+
+// settle applies the writes of a run that were committed, answers the requests, and delivers
+// the updates.
+func (k *key) settle(r *run, requests []*request) {
 	k.keyspace.progress.assigned(r.writes[len(r.writes)-1].Version)
 	for i := range r.writes {
 		k.apply(&r.writes[i], r)
@@ -56,14 +71,17 @@ func (k *key) write(requests []*request) {
 }
 
 // plan fills r with the writes that the requests make, and notes why other requests
-// are refused.
-func (k *key) plan(r *run, requests []*request) {
+// are refused. It returns the number of requests that the run has space for.
+func (k *key) plan(r *run, requests []*request) int {
 	r.began = time.Now()
 	now := k.load()
 	if k.expiry != nil {
 		r.expires = k.expiry.expires
 	}
-	for _, q := range requests {
+	for i, q := range requests {
+		if r.isFull() && k.keyspace.shared != nil {
+			return i
+		}
 		q.refusal = nil
 		if q.change.If != nil && !q.change.If(now.conditionVersion()) {
 			q.refusal = newVersionError(now.conditionVersion())
@@ -71,6 +89,7 @@ func (k *key) plan(r *run, requests []*request) {
 			now.value = k.planRequest(r, q, now.value)
 		}
 	}
+	return len(requests)
 }
 
 // planRequest adds the write that one request makes to r, or refuses the request.
@@ -113,6 +132,7 @@ func (k *key) planRequest(r *run, q *request, value []byte) []byte {
 	r.writes = append(r.writes, Record{})
 	w := &r.writes[len(r.writes)-1]
 	w.Key, w.Value, w.Expires, w.Written = k.name, value, r.expires, r.began.UnixMilli()
+	r.bytes += len(value)
 	if q.op == opTouch {
 		k.planTouch(w)
 	}
@@ -192,6 +212,9 @@ func (k *key) apply(w *Record, r *run) bool {
 		return false
 	}
 	k.state.Store(now.after(w))
+	if k.keyspace.shared != nil {
+		k.keyspace.feed.written(w)
+	}
 	switch existed, exists := now.value != nil, w.Touch || w.Value != nil; {
 	case !existed && exists:
 		if r == nil || !r.reserved {

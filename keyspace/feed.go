@@ -1,0 +1,150 @@
+package keyspace
+
+import (
+	"errors"
+	"hash/maphash"
+	"runtime"
+	"sync"
+
+	"rtdb/actor"
+)
+
+// feedShards is the number of parts that a feed is split into, so that the actors of
+// different keys seldom wait for the same lock.
+const feedShards = 64
+
+// A feed is the [Feed] of a keyspace. It keeps the records that wait for the actors of their
+// keys. They are not in the mailboxes, because a mailbox may be full, or its actor may wait
+// for the store, and the feed must not wait.
+type feed struct {
+	keyspace *Keyspace
+	seed     maphash.Seed
+	shards   [feedShards]feedShard
+}
+
+type feedShard struct {
+	mu      sync.Mutex
+	waiting map[string][]*run // by key, the oldest first
+
+	// positions has the keys whose newest record is not the write that made their state:
+	// a touch, a record that means nothing to this keyspace, or none.
+	positions map[string]uint64
+}
+
+func newFeed(ks *Keyspace) *feed {
+	f := &feed{keyspace: ks, seed: maphash.MakeSeed()}
+	for i := range f.shards {
+		f.shards[i].waiting, f.shards[i].positions = map[string][]*run{}, map[string]uint64{}
+	}
+	return f
+}
+
+func (f *feed) shard(key string) *feedShard {
+	return &f.shards[maphash.String(f.seed, key)%feedShards]
+}
+
+// Apply hands the records to the actor of their key.
+func (f *feed) Apply(records []Record) {
+	r := runPool.Get().(*run)
+	r.writes = append(r.writes, records...)
+	for i := range r.writes {
+		r.writes[i].Expires = monotonic(r.writes[i].Expires)
+	}
+	r.expires = r.writes[len(r.writes)-1].Expires
+	f.keyspace.progress.add(r)
+	r.inProgress = true
+	name := records[0].Key
+	s := f.shard(name)
+	s.mu.Lock()
+	waiting := s.waiting[name]
+	s.waiting[name] = append(waiting, r)
+	s.mu.Unlock()
+	if len(waiting) == 0 {
+		f.wake(name)
+	}
+}
+
+// followRequest asks an actor to apply the records that wait for it. All actors share it: it
+// has no answer.
+var followRequest = &request{task: task{op: opFollow}}
+
+// wake asks the actor of a key to apply what waits. If the mailbox is full, the actor does so
+// without being asked.
+func (f *feed) wake(name string) {
+	for {
+		k, err := f.keyspace.keys.findOrSpawn(name, true)
+		if err != nil { // the keyspace is closed
+			return
+		}
+		if err := k.TrySend(followRequest); !errors.Is(err, actor.ErrStopped) {
+			return
+		}
+		if f.keyspace.keys.closed.Load() {
+			return
+		}
+		runtime.Gosched() // the actor is about to be replaced, or removed
+	}
+}
+
+// rewake wakes the successor of an actor that panicked, if records wait for the key.
+func (f *feed) rewake(name string) {
+	s := f.shard(name)
+	s.mu.Lock()
+	n := len(s.waiting[name])
+	s.mu.Unlock()
+	if n > 0 {
+		f.wake(name)
+	}
+}
+
+// next removes and returns the oldest records that wait for a key, nil if there are none.
+func (f *feed) next(name string) *run {
+	s := f.shard(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	waiting := s.waiting[name]
+	if len(waiting) == 0 {
+		return nil
+	}
+	r := waiting[0]
+	if len(waiting) == 1 {
+		delete(s.waiting, name)
+	} else {
+		s.waiting[name] = waiting[1:]
+	}
+	return r
+}
+
+// Advance raises the revision.
+func (f *feed) Advance(version uint64) { f.keyspace.progress.advance(version) }
+
+// position returns the position of the newest record of a key that was applied.
+func (f *feed) position(k *key) uint64 {
+	s := f.shard(k.name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p, ok := s.positions[k.name]; ok {
+		return p
+	}
+	return k.load().version
+}
+
+// setPosition notes the position of a record that did not make the key's state.
+func (f *feed) setPosition(name string, position uint64) {
+	s := f.shard(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.positions[name] = position
+}
+
+// written notes that a record has made the key's state, or only touched the key.
+func (f *feed) written(w *Record) {
+	s := f.shard(w.Key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w.Touch {
+		s.positions[w.Key] = w.Position
+	} else if len(s.positions) > 0 {
+		delete(s.positions, w.Key)
+	}
+}
