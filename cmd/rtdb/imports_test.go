@@ -10,25 +10,26 @@ import (
 // Which packages of the module each package may depend on: cmd → transport → session →
 // keyspace → actor, and the packages below transport know only what their jobs need.
 var mayDependOn = map[string][]string{
-	"rtdb/actor":                   {},
-	"rtdb/keyspace":                {"rtdb/actor"},
-	"rtdb/keyspace/journal":        {"rtdb/keyspace", "rtdb/actor"},
-	"rtdb/keyspace/storetest":      {"rtdb/keyspace", "rtdb/actor"},
-	"rtdb/session":                 {"rtdb/keyspace", "rtdb/actor"},
-	"rtdb/transport/rawjson":       {},
-	"rtdb/transport/socket":        {},
-	"rtdb/transport/guard":         {},
-	"rtdb/transport/web":           {},
-	"rtdb/transport/auth":          {"rtdb/keyspace", "rtdb/actor"},
-	"rtdb/transport/client":        {}, // it knows the server by the wire contract alone
-	"rtdb/transport/transporttest": {"rtdb/transport", "rtdb/transport/", "rtdb/session", "rtdb/keyspace", "rtdb/actor"},
-	"rtdb/transport":               {"rtdb/transport/", "rtdb/session", "rtdb/keyspace", "rtdb/actor"},
-	"rtdb/cmd/rtdb/bench":          {}, // it knows the server by the wire contract alone
-	"rtdb/cmd/rtdb/transfer":       {}, // likewise
-	"rtdb/cmd/rtdb/demo":           {"rtdb/transport/client"},
-	"rtdb/cmd/rtdb/shellwords":     {},
-	"rtdb/cmd/rtdb/terminal":       {},
-	"rtdb/cmd/rtdb":                {"rtdb/"},
+	"rtdb/actor":                       {},
+	"rtdb/keyspace":                    {"rtdb/actor"},
+	"rtdb/keyspace/journal":            {"rtdb/keyspace", "rtdb/actor"},
+	"rtdb/keyspace/storetest":          {"rtdb/keyspace", "rtdb/actor"},
+	"rtdb/keyspace/jetstream/natstest": {},
+	"rtdb/session":                     {"rtdb/keyspace", "rtdb/actor"},
+	"rtdb/transport/rawjson":           {},
+	"rtdb/transport/socket":            {},
+	"rtdb/transport/guard":             {},
+	"rtdb/transport/web":               {},
+	"rtdb/transport/auth":              {"rtdb/keyspace", "rtdb/actor"},
+	"rtdb/transport/client":            {}, // it knows the server by the wire contract alone
+	"rtdb/transport/transporttest":     {"rtdb/transport", "rtdb/transport/", "rtdb/session", "rtdb/keyspace", "rtdb/actor"},
+	"rtdb/transport":                   {"rtdb/transport/", "rtdb/session", "rtdb/keyspace", "rtdb/actor"},
+	"rtdb/cmd/rtdb/bench":              {}, // it knows the server by the wire contract alone
+	"rtdb/cmd/rtdb/transfer":           {}, // likewise
+	"rtdb/cmd/rtdb/demo":               {"rtdb/transport/client"},
+	"rtdb/cmd/rtdb/shellwords":         {},
+	"rtdb/cmd/rtdb/terminal":           {},
+	"rtdb/cmd/rtdb":                    {"rtdb/"},
 }
 
 // These packages import the standard library alone.
