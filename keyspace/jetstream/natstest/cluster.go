@@ -3,6 +3,7 @@ package natstest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,12 @@ type Options struct {
 	// default, and is faster then.
 	Lazy bool
 
+	// TLS makes clients use TLS. They need the authority in [Cluster.Certificate].
+	TLS bool
+
+	// Verify makes clients show a certificate, such as [Cluster.Certificate]. It implies TLS.
+	Verify bool
+
 	// Config has further lines for the configuration file of each server, such as users and
 	// their permissions.
 	Config string
@@ -34,8 +41,9 @@ type Options struct {
 
 // A Cluster is a number of servers with JetStream.
 type Cluster struct {
-	servers []*Server
-	connect []nats.Option
+	servers     []*Server
+	connect     []nats.Option
+	certificate *Certificate // nil without TLS
 }
 
 // Start runs servers, and waits until they can store messages. They end with the test.
@@ -55,6 +63,12 @@ func Start(tb testing.TB, o Options) *Cluster {
 		tb.Fatalf("natstest: %v", err)
 	}
 	c := &Cluster{connect: o.Connect}
+	if o.TLS || o.Verify {
+		if c.certificate, err = newCertificate(tb.TempDir()); err != nil {
+			tb.Fatalf("natstest: make a certificate: %v", err)
+		}
+		c.connect = append([]nats.Option{nats.RootCAs(c.certificate.CA), nats.ClientCert(c.certificate.Cert, c.certificate.Key)}, c.connect...)
+	}
 	for i := range o.Servers {
 		s, err := newServer(tb, program, fmt.Sprintf("s%d", i))
 		if err != nil {
@@ -63,7 +77,7 @@ func Start(tb testing.TB, o Options) *Cluster {
 		c.servers = append(c.servers, s)
 	}
 	for _, s := range c.servers {
-		if err := s.writeConfig(c.servers, o); err != nil {
+		if err := s.writeConfig(c, o); err != nil {
 			tb.Fatalf("natstest: %v", err)
 		}
 		s.launch()
@@ -110,11 +124,14 @@ func (c *Cluster) Servers() int { return len(c.servers) }
 // Server returns a server. The first one has the number 0.
 func (c *Cluster) Server(i int) *Server { return c.servers[i] }
 
-// Connect opens a connection to one of the servers, with Options.Connect and then o. It
-// ends with the test.
+// Certificate returns the files for TLS. Without Options.TLS and Options.Verify it is nil.
+func (c *Cluster) Certificate() *Certificate { return c.certificate }
+
+// Connect opens a connection to one of the servers, with the cluster's certificate, then
+// Options.Connect, and then o. It ends with the test.
 func (c *Cluster) Connect(tb testing.TB, o ...nats.Option) *nats.Conn {
 	tb.Helper()
-	nc, err := nats.Connect(c.URL(), append(c.connect[:len(c.connect):len(c.connect)], o...)...)
+	nc, err := nats.Connect(c.URL(), slices.Concat(c.connect, o)...)
 	if err != nil {
 		tb.Fatalf("connect to %s: %v", c.URL(), err)
 	}
@@ -159,7 +176,7 @@ func (c *Cluster) Leader(tb testing.TB, stream string) int {
 
 // ask calls f with a connection to one server, which ends then.
 func (c *Cluster) ask(ctx context.Context, server int, f func(jetstream.JetStream) error) error {
-	nc, err := nats.Connect(c.servers[server].URL(), append(c.connect[:len(c.connect):len(c.connect)], nats.NoReconnect(), nats.Timeout(2*time.Second))...)
+	nc, err := nats.Connect(c.servers[server].URL(), slices.Concat(c.connect, []nats.Option{nats.NoReconnect(), nats.Timeout(2 * time.Second)})...)
 	if err != nil {
 		return err
 	}
@@ -171,11 +188,13 @@ func (c *Cluster) ask(ctx context.Context, server int, f func(jetstream.JetStrea
 	return f(js)
 }
 
-// eventually calls try until it succeeds. Each attempt has 2 s.
+// eventually calls try until it succeeds. The first attempt has 200 ms, because without a
+// leader nobody answers. Each further one has a tenth more, for machines that are busy.
 func (c *Cluster) eventually(tb testing.TB, what string, try func(context.Context) error) {
 	tb.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	end := time.Now().Add(patience)
+	for limit := 200 * time.Millisecond; ; limit += limit / 10 {
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		err := try(ctx)
 		cancel()
 		if err == nil {
@@ -187,5 +206,6 @@ func (c *Cluster) eventually(tb testing.TB, what string, try func(context.Contex
 			}
 			tb.Fatalf("%s: %v", what, err)
 		}
+		time.Sleep(20 * time.Millisecond)
 	}
 }

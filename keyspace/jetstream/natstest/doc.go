@@ -25,12 +25,18 @@
 //
 // If the build cache has no nats-server, the first test of a run waits for its build:
 // about a minute on two processors. Tests of several packages wait for the same build.
-// Later runs find the program within 0.3 s. One server is ready after 0.1 s. Three servers need 1 to 5 s,
-// because an election takes a random time. If the leader of a stream was killed,
-// the next one is elected after 4 to 10 s.
+// Later runs find the program within 0.3 s. One server is ready after 0.1 s. Three servers
+// need about 1 s, for the election of their leader. If the leader of a stream was killed, the
+// next one is elected after 4 to 10 s: let such tests run in parallel.
 //
 // # Limits
 //
 // Tests are skipped on systems without Unix signals. On systems other than Linux, another
-// program may take a server's port while the server is down.
+// program may take a server's port while the server is down, servers outlive a test's
+// process that dies, and [Server.Stop] returns before the server is paused.
+//
+// # In other words
+//
+// A test may do to JetStream what happens to it in production: crashes, pauses and changes
+// of the leader. The test's end puts everything away.
 package natstest

@@ -72,10 +72,11 @@ func TestARestartKeepsTheMessages(t *testing.T) {
 	t.Parallel()
 	c := natstest.Start(t, natstest.Options{})
 	publish(t, stream(t, c), "one")
-	for name, end := range map[string]func(){"killed": c.Server(0).Kill, "terminated": c.Server(0).Terminate, "running": func() {}} {
+	pausedEnd := func() { c.Server(0).Stop(); c.Server(0).Terminate() }
+	for _, end := range []func(){c.Server(0).Kill, c.Server(0).Terminate, pausedEnd} {
 		end()
-		if got, want := c.Server(0).Running(), name == "running"; got != want {
-			t.Errorf("%s: Running is %t", name, got)
+		if c.Server(0).Running() {
+			t.Error("the server has ended, and runs")
 		}
 		c.Server(0).Restart()
 		js, err := jetstream.New(c.Connect(t))
@@ -131,5 +132,24 @@ func TestAServerWithUsers(t *testing.T) {
 	publish(t, stream(t, c), "one")
 	if got := c.Leader(t, "S"); got != 0 {
 		t.Errorf("server %d leads, want 0", got)
+	}
+}
+
+func TestAServerWithTLS(t *testing.T) {
+	t.Parallel()
+	for _, verify := range []bool{false, true} {
+		c := natstest.Start(t, natstest.Options{TLS: true, Verify: verify})
+		publish(t, stream(t, c), "one")
+		if nc, err := nats.Connect(c.URL()); err == nil {
+			nc.Close()
+			t.Error("a client that does not know the authority is connected")
+		}
+		nc, err := nats.Connect(c.URL(), nats.RootCAs(c.Certificate().CA))
+		if err == nil {
+			nc.Close()
+		}
+		if got, want := err == nil, !verify; got != want {
+			t.Errorf("verify is %t: a client without a certificate is connected: %t (%v)", verify, got, err)
+		}
 	}
 }

@@ -18,27 +18,30 @@ import (
 type Server struct {
 	tb             testing.TB
 	program        string
+	scheme         string // of its URL
 	name           string
 	dir            string // of its configuration, log and store
 	client, routes port
+	waiting        sync.WaitGroup // for its processes
 
 	mu      sync.Mutex
-	process *process // the newest one
+	process *process // the newest one, or nil
 }
 
 // A process is one run of a server.
 type process struct {
 	cmd    *exec.Cmd
-	done   chan struct{} // closed when it has ended
+	done   chan struct{} // closed when it has ended, and the test knows
 	ending bool          // the test has told it to; guarded by Server.mu
 	paused bool          // likewise
 }
 
 // newServer prepares a server that does not run yet. It ends with the test.
 func newServer(tb testing.TB, program, name string) (*Server, error) {
-	s := &Server{tb: tb, program: program, name: name, dir: filepath.Join(tb.TempDir(), name)}
+	s := &Server{tb: tb, program: program, scheme: "nats", name: name, dir: filepath.Join(tb.TempDir(), name)}
 	tb.Cleanup(func() {
 		s.Kill()
+		s.waiting.Wait()
 		s.client.release()
 		s.routes.release()
 	})
@@ -59,7 +62,7 @@ func (s *Server) Name() string { return s.name }
 func (s *Server) Addr() string { return s.client.addr() }
 
 // URL returns the address for clients.
-func (s *Server) URL() string { return "nats://" + s.Addr() }
+func (s *Server) URL() string { return s.scheme + "://" + s.Addr() }
 
 // Dir returns the folder of the server's store.
 func (s *Server) Dir() string { return filepath.Join(s.dir, "store") }
@@ -98,7 +101,7 @@ func (p *process) runs() bool {
 func (s *Server) Kill() { s.end(syscall.SIGKILL) }
 
 // Terminate ends the server by SIGTERM: it hands its leaderships over and closes its
-// files. Without a process it does nothing.
+// files. If it is paused, it goes on for that. Without a process it does nothing.
 func (s *Server) Terminate() { s.end(syscall.SIGTERM) }
 
 func (s *Server) end(signal os.Signal) {
@@ -110,8 +113,11 @@ func (s *Server) end(signal os.Signal) {
 		return
 	}
 	p.ending = true
-	s.mu.Unlock()
 	_ = p.cmd.Process.Signal(signal) // it fails if the process has just ended
+	if p.paused {
+		_ = p.cmd.Process.Signal(continueSignal) // or it could not obey
+	}
+	s.mu.Unlock()
 	timer := time.AfterFunc(patience, func() {
 		s.tb.Errorf("nats-server %s has not ended %s after the signal %q; its log ends:\n%s", s.name, patience, signal, s.logEnd())
 		_ = p.cmd.Process.Kill()
@@ -120,25 +126,45 @@ func (s *Server) end(signal os.Signal) {
 	<-p.done
 }
 
-// Stop pauses the server by SIGSTOP. Its connections stay open, and it answers nothing.
-func (s *Server) Stop() { s.pause(stopSignal, true) }
-
-// Continue lets a paused server go on.
-func (s *Server) Continue() { s.pause(continueSignal, false) }
-
-func (s *Server) pause(signal os.Signal, paused bool) {
+// Stop pauses the server by SIGSTOP, and waits until it is paused. Its connections stay
+// open, and it answers nothing.
+func (s *Server) Stop() {
 	s.tb.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.process.runs() && s.process.paused {
+		return // a second signal would change nothing to wait for
+	}
+	if s.signalLocked(stopSignal) {
+		s.process.paused = true
+		if err := awaitStop(s.process.cmd.Process.Pid); err != nil {
+			s.tb.Errorf("nats-server %s does not stop: %v; its log ends:\n%s", s.name, err, s.logEnd())
+		}
+	}
+}
+
+// Continue lets a paused server go on.
+func (s *Server) Continue() {
+	s.tb.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.signalLocked(continueSignal) {
+		s.process.paused = false
+	}
+}
+
+// signalLocked sends a signal to the server, which must run.
+func (s *Server) signalLocked(signal os.Signal) bool {
+	s.tb.Helper()
 	if !s.process.runs() {
-		s.tb.Errorf("nats-server %s does not run, so it cannot get the signal %q: start it first", s.name, signal)
-		return
+		s.tb.Errorf("nats-server %s does not run, so it cannot get the signal %q: restart it first", s.name, signal)
+		return false
 	}
 	if err := s.process.cmd.Process.Signal(signal); err != nil {
 		s.tb.Errorf("nats-server %s: signal %q: %v", s.name, signal, err)
-		return
+		return false
 	}
-	s.process.paused = paused
+	return true
 }
 
 // Restart starts the server again on its old ports and files, and waits until it accepts
@@ -164,7 +190,7 @@ func (s *Server) launch() {
 	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = log, log, attributes()
 	p := &process{cmd: cmd, done: make(chan struct{})}
 	started := make(chan error)
-	go func() {
+	s.waiting.Go(func() {
 		// The system kills the process when the thread ends that has started it, so the
 		// thread must stay until then.
 		runtime.LockOSThread()
@@ -174,7 +200,7 @@ func (s *Server) launch() {
 		if err == nil {
 			s.wait(p)
 		}
-	}()
+	})
 	// The mutex is held, so that wait finds the process.
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,8 +211,7 @@ func (s *Server) launch() {
 	s.process = p
 }
 
-// wait waits for the end of a process. The test cannot end before, because its cleanup
-// waits for p.done.
+// wait waits for the end of a process.
 func (s *Server) wait(p *process) {
 	err := p.cmd.Wait()
 	s.mu.Lock()
