@@ -13,6 +13,7 @@ var mayDependOn = map[string][]string{
 	"rtdb/actor":                       {},
 	"rtdb/keyspace":                    {"rtdb/actor"},
 	"rtdb/keyspace/journal":            {"rtdb/keyspace", "rtdb/actor"},
+	"rtdb/keyspace/jetstream":          {"rtdb/keyspace", "rtdb/actor"},
 	"rtdb/keyspace/storetest":          {"rtdb/keyspace", "rtdb/actor"},
 	"rtdb/keyspace/jetstream/natstest": {},
 	"rtdb/session":                     {"rtdb/keyspace", "rtdb/actor"},

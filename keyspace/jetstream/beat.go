@@ -1,0 +1,197 @@
+package jetstream
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// barrierSuffix ends the subject of a barrier. It has the place of a beat's instance.
+const barrierSuffix = "-barrier"
+
+// A beat is what a node says each second, through the stream. Each beat of an instance has
+// the one before as its condition. So if another node has declared the instance dead, in the
+// same way, its next beat is refused: the instance never counts again, and the node goes on as
+// another one.
+type beat struct {
+	Node   string  `json:"node"`
+	Number uint64  `json:"number"`          // counts the beats of the process
+	Loaded uint64  `json:"loaded"`          // the sequence at which the node had loaded the state
+	Digest *Digest `json:"state,omitempty"` // of its state; nil: not loaded yet
+
+	// Dead says that another node, By, has declared the instance dead.
+	Dead bool   `json:"dead,omitempty"`
+	By   string `json:"by,omitempty"`
+}
+
+// A sentBeat is a beat of this node that has not come back.
+type sentBeat struct {
+	number uint64
+	at     time.Time
+}
+
+// sendBeat publishes a beat. It does not wait for the answer.
+func (s *Store) sendBeat() {
+	s.heart.mu.Lock()
+	s.heart.number++
+	b := beat{Node: s.options.Node, Number: s.heart.number, Loaded: s.heart.loaded, Digest: s.heart.digest}
+	s.heart.sent = append(s.heart.sent, sentBeat{b.Number, time.Now()})
+	if n := len(s.heart.sent); n > 2*clockSamples {
+		s.heart.sent = s.heart.sent[n-2*clockSamples:]
+	}
+	id, expected := s.heart.instance, s.heart.last
+	s.heart.mu.Unlock()
+	err := s.publishBeat(id, expected, b, s.beatPrefix()+id.String())
+	if err != nil {
+		s.heart.note(err)
+	}
+}
+
+// publishBeat publishes a beat of an instance, if its last beat is the one expected.
+func (s *Store) publishBeat(id instance, expected uint64, b beat, reply string) error {
+	data, err := json.Marshal(b)
+	if err != nil {
+		return err
+	}
+	return s.conn.PublishMsg(&nats.Msg{
+		Subject: s.subjects.beats + id.String(), Reply: reply, Data: data,
+		Header: nats.Header{headerExpected: {strconv.FormatUint(expected, 10)}, headerTTL: {beatAge.String()}},
+	})
+}
+
+// beatPrefix begins the subjects at which the stream answers beats. The instance follows.
+func (s *Store) beatPrefix() string { return s.proposals.prefix + "-beat." }
+
+// beatAnswered notes the sequence of a beat, which the next one has as its condition. If the
+// stream has refused the beat, beatAnswered notes the reason, for the message of a cut-off
+// node.
+func (s *Store) beatAnswered(m *nats.Msg) {
+	a := parseAnswer(m)
+	s.heart.mu.Lock()
+	defer s.heart.mu.Unlock()
+	var wrong wrongSequence
+	switch {
+	case a.sequence != 0:
+		s.heart.trouble = nil
+		if m.Subject == s.beatPrefix()+s.heart.instance.String() {
+			s.heart.last = max(s.heart.last, a.sequence)
+		}
+	case errors.As(a.err, &wrong), errors.Is(a.err, errOverlap):
+		s.heart.trouble = nil // the feed says why
+	default:
+		s.heart.trouble = a.err
+	}
+}
+
+// handleBeat handles a beat of any node.
+func (s *Store) handleBeat(x *stored, encoded string) {
+	id, err := parseInstance(encoded)
+	var b beat
+	if err != nil || json.Unmarshal(x.data, &b) != nil {
+		return
+	}
+	s.heart.mu.Lock()
+	own := id == s.heart.instance
+	if own {
+		s.heart.last = max(s.heart.last, x.sequence)
+	}
+	if s.continuous {
+		digest := s.digester.at(x.sequence)
+		s.heart.digest = &digest
+	}
+	s.heart.mu.Unlock()
+	switch {
+	case own && b.Dead:
+		s.bury()
+	case own:
+		s.heard(x, b.Number)
+	case b.Dead:
+		s.nodes.remove(id)
+	default:
+		s.nodes.heard(id, x.sequence, b, s.age(x))
+		s.compare(id, b)
+	}
+}
+
+// age returns how long ago a message was stored.
+func (s *Store) age(x *stored) time.Duration { return max(0, s.clock.now().Sub(x.at())) }
+
+// heard notes that a beat of this node has come back.
+func (s *Store) heard(x *stored, number uint64) {
+	now := time.Now()
+	s.heart.mu.Lock()
+	for i, sent := range s.heart.sent {
+		if sent.number == number {
+			s.clock.learn(sent.at, now, x.at())
+			s.heart.sent = s.heart.sent[i+1:]
+			s.heart.heardAt = sent.at // what was stored before it is known
+			s.continuous = s.continuous || sent.at.After(s.readAt)
+			break
+		}
+	}
+	first := s.heart.first
+	s.heart.first = nil
+	s.heart.mu.Unlock()
+	if first != nil {
+		first <- x.sequence
+	}
+}
+
+// bury begins a new life of this node, because the others have declared it dead.
+func (s *Store) bury() {
+	s.heart.mu.Lock()
+	s.heart.instance, s.heart.last = newInstance(), 0
+	s.heart.mu.Unlock()
+	s.observe(func(o *Observer) {
+		if o.DeclaredDead != nil {
+			o.DeclaredDead()
+		}
+	})
+}
+
+// compare compares the state that another node reports with the state that this node had at
+// the same sequence.
+func (s *Store) compare(id instance, b beat) {
+	if b.Digest == nil || !s.continuous {
+		return
+	}
+	mine, ok := s.digester.find(b.Digest.Sequence)
+	if !ok {
+		return
+	}
+	s.nodes.compared(id, mine == *b.Digest)
+	s.judge(b.Node, mine, *b.Digest)
+}
+
+// judge decides whether this node's state is wrong, after a comparison.
+func (s *Store) judge(other string, mine, theirs Digest) {
+	s.heart.mu.Lock()
+	loaded, was := s.heart.loaded, s.heart.disagreement
+	var is error
+	if s.nodes.outvoted(loaded) {
+		is = fmt.Errorf("the state differs from that of node %s: here %v, there %v: restart this node", other, mine, theirs)
+		if was != nil && mine == theirs {
+			is = was // the text names a node that differs
+		}
+	}
+	s.heart.disagreement = is
+	s.heart.mu.Unlock()
+	switch {
+	case is != nil && was == nil:
+		s.observe(func(o *Observer) {
+			if o.Disagrees != nil {
+				o.Disagrees(other, mine, theirs)
+			}
+		})
+	case is == nil && was != nil:
+		s.observe(func(o *Observer) {
+			if o.Agrees != nil {
+				o.Agrees()
+			}
+		})
+	}
+}

@@ -1,0 +1,55 @@
+package jetstream
+
+import (
+	"sync"
+	"time"
+)
+
+// clockSamples is the number of beats that the shift is estimated from.
+const clockSamples = 8
+
+// A clock knows how far the clock of the NATS server is ahead of this machine's. All times in
+// the stream are the server's, so that a node whose clock is wrong does no harm: its keys
+// expire at the right time, and its writes have the right time.
+//
+// The estimate is that of the beat with the shortest way, as in NTP (RFC 5905, section 10):
+// the time in the middle between sending the beat and receiving it is the server's.
+type clock struct {
+	mu      sync.Mutex
+	samples [clockSamples]clockSample
+	next    int
+}
+
+type clockSample struct {
+	shift, trip time.Duration // trip: from sending to receiving; 0: there is no sample
+}
+
+// learn takes a beat that was sent and received at times of this machine, and was stored at a
+// time of the server.
+func (c *clock) learn(sent, received, stored time.Time) {
+	trip := received.Sub(sent)
+	if trip < 0 {
+		return
+	}
+	middle := sent.Add(trip / 2).Round(0) // without the monotonic clock
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.samples[c.next] = clockSample{shift: stored.Sub(middle), trip: max(trip, 1)}
+	c.next = (c.next + 1) % clockSamples
+}
+
+// shift returns how far the server's clock is ahead, in whole milliseconds.
+func (c *clock) shift() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var best clockSample
+	for _, s := range c.samples {
+		if s.trip > 0 && (best.trip == 0 || s.trip < best.trip) {
+			best = s
+		}
+	}
+	return best.shift.Round(time.Millisecond)
+}
+
+// now returns the time of the server.
+func (c *clock) now() time.Time { return time.Now().Add(c.shift()) }

@@ -1,0 +1,210 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"rtdb/keyspace"
+)
+
+// Headers of JetStream.
+const (
+	headerExpected = "Nats-Expected-Last-Subject-Sequence"
+	headerTTL      = "Nats-TTL"
+)
+
+// maxHeader is more than the headers of a message take.
+const maxHeader = 4 << 10
+
+// Commit proposes the writes of one key to the stream, as one message.
+func (s *Store) Commit(ctx context.Context, writes []keyspace.Record) error {
+	if err := s.refusal(); err != nil {
+		return err
+	}
+	p := s.proposals.begin(true)
+	m, err := s.commitMessage(p, writes)
+	if err != nil {
+		s.proposals.end(p)
+		return err
+	}
+	sequence, err := s.propose(ctx, p, m)
+	if late := s.proposals.end(p); late != 0 {
+		sequence, err = late, nil
+	}
+	if err != nil {
+		return s.commitError(err)
+	}
+	version := firstVersion(sequence)
+	for i := range writes {
+		w := &writes[i]
+		w.Position = version + uint64(len(writes)) - 1
+		if !w.Touch {
+			w.Version = version + uint64(i)
+		}
+	}
+	return nil
+}
+
+// commitMessage returns the message of a commit. It sets Written to the time of the cluster.
+func (s *Store) commitMessage(p *proposal, writes []keyspace.Record) (*nats.Msg, error) {
+	shift := s.clock.shift()
+	for i := range writes {
+		if !writes[i].Touch {
+			writes[i].Written += shift.Milliseconds()
+		}
+	}
+	subject := s.subjects.keys + encodeName(writes[0].Key)
+	m := &nats.Msg{Subject: subject, Header: nats.Header{
+		headerExpected: {strconv.FormatUint(sequenceOf(writes[0].Position), 10)},
+	}}
+	if writes[len(writes)-1].Value == nil {
+		m.Header[headerTTL] = []string{deleteAge.String()}
+	}
+	size := headerLength + sumLength
+	for i := range writes {
+		size += len(writes[i].Value) + 32
+	}
+	m.Data = appendCommit(make([]byte, 0, size), subject, operation{s.process, p.number}, writes, shift)
+	if limit := s.conn.MaxPayload(); limit > 0 && int64(len(m.Data)+maxHeader) > limit {
+		return nil, fmt.Errorf("jetstream: the value is too large: %d bytes, and max_payload of the NATS server is %d: raise it there, or lower --max-value-bytes",
+			len(m.Data), limit)
+	}
+	return m, nil
+}
+
+// commitError turns the reason why a proposal failed into an error of Commit.
+func (s *Store) commitError(err error) error {
+	var conflict *keyspace.ConflictError
+	switch {
+	case errors.As(err, &conflict):
+		s.counts.conflicts.Add(1)
+	case errors.Is(err, keyspace.ErrUnknownOutcome):
+		s.counts.unknown.Add(1)
+	case errors.Is(err, errNoStorage):
+		return fmt.Errorf("%w: %w", keyspace.ErrInsufficientStorage, err)
+	}
+	return err
+}
+
+// propose publishes a message until the stream has accepted or refused it, and returns its
+// sequence. The message is the same each time, and has a condition on its subject, so the
+// stream accepts it at most once. A message without a condition may be accepted twice.
+//
+// If an attempt has no answer, its outcome is not known. Then propose goes on until it is
+// known, and in the end returns an error that wraps keyspace.ErrUnknownOutcome.
+func (s *Store) propose(ctx context.Context, p *proposal, m *nats.Msg) (uint64, error) {
+	deadline := time.Now().Add(commitTimeout)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	<-timer.C
+	unanswered := 0
+	reason := errors.New("no answer")
+	giveUp := func(err error) (uint64, error) {
+		if unanswered > 0 {
+			return 0, fmt.Errorf("%w: %w", keyspace.ErrUnknownOutcome, err)
+		}
+		return 0, fmt.Errorf("jetstream: the message was not accepted: %w", err)
+	}
+	for attempt := 0; ; attempt++ {
+		m.Reply = s.proposals.replySubject(p, attempt)
+		wait := attemptTimeout
+		if err := s.conn.PublishMsg(m); err != nil { // it was not sent
+			reason, wait = err, pause(attempt)
+		} else {
+			unanswered++
+		}
+		for again := false; !again; {
+			timer.Reset(min(wait, max(0, time.Until(deadline))))
+			select {
+			case a := <-p.answers:
+				if a.sequence != 0 {
+					return a.sequence, nil
+				}
+				unanswered--
+				var wrong wrongSequence
+				switch {
+				case errors.As(a.err, &wrong):
+					return s.settleConflict(ctx, p, wrong.current, deadline, unanswered > 0)
+				case errors.Is(a.err, errNotAllowed), errors.Is(a.err, errNoStorage):
+					return giveUp(a.err)
+				}
+				reason = a.err
+				if a.attempt == attempt { // otherwise a newer attempt waits for its answer
+					wait = pause(attempt)
+				}
+			case <-timer.C:
+				if !time.Now().Before(deadline) {
+					return giveUp(fmt.Errorf("no success within %v: %w", commitTimeout, reason))
+				}
+				again = true
+			case <-ctx.Done():
+				return giveUp(context.Cause(ctx))
+			}
+		}
+	}
+}
+
+// pause returns the time until the next attempt: some milliseconds, with a jitter so that two
+// nodes that overlap do not do so again.
+func pause(attempt int) time.Duration {
+	longest := min(time.Millisecond<<min(attempt, 7), 100*time.Millisecond)
+	return time.Millisecond/2 + rand.N(longest)
+}
+
+// settleConflict finds out why the key has another sequence than the proposal expects: the
+// message may be the proposal itself, whose answer was lost. It waits until the feed has
+// brought the message. If it is another one, the proposal can never be accepted.
+func (s *Store) settleConflict(ctx context.Context, p *proposal, current uint64, deadline time.Time, isUnknown bool) (uint64, error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	err := s.place.await(ctx, current)
+	for {
+		select {
+		case a := <-p.answers:
+			if a.sequence != 0 {
+				return a.sequence, nil
+			}
+			continue
+		default:
+		}
+		break
+	}
+	switch {
+	case err == nil:
+		return 0, &keyspace.ConflictError{Position: lastVersion(current)}
+	case isUnknown:
+		return 0, fmt.Errorf("%w: %w", keyspace.ErrUnknownOutcome, err)
+	}
+	return 0, fmt.Errorf("jetstream: another node has written the key, and its write has not arrived: %w", err)
+}
+
+// Barrier returns when the feed has brought all messages that were stored before the call.
+// Callers that come while a barrier is made share the next one.
+func (s *Store) Barrier(ctx context.Context) error {
+	if err := s.refusal(); err != nil {
+		return err
+	}
+	return s.barriers.wait(ctx, func() error { return s.makeBarrier() })
+}
+
+// makeBarrier stores a message and waits until the feed has brought it.
+func (s *Store) makeBarrier() error {
+	p := s.proposals.begin(false)
+	defer s.proposals.end(p)
+	sequence, err := s.propose(s.lifetime, p, &nats.Msg{
+		Subject: s.subjects.beats + s.process.String() + barrierSuffix,
+		Header:  nats.Header{headerTTL: {beatAge.String()}},
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(s.lifetime, commitTimeout)
+	defer cancel()
+	return s.place.await(ctx, sequence)
+}

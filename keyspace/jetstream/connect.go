@@ -1,0 +1,96 @@
+package jetstream
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// checkStreamName refuses the name of a stream that cannot be a part of subjects.
+func checkStreamName(name string) error {
+	if name == "" || checkPlain(name) != nil {
+		return fmt.Errorf("jetstream: the stream's name %q has a character other than letters, digits, - and _", name)
+	}
+	return nil
+}
+
+// connectOptions returns the options of the connection.
+func (s *Store) connectOptions() ([]nats.Option, error) {
+	o := &s.options
+	options := []nats.Option{
+		nats.Name("rtdb " + o.Node),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(maxReconnect),
+		nats.ReconnectJitter(maxReconnect, maxReconnect),
+		nats.ReconnectBufSize(-1), // a message that cannot be sent now is refused, and sent again later
+		nats.RetryOnFailedConnect(true),
+		nats.Timeout(2 * time.Second),
+		nats.PingInterval(pingInterval),
+		nats.MaxPingsOutstanding(2),
+		nats.NoEcho(), // what this node publishes for others
+		nats.ConnectHandler(func(c *nats.Conn) { s.connected(c) }),
+		nats.ReconnectHandler(func(c *nats.Conn) {
+			s.counts.reconnects.Add(1)
+			s.connected(c)
+		}),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { s.disconnected(err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { s.connectionError(err) }),
+	}
+	switch {
+	case o.Credentials != "":
+		options = append(options, nats.UserCredentials(o.Credentials))
+	case o.Seed != "":
+		seed, err := nats.NkeyOptionFromSeed(o.Seed)
+		if err != nil {
+			return nil, fmt.Errorf("jetstream: cannot read the NKey seed: %w", err)
+		}
+		options = append(options, seed)
+	}
+	if o.CA != "" {
+		options = append(options, nats.RootCAs(o.CA))
+	}
+	if o.Certificate != "" || o.Key != "" {
+		options = append(options, nats.ClientCert(o.Certificate, o.Key))
+	}
+	return options, nil
+}
+
+func (s *Store) connected(c *nats.Conn) {
+	server, version := c.ConnectedServerName(), c.ConnectedServerVersion()
+	s.observe(func(o *Observer) {
+		if o.Connected != nil {
+			o.Connected(server, version)
+		}
+	})
+}
+
+func (s *Store) disconnected(err error) {
+	if s.lifetime.Err() != nil {
+		return
+	}
+	if err == nil {
+		err = errors.New("the server has closed the connection")
+	}
+	s.observe(func(o *Observer) {
+		if o.Disconnected != nil {
+			o.Disconnected(err)
+		}
+	})
+}
+
+// connectionError receives errors that belong to no call. A slow consumer is no error: the
+// feed reads what was dropped from the stream.
+func (s *Store) connectionError(err error) {
+	if !errors.Is(err, nats.ErrSlowConsumer) {
+		s.heart.note(err)
+	}
+}
+
+// A VersionError means that the NATS server is too old.
+type VersionError struct{ Version string }
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("jetstream: the NATS server has the version %q, want %d.%d or later: upgrade it", e.Version, minServer[0], minServer[1])
+}

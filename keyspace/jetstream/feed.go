@@ -1,0 +1,188 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"rtdb/keyspace"
+)
+
+// Headers of republished messages and of direct gets.
+const (
+	headerSequence = "Nats-Sequence"
+	headerSubject  = "Nats-Subject"
+	headerTime     = "Nats-Time-Stamp"
+)
+
+// A stored is a message of the stream.
+type stored struct {
+	subject  string
+	sequence uint64
+	time     string // RFC 3339 with nanoseconds
+	data     []byte
+}
+
+// parseStored reads a message that the server has published again, or has answered a direct
+// get with. ok is false if it is another message.
+func parseStored(m *nats.Msg) (x stored, ok bool) {
+	subject, sequence, at := m.Header[headerSubject], m.Header[headerSequence], m.Header[headerTime]
+	if len(subject) != 1 || len(sequence) != 1 || len(at) != 1 {
+		return x, false
+	}
+	n, err := strconv.ParseUint(sequence[0], 10, 64)
+	return stored{subject: subject[0], sequence: n, time: at[0], data: m.Data}, err == nil && n > 0
+}
+
+// at returns the server's time when the message was stored.
+func (x *stored) at() time.Time {
+	t, _ := time.Parse(time.RFC3339Nano, x.time) // the server has made it
+	return t
+}
+
+// A sink receives the records of one commit that the feed brings.
+type sink func(records []keyspace.Record) error
+
+// feedPending is how many messages, and bytes of them, may wait for the feed. If more wait,
+// they are dropped, and the feed reads them from the stream later.
+const (
+	feedPendingMessages = 1 << 20
+	feedPendingBytes    = 512 << 20
+)
+
+// subscribeFeed subscribes to the messages that the server publishes again. They come in the
+// stream's order, but some may be lost: then the sequence has a gap.
+func (s *Store) subscribeFeed() (err error) {
+	if s.fed, err = s.conn.SubscribeSync(s.subjects.fed + ">"); err != nil {
+		return err
+	}
+	return s.fed.SetPendingLimits(feedPendingMessages, feedPendingBytes)
+}
+
+// nextFed returns the next message that was published again. It returns the cause of the
+// store's lifetime when that has ended.
+func (s *Store) nextFed() (stored, error) {
+	for {
+		m, err := s.fed.NextMsgWithContext(s.lifetime)
+		switch {
+		case s.lifetime.Err() != nil:
+			return stored{}, context.Cause(s.lifetime)
+		case errors.Is(err, nats.ErrSlowConsumer):
+			continue // messages were dropped: the gap is filled
+		case err != nil:
+			return stored{}, err
+		}
+		if x, ok := parseStored(m); ok {
+			return x, nil
+		}
+	}
+}
+
+// follow passes the messages that are stored from now on to the sink, until the store is
+// closed. It reads the messages of a gap from the stream.
+func (s *Store) follow(to sink) {
+	for {
+		x, err := s.nextFed()
+		if err != nil {
+			return
+		}
+		next := s.place.now() + 1
+		switch {
+		case x.sequence < next:
+			continue // it was read to fill a gap
+		case x.sequence > next:
+			if err := s.fill(x.sequence, to); err != nil {
+				return
+			}
+			if x.sequence <= s.place.now() {
+				continue
+			}
+		}
+		if err := s.take(&x, to); err != nil {
+			return
+		}
+	}
+}
+
+// fill reads the messages of a gap: from the feed's place on, at least until the sequence.
+// Only the newest message of each key is still there.
+func (s *Store) fill(until uint64, to sink) error {
+	began := time.Now()
+	n := 0
+	s.continuous = false
+	defer func() { s.readAt = time.Now() }()
+	err := s.readUntil(until, func(x *stored) error {
+		n++
+		return s.take(x, to)
+	})
+	if err == nil {
+		s.counts.filled.Add(uint64(n))
+		s.observe(func(o *Observer) {
+			if o.Filled != nil {
+				o.Filled(n, time.Since(began))
+			}
+		})
+	}
+	return err
+}
+
+// take handles a message, and moves the feed's place to it.
+func (s *Store) take(x *stored, to sink) error {
+	if x.sequence > s.place.now()+1 {
+		s.proposals.passed(x.sequence - 1)
+	}
+	if err := s.handle(x, to); err != nil {
+		return err
+	}
+	s.place.advance(x.sequence)
+	if s.advance != nil {
+		s.advance(lastVersion(x.sequence))
+	}
+	return nil
+}
+
+// handle handles a message by its subject.
+func (s *Store) handle(x *stored, to sink) error {
+	if rest, ok := strings.CutPrefix(x.subject, s.subjects.keys); ok {
+		return s.handleCommit(x, rest, to)
+	}
+	if rest, ok := strings.CutPrefix(x.subject, s.subjects.beats); ok {
+		if !strings.HasSuffix(rest, barrierSuffix) {
+			s.handleBeat(x, rest)
+		}
+		return nil
+	}
+	return nil
+}
+
+// handleCommit passes the records of a commit to the sink, unless this node has proposed them
+// and applies them itself.
+func (s *Store) handleCommit(x *stored, encoded string, to sink) error {
+	name, err := decodeName(encoded)
+	if err == nil {
+		err = keyspace.CheckName(name)
+	}
+	var o operation
+	var records []keyspace.Record
+	if err == nil {
+		o, records, err = decodeCommit(x.data, x.subject, name, x.sequence, s.clock.shift())
+	}
+	if err != nil {
+		s.counts.foreign.Add(1)
+		s.observe(func(ob *Observer) {
+			if ob.Foreign != nil {
+				ob.Foreign(x.subject, x.sequence)
+			}
+		})
+		return nil
+	}
+	s.digester.set(name, x.sequence, records[len(records)-1].Value != nil)
+	if o.instance == s.process && s.proposals.brought(o.number, x.sequence) {
+		return nil
+	}
+	return to(records)
+}

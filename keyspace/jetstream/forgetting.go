@@ -1,0 +1,32 @@
+package jetstream
+
+import "time"
+
+// deleteMargin is how much earlier than deleteAge a delete counts as forgotten, because the
+// clocks of the servers may differ.
+const deleteMargin = time.Hour
+
+// A forgetting finds the sequence up to which deletes may be missing from the stream. The
+// stream forgets a delete after deleteAge. So all deletes that were stored after the limit
+// are there, and the deletes before the first message after the limit may be missing.
+type forgetting struct {
+	limit time.Time
+	found bool
+	first uint64 // the sequence of the first message after the limit
+}
+
+// see looks at the messages in the stream's order.
+func (f *forgetting) see(x *stored) {
+	if !f.found && !x.at().Before(f.limit) {
+		f.found, f.first = true, x.sequence
+	}
+}
+
+// version returns a version up to which deletes may be missing. place is the sequence that
+// was loaded.
+func (f *forgetting) version(place uint64) uint64 {
+	if !f.found {
+		return lastVersion(place)
+	}
+	return lastVersion(f.first - 1)
+}

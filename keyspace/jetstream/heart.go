@@ -1,0 +1,193 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	natsjs "github.com/nats-io/nats.go/jetstream"
+
+	"rtdb/keyspace"
+)
+
+// A heart is what a node knows of its own beats.
+type heart struct {
+	mu       sync.Mutex
+	instance instance
+	number   uint64     // of the beats that were sent
+	last     uint64     // the sequence of the instance's last beat
+	sent     []sentBeat // the newest beats that have not come back
+	heardAt  time.Time  // when the newest beat that came back was sent
+	loaded   uint64     // the sequence at which the state was loaded
+	digest   *Digest    // of the state, at the newest beat of any node
+	trouble  error      // why the stream refuses beats; nil: it does not
+
+	first chan<- uint64 // gets the sequence of the first beat that comes back
+
+	cutOff       error     // why writes are refused; nil: they are not
+	cutOffSince  time.Time // when the last beat that came back was sent
+	healthyAt    time.Time // when the node was last cut off or loaded
+	disagreement error     // how the state differs from the other nodes'
+}
+
+func (h *heart) note(trouble error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.trouble = trouble
+}
+
+// refusal returns why writes are refused, nil if they are not.
+func (s *Store) refusal() error {
+	s.heart.mu.Lock()
+	defer s.heart.mu.Unlock()
+	if s.heart.cutOff == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", keyspace.ErrCutOff, s.heart.cutOff)
+}
+
+// Ready returns why the node is not ready although it has loaded the state: it is cut off, or
+// its state differs from that of the other nodes. Otherwise it returns nil.
+func (s *Store) Ready() error {
+	if err := s.refusal(); err != nil {
+		return err
+	}
+	s.heart.mu.Lock()
+	defer s.heart.mu.Unlock()
+	return s.heart.disagreement
+}
+
+// beat sends beats until the store is closed, and looks after the node's own.
+func (s *Store) beat() {
+	ticker := time.NewTicker(beatInterval)
+	defer ticker.Stop()
+	for {
+		s.sendBeat()
+		s.checkHeart()
+		if s.refusal() != nil {
+			s.checkStream()
+		} else {
+			s.buryTheDead()
+		}
+		select {
+		case <-ticker.C:
+		case <-s.lifetime.Done():
+			return
+		}
+	}
+}
+
+// checkHeart decides whether the node is cut off.
+func (s *Store) checkHeart() {
+	if !s.loaded.Load() {
+		return
+	}
+	now := time.Now()
+	s.heart.mu.Lock()
+	was, heardAt := s.heart.cutOff, s.heart.heardAt
+	var is error
+	if now.Sub(heardAt) > cutOffAfter {
+		is = s.troubleLocked()
+	}
+	s.heart.cutOff = is
+	if is != nil {
+		s.heart.healthyAt = now
+	}
+	began := s.heart.cutOffSince
+	if is != nil && was == nil {
+		s.heart.cutOffSince = heardAt
+	}
+	s.heart.mu.Unlock()
+	switch {
+	case is != nil && was == nil:
+		s.observe(func(o *Observer) {
+			if o.CutOff != nil {
+				o.CutOff(is, heardAt)
+			}
+		})
+	case is == nil && was != nil:
+		s.observe(func(o *Observer) {
+			if o.CaughtUp != nil {
+				o.CaughtUp(now.Sub(began))
+			}
+		})
+	}
+}
+
+func (s *Store) troubleLocked() error {
+	switch {
+	case !s.conn.IsConnected():
+		if err := s.conn.LastError(); err != nil {
+			return fmt.Errorf("not connected to NATS: %w", err)
+		}
+		return errors.New("not connected to NATS")
+	case s.heart.trouble != nil:
+		return s.heart.trouble
+	}
+	return fmt.Errorf("the stream has carried no beat of this node for %v", cutOffAfter)
+}
+
+// checkStream finds out, while the node is cut off, whether the stream is still the one that
+// was loaded. If it is not, the state of this node is worth nothing any more.
+func (s *Store) checkStream() {
+	if !s.conn.IsConnected() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.lifetime, beatInterval)
+	defer cancel()
+	stream, err := s.js.Stream(ctx, s.options.Stream)
+	switch {
+	case errors.Is(err, natsjs.ErrStreamNotFound):
+		// A cluster that has just started may not know its streams yet.
+		if s.missing++; s.missing >= missingLimit {
+			s.fail(fmt.Errorf("jetstream: the stream %q is gone", s.options.Stream))
+		}
+		return
+	case err != nil:
+		return
+	}
+	s.missing = 0
+	info := stream.CachedInfo()
+	switch {
+	case !info.Created.Equal(s.created):
+		s.fail(fmt.Errorf("jetstream: the stream %q was made anew at %s", s.options.Stream, info.Created.Format(time.RFC3339)))
+	case info.State.LastSeq < s.place.now():
+		s.fail(fmt.Errorf("jetstream: the stream %q has lost its newest messages: it ends at sequence %d, but this node has seen %d",
+			s.options.Stream, info.State.LastSeq, s.place.now()))
+	}
+}
+
+// missingLimit is how many times in a row, once a beat, the stream must be missing.
+const missingLimit = 10
+
+// fail ends the store: nothing is committed from now on.
+func (s *Store) fail(err error) {
+	if !s.failed.CompareAndSwap(false, true) {
+		return
+	}
+	s.observe(func(o *Observer) {
+		if o.Failed != nil {
+			o.Failed(err)
+		}
+	})
+}
+
+// buryTheDead declares nodes dead from which no beat has come. A node that was cut off itself
+// waits first, because it may not have read their beats yet.
+func (s *Store) buryTheDead() {
+	s.heart.mu.Lock()
+	ok := time.Since(s.heart.healthyAt) > deadAfter
+	by := s.heart.instance
+	s.heart.mu.Unlock()
+	if !ok {
+		return
+	}
+	for id, p := range s.nodes.silent(deadAfter) {
+		b := beat{Node: p.name, Dead: true, By: by.String()}
+		if err := s.publishBeat(id, p.last, b, ""); err != nil {
+			return
+		}
+	}
+}

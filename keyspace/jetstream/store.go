@@ -1,0 +1,257 @@
+package jetstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+
+	"rtdb/keyspace"
+)
+
+// ErrClosed means that the store was closed.
+var ErrClosed = errors.New("jetstream: closed")
+
+// A Store is a [keyspace.SharedStore] on a JetStream stream.
+type Store struct {
+	options  Options
+	subjects subjects
+	process  instance // names the operations of this process
+	conn     *nats.Conn
+	js       natsjs.JetStream
+	created  time.Time // when the stream was made
+
+	proposals proposals
+	barriers  barriers
+	place     place
+	clock     clock
+	nodes     nodes
+	heart     heart
+	loaded    atomic.Bool
+	failed    atomic.Bool
+	counts    counts
+	observing sync.Mutex
+
+	// These fields belong to the goroutine that loads or follows.
+	fed      *nats.Subscription
+	digester digester
+
+	// continuous says that the feed has brought every message since a beat that was sent
+	// after the stream was last read. Before that, a message that was read may already
+	// have been without others that were replaced, so the state at a sequence need not be
+	// that of other nodes at the sequence.
+	continuous bool
+	readAt     time.Time            // when the stream was last read
+	advance    func(version uint64) // of the keyspace's feed; nil during Load
+
+	missing int // how often in a row the stream was missing; only beat uses it
+
+	lifetime context.Context
+	end      context.CancelCauseFunc
+	running  sync.WaitGroup
+}
+
+type counts struct {
+	conflicts, unknown, filled, foreign, reconnects atomic.Uint64
+}
+
+// Open connects to NATS. If no server can be reached, it returns a store that goes on
+// trying, and Load waits for it. Open returns an error if a setting is wrong, or if NATS
+// refuses the credentials.
+func Open(o Options) (*Store, error) {
+	s := &Store{options: o.settled(), process: newInstance()}
+	s.subjects = newSubjects(s.options.Stream)
+	if err := checkStreamName(s.options.Stream); err != nil {
+		return nil, err
+	}
+	s.heart.instance = newInstance()
+	s.lifetime, s.end = context.WithCancelCause(context.Background())
+	options, err := s.connectOptions()
+	if err != nil {
+		return nil, err
+	}
+	if s.conn, err = nats.Connect(s.options.URL, options...); err != nil {
+		return nil, fmt.Errorf("jetstream: cannot connect to NATS: %w", err)
+	}
+	if s.js, err = natsjs.New(s.conn); err != nil {
+		s.conn.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Load implements [keyspace.Store]. It waits until NATS can be reached. It has loaded the
+// state when it has applied all messages that were stored before a beat of its own.
+func (s *Store) Load(state keyspace.State) (keyspace.History, error) {
+	err := s.prepare()
+	if err != nil {
+		return keyspace.History{}, err
+	}
+	first := make(chan uint64, 1)
+	s.heart.mu.Lock()
+	s.heart.first = first
+	s.heart.mu.Unlock()
+	s.running.Go(s.beat)
+	until, err := s.awaitFirstBeat(first)
+	if err != nil {
+		return keyspace.History{}, err
+	}
+	forgotten := forgetting{limit: s.clock.now().Add(-deleteAge + deleteMargin)}
+	messages := int64(0)
+	apply := func(records []keyspace.Record) error {
+		for i := range records {
+			if err := state.Apply(&records[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := s.readUntil(until, func(x *stored) error {
+		forgotten.see(x)
+		if messages++; messages%10_000 == 0 {
+			s.tellLoaded(messages)
+		}
+		return s.take(x, apply)
+	}); err != nil {
+		return keyspace.History{}, err
+	}
+	s.tellLoaded(messages)
+	s.readAt = time.Now()
+	place := s.place.now()
+	s.heart.mu.Lock()
+	s.heart.loaded, s.heart.healthyAt, s.heart.heardAt = place, time.Now(), time.Now()
+	s.heart.mu.Unlock()
+	s.loaded.Store(true)
+	return keyspace.History{
+		Epoch: strconv.FormatInt(s.created.UnixNano(), 36), Last: lastVersion(place), Forgotten: forgotten.version(place),
+	}, nil
+}
+
+func (s *Store) tellLoaded(messages int64) {
+	s.observe(func(o *Observer) {
+		if o.Loaded != nil {
+			o.Loaded(messages)
+		}
+	})
+}
+
+// prepare opens the stream and subscribes to what is needed before a beat is sent. It tries
+// again until it succeeds, unless the stream has wrong settings or the server is too old.
+func (s *Store) prepare() error {
+	for {
+		err := s.prepareOnce()
+		var settings *SettingsError
+		var version *VersionError
+		switch {
+		case err == nil:
+			return nil
+		case errors.As(err, &settings), errors.As(err, &version), errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrPermissionViolation):
+			return err
+		}
+		s.heart.note(err)
+		select {
+		case <-time.After(beatInterval):
+		case <-s.lifetime.Done():
+			return context.Cause(s.lifetime)
+		}
+	}
+}
+
+func (s *Store) prepareOnce() error {
+	ctx, cancel := context.WithTimeout(s.lifetime, startTimeout)
+	defer cancel()
+	if !s.conn.IsConnected() {
+		return errors.New("not connected to NATS")
+	}
+	if err := checkServer(s.conn.ConnectedServerVersion()); err != nil {
+		return err
+	}
+	created, err := s.ensureStream(ctx)
+	if err != nil {
+		return err
+	}
+	s.created = created
+	if s.fed != nil {
+		return nil
+	}
+	s.proposals.prefix = s.conn.NewInbox() // without a dot at its end
+	if _, err := s.conn.Subscribe(s.proposals.prefix+".*.*", s.proposals.answered); err != nil {
+		return err
+	}
+	if _, err := s.conn.Subscribe(s.beatPrefix()+"*", s.beatAnswered); err != nil {
+		return err
+	}
+	return s.subscribeFeed()
+}
+
+// awaitFirstBeat reads the feed until a beat of this node comes back, and returns its
+// sequence. Messages before it are in the stream, so they need not be kept.
+func (s *Store) awaitFirstBeat(first <-chan uint64) (uint64, error) {
+	for {
+		x, err := s.nextFed()
+		if err != nil {
+			return 0, err
+		}
+		rest, ok := strings.CutPrefix(x.subject, s.subjects.beats)
+		if !ok {
+			continue
+		}
+		s.heart.mu.Lock()
+		own := rest == s.heart.instance.String()
+		s.heart.mu.Unlock()
+		var b beat
+		if own && json.Unmarshal(x.data, &b) == nil {
+			s.heard(&x, b.Number)
+		}
+		select {
+		case sequence := <-first:
+			return sequence, nil
+		default:
+		}
+	}
+}
+
+// Follow implements [keyspace.SharedStore].
+func (s *Store) Follow(f keyspace.Feed) {
+	s.advance = f.Advance
+	s.running.Go(func() {
+		s.follow(func(records []keyspace.Record) error {
+			f.Apply(records)
+			return nil
+		})
+	})
+}
+
+// ExpiryDelay implements [keyspace.SharedStore].
+func (s *Store) ExpiryDelay(key string) time.Duration {
+	s.heart.mu.Lock()
+	id := s.heart.instance
+	s.heart.mu.Unlock()
+	if s.nodes.owns(id, key) {
+		return 0
+	}
+	return expiryDelay
+}
+
+// Close implements [keyspace.Store].
+func (s *Store) Close() error {
+	s.end(ErrClosed)
+	s.running.Wait()
+	s.conn.Close()
+	return nil
+}
+
+// observe calls a function of the observer, one at a time.
+func (s *Store) observe(tell func(*Observer)) {
+	s.observing.Lock()
+	defer s.observing.Unlock()
+	tell(&s.options.Observer)
+}
