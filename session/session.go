@@ -139,6 +139,7 @@ type Session struct {
 	snapshot      snapshotState
 	wills         map[keyspace.Target]Will
 	willBytes     int
+	willName      string // names the wills in the store; "" if it does not keep them
 }
 
 // New returns a session of a client that has no subscriptions. The caller ends it

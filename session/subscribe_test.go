@@ -106,7 +106,7 @@ func TestInvalidNamesAreRefused(t *testing.T) {
 			"UnsubscribeTopic": f.Unsubscribe(t.Context(), targets(keyspace.Topic(".."))),
 			"a pattern":        f.Subscribe(t.Context(), targets(keyspace.Pattern("a/#/b")), session.Start{}, noReply),
 			"no pattern":       f.Unsubscribe(t.Context(), targets(keyspace.Pattern("a+"))),
-			"SetWill":          f.SetWill(session.Will{Target: keyspace.Key(""), Change: keyspace.Change{Value: []byte("1")}}),
+			"SetWill":          f.SetWill(t.Context(), session.Will{Target: keyspace.Key(""), Change: keyspace.Change{Value: []byte("1")}}),
 		} {
 			if !errors.Is(err, keyspace.ErrInvalidName) {
 				t.Errorf("%s: %v, want ErrInvalidName", name, err)

@@ -2,8 +2,11 @@ package session
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"time"
 
 	"rtdb/keyspace"
@@ -14,19 +17,25 @@ import (
 // whose shutdown grace is over still writes them.
 const willTimeout = 2 * time.Second
 
+// sharedWillTimeout is the same for a store that keeps the wills. It is longer, because such a
+// store may have to elect a leader first. If it is exceeded, another server carries them out.
+const sharedWillTimeout = 10 * time.Second
+
 // A Will is a write that is made when the session ends.
 type Will struct {
-	Target keyspace.Target // a key or a topic
-	Change keyspace.Change // of a topic only its Value counts
+	Target    keyspace.Target // a key or a topic
+	Change    keyspace.Change // of a topic only its Value counts
+	IfVersion *uint64         // the version that Change.If asks for; nil: Change has no condition
 }
 
 // withdraws reports whether the will only withdraws an earlier one.
 func (w Will) withdraws() bool { return w.Change.Value == nil && !w.Change.Delete }
 
 // SetWill keeps a will, in the place of an earlier one for the same target. A will whose
-// change neither has a value nor deletes withdraws the earlier one. It returns ErrTooMany if all wills together would be
-// larger than Options.MaxPendingBytes, or memory is short.
-func (s *Session) SetWill(w Will) error {
+// change neither has a value nor deletes withdraws the earlier one. It returns ErrTooMany if
+// all wills together would be larger than Options.MaxPendingBytes, or memory is short. If the
+// keyspace's store keeps wills, SetWill waits for it, and returns its error.
+func (s *Session) SetWill(ctx context.Context, w Will) error {
 	if err := w.Target.Check(); err != nil {
 		return err
 	}
@@ -36,19 +45,61 @@ func (s *Session) SetWill(w Will) error {
 		bytes -= old.bytes()
 	}
 	if w.withdraws() {
+		if !known {
+			return nil
+		}
 		s.willBytes = bytes
 		delete(s.wills, w.Target)
-		return nil
+		return s.keepWills(ctx)
 	}
 	if bytes += w.bytes(); bytes > s.options.MaxPendingBytes || bytes > s.willBytes && s.crowded() {
 		return ErrTooMany
 	}
-	s.willBytes = bytes
 	if s.wills == nil {
 		s.wills = make(map[keyspace.Target]Will, 1)
 	}
 	s.wills[w.Target] = w
+	if err := s.keepWills(ctx); err != nil {
+		if known {
+			s.wills[w.Target] = old
+		} else {
+			delete(s.wills, w.Target)
+		}
+		return err
+	}
+	s.willBytes = bytes
 	return nil
+}
+
+// keepWills hands the wills to the store, if it keeps wills.
+func (s *Session) keepWills(ctx context.Context) error {
+	store := s.keyspace.Wills()
+	if store == nil {
+		return nil
+	}
+	if s.willName == "" {
+		s.willName = rand.Text()
+	}
+	if err := store.KeepWills(ctx, s.willName, slices.Collect(s.sharedWills(nil))); err != nil {
+		return fmt.Errorf("%w: keep a will: %w", keyspace.ErrUnavailable, err)
+	}
+	return nil
+}
+
+// sharedWills yields the wills that a function permits, as the store keeps them. nil permits
+// each.
+func (s *Session) sharedWills(permit func(Will) bool) iter.Seq[keyspace.Will] {
+	return func(yield func(keyspace.Will) bool) {
+		for _, w := range s.wills {
+			if permit != nil && !permit(w) {
+				continue
+			}
+			c := w.Change
+			if !yield(keyspace.Will{Target: w.Target, Value: c.Value, IfVersion: w.IfVersion, TTL: c.TTL}) {
+				return
+			}
+		}
+	}
 }
 
 // bytes estimates the memory that the will takes.
@@ -57,8 +108,31 @@ func (w Will) bytes() int { return len(w.Target.Name) + len(w.Change.Value) + 12
 // WithdrawWills withdraws all wills, for a client that says goodbye.
 func (s *Session) WithdrawWills() { s.wills, s.willBytes = nil, 0 }
 
+// carryOutShared lets the store carry out the wills. The writes come back by its feed, so the
+// caller waits until they were delivered.
+func (s *Session) carryOutShared(store keyspace.WillStore) error {
+	ctx, cancel := context.WithTimeout(context.Background(), sharedWillTimeout)
+	defer cancel()
+	wills := slices.Collect(s.sharedWills(s.options.PermitWill))
+	s.wills = nil
+	if err := store.CarryOutWills(ctx, s.willName, wills); err != nil {
+		return fmt.Errorf("the wills failed: %w", err)
+	}
+	for _, w := range wills {
+		if w.Target.Kind == keyspace.KindKey {
+			if err := s.keyspace.GetInOrder(ctx, w.Target.Name, func(keyspace.Entry) {}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // carryOut writes the wills that are left, in no order.
 func (s *Session) carryOut() error {
+	if store := s.keyspace.Wills(); store != nil && s.willName != "" {
+		return s.carryOutShared(store)
+	}
 	if len(s.wills) == 0 {
 		return nil
 	}

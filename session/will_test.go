@@ -18,7 +18,7 @@ func (f fixture) setWill(t *testing.T, target keyspace.Target, value string) {
 	if value != "" {
 		w.Change.Value = []byte(value)
 	}
-	if err := f.SetWill(w); err != nil {
+	if err := f.SetWill(t.Context(), w); err != nil {
 		t.Errorf("SetWill(%v, %q): %v", target, value, err)
 	}
 }
@@ -106,7 +106,7 @@ func TestTheSizeOfAllWillsIsLimited(t *testing.T) {
 		f.setWill(t, keyspace.Key("a"), long) // replaces itself
 		for _, key := range []string{"a", "b"} {
 			w := session.Will{Target: keyspace.Key(key), Change: keyspace.Change{Value: []byte(long + strings.Repeat(" ", 400))}}
-			if err := f.SetWill(w); !errors.Is(err, session.ErrTooMany) {
+			if err := f.SetWill(t.Context(), w); !errors.Is(err, session.ErrTooMany) {
 				t.Errorf("a will of 1000 bytes for %s: %v, want ErrTooMany", key, err)
 			}
 		}
@@ -121,7 +121,7 @@ func TestWillsMayNotGrowIfMemoryIsShort(t *testing.T) {
 	inBubble(t, o, new(fakeConn), func(t *testing.T, f fixture) {
 		f.setWill(t, keyspace.Key("a"), "100")
 		crowded = true
-		if err := f.SetWill(session.Will{Target: keyspace.Key("b"), Change: keyspace.Change{Value: []byte("1")}}); !errors.Is(err, session.ErrTooMany) {
+		if err := f.SetWill(t.Context(), session.Will{Target: keyspace.Key("b"), Change: keyspace.Change{Value: []byte("1")}}); !errors.Is(err, session.ErrTooMany) {
 			t.Errorf("another will: %v, want ErrTooMany", err)
 		}
 		f.setWill(t, keyspace.Key("a"), "1")
@@ -154,7 +154,7 @@ func TestAWillIsAWholeChange(t *testing.T) {
 			"no key":   {Delete: true}, // nothing to delete is no failure
 			"no key 2": {Value: []byte(`"gone"`), If: func(version uint64) bool { return version != 0 }},
 		} {
-			if err := f.SetWill(session.Will{Target: keyspace.Key(key), Change: c}); err != nil {
+			if err := f.SetWill(t.Context(), session.Will{Target: keyspace.Key(key), Change: c}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -188,13 +188,16 @@ func (c *webSocket) publish(ctx context.Context, r *request) (rawjson.Builder, e
 
 // will keeps a write for the end of the session. If it has neither a value nor deletes, it
 // withdraws the earlier will of the same target.
-func (c *webSocket) will(_ context.Context, r *request) (rawjson.Builder, error) {
+func (c *webSocket) will(ctx context.Context, r *request) (rawjson.Builder, error) {
 	change := keyspace.Change{Value: r.value.value, Delete: r.delete.value, TTL: r.ttl.value} // Delete counts before Value
 	w := session.Will{Target: r.target(), Change: r.withCondition(change)}
+	if r.ifVersion.present {
+		w.IfVersion = &r.ifVersion.value
+	}
 	if err := c.authorize((*auth.Grants).MayChange, w.Target); err != nil {
 		return nil, err
 	}
-	return encodeReply(r), c.session.SetWill(w)
+	return encodeReply(r), c.session.SetWill(ctx, w)
 }
 
 // hello names the client. The older session of the same client has ended, and its wills

@@ -23,7 +23,8 @@ type beat struct {
 	Loaded uint64  `json:"loaded"`          // the sequence at which the node had loaded the state
 	Digest *Digest `json:"state,omitempty"` // of its state; nil: not loaded yet
 
-	// Dead says that another node, By, has declared the instance dead.
+	// Dead says that another node, By, has declared the instance dead, or that the node
+	// itself leaves.
 	Dead bool   `json:"dead,omitempty"`
 	By   string `json:"by,omitempty"`
 }
@@ -110,10 +111,26 @@ func (s *Store) handleBeat(x *stored, encoded string) {
 	case own:
 		s.heard(x, b.Number)
 	case b.Dead:
-		s.nodes.remove(id)
+		s.handleDeath(id, b)
 	default:
 		s.nodes.heard(id, x.sequence, b, s.age(x))
 		s.compare(id, b)
+	}
+}
+
+// handleDeath handles the news that a node was declared dead.
+func (s *Store) handleDeath(id instance, b beat) {
+	s.nodes.remove(id)
+	s.heart.mu.Lock()
+	isFirst := b.By == s.heart.instance.String()
+	s.heart.mu.Unlock()
+	s.settleEstate(id, isFirst)
+	if isFirst {
+		s.observe(func(o *Observer) {
+			if o.Buried != nil {
+				o.Buried(b.Node)
+			}
+		})
 	}
 }
 

@@ -17,6 +17,10 @@ import (
 const (
 	headerExpected = "Nats-Expected-Last-Subject-Sequence"
 	headerTTL      = "Nats-TTL"
+
+	headerBatch         = "Nats-Batch-Id"
+	headerBatchSequence = "Nats-Batch-Sequence"
+	headerBatchCommit   = "Nats-Batch-Commit"
 )
 
 // maxHeader is more than the headers of a message take.
@@ -98,7 +102,10 @@ func (s *Store) commitError(err error) error {
 //
 // If an attempt has no answer, its outcome is not known. Then propose goes on until it is
 // known, and in the end returns an error that wraps keyspace.ErrUnknownOutcome.
-func (s *Store) propose(ctx context.Context, p *proposal, m *nats.Msg) (uint64, error) {
+//
+// Several messages are stored together, or not at all (atomic batch of JetStream, ADR-50).
+// Then the result is the sequence of the last one.
+func (s *Store) propose(ctx context.Context, p *proposal, messages ...*nats.Msg) (uint64, error) {
 	deadline := time.Now().Add(commitTimeout)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -112,9 +119,9 @@ func (s *Store) propose(ctx context.Context, p *proposal, m *nats.Msg) (uint64, 
 		return 0, fmt.Errorf("jetstream: the message was not accepted: %w", err)
 	}
 	for attempt := 0; ; attempt++ {
-		m.Reply = s.proposals.replySubject(p, attempt)
+		messages[len(messages)-1].Reply = s.proposals.replySubject(p, attempt)
 		wait := attemptTimeout
-		if err := s.conn.PublishMsg(m); err != nil { // it was not sent
+		if err := s.publish(p, attempt, messages); err != nil { // it was not sent
 			reason, wait = err, pause(attempt)
 		} else {
 			unanswered++
@@ -148,6 +155,24 @@ func (s *Store) propose(ctx context.Context, p *proposal, m *nats.Msg) (uint64, 
 			}
 		}
 	}
+}
+
+// publish publishes the messages of an attempt.
+func (s *Store) publish(p *proposal, attempt int, messages []*nats.Msg) error {
+	if len(messages) > 1 {
+		id := fmt.Sprintf("%v-%d-%d", s.process, p.number, attempt)
+		for i, m := range messages {
+			m.Header[headerBatch] = []string{id}
+			m.Header[headerBatchSequence] = []string{strconv.Itoa(i + 1)}
+		}
+		messages[len(messages)-1].Header[headerBatchCommit] = []string{"1"}
+	}
+	for _, m := range messages {
+		if err := s.conn.PublishMsg(m); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pause returns the time until the next attempt: some milliseconds, with a jitter so that two

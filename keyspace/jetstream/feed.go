@@ -156,6 +156,9 @@ func (s *Store) handle(x *stored, to sink) error {
 		}
 		return nil
 	}
+	if rest, ok := strings.CutPrefix(x.subject, s.subjects.wills); ok {
+		s.seeRecord(rest)
+	}
 	return nil
 }
 

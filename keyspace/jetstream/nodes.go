@@ -60,6 +60,13 @@ func (n *nodes) heard(id instance, sequence uint64, b beat, age time.Duration) {
 	p.name, p.last, p.loaded, p.heardAt = b.Node, sequence, b.Loaded, time.Now().Add(-age)
 }
 
+// knows reports whether a beat of a node has come.
+func (n *nodes) knows(id instance) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.peers[id] != nil
+}
+
 func (n *nodes) remove(id instance) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -67,6 +67,7 @@ const (
 	deleteAge      = 24 * time.Hour         // how long the stream remembers a delete
 	beatAge        = 10 * time.Minute       // how long the stream remembers a beat
 	expiryDelay    = time.Second            // after the owner of a key, other nodes delete it
+	flushTimeout   = time.Second            // for the goodbye of a node that leaves
 	pingInterval   = 2 * time.Second        // to notice a dead link
 	maxReconnect   = 250 * time.Millisecond // between two attempts to connect, with a jitter of as much
 )

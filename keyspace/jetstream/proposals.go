@@ -29,10 +29,10 @@ type proposals struct {
 
 // A proposal is a message that waits for the stream's answer.
 type proposal struct {
-	number  uint64
-	isKnown bool // the feed knows it by its operation
-	decided bool // guarded by proposals.mu; it was accepted
-	answers chan answer
+	number        uint64
+	appliesItself bool // the caller applies the message
+	decided       bool // guarded by proposals.mu; it was accepted
+	answers       chan answer
 }
 
 // An answer is what the stream says to one attempt of a proposal.
@@ -59,16 +59,16 @@ func (e wrongSequence) Error() string { return fmt.Sprintf("the key's last seque
 // maxAnswers is the number of answers that a proposal keeps: each attempt has one.
 const maxAnswers = 16
 
-// begin returns a proposal that end must be called for. isKnown says that the feed can tell
-// by the operation that it is this node's.
-func (ps *proposals) begin(isKnown bool) *proposal {
+// begin returns a proposal that end must be called for. appliesItself says that the caller
+// applies the message if it is accepted, so that the feed need not.
+func (ps *proposals) begin(appliesItself bool) *proposal {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	if ps.pending == nil {
 		ps.pending, ps.accepted = map[uint64]*proposal{}, map[uint64]struct{}{}
 	}
 	ps.last++
-	p := &proposal{number: ps.last, isKnown: isKnown, answers: make(chan answer, maxAnswers)}
+	p := &proposal{number: ps.last, appliesItself: appliesItself, answers: make(chan answer, maxAnswers)}
 	ps.pending[p.number] = p
 	return p
 }
@@ -126,7 +126,7 @@ func (ps *proposals) answered(m *nats.Msg) {
 		return
 	case a.sequence != 0:
 		p.decided = true
-		if p.isKnown {
+		if p.appliesItself {
 			ps.accepted[a.sequence] = struct{}{}
 		}
 	}
@@ -153,7 +153,7 @@ func (ps *proposals) brought(number, sequence uint64) bool {
 	for {
 		select {
 		case p.answers <- answer{sequence: sequence}:
-			return true
+			return p.appliesItself
 		case <-p.answers: // it is full of refusals
 		}
 	}

@@ -22,6 +22,7 @@ const (
 // newest messages.
 type getRequest struct {
 	Seq      uint64 `json:"seq"`
+	NextFor  string `json:"next_by_subj,omitempty"` // the subjects; "": all
 	Batch    int    `json:"batch"`
 	MaxBytes int    `json:"max_bytes"`
 }
@@ -35,7 +36,7 @@ var errShortRead = errors.New("jetstream: the server has ended its answer early"
 func (s *Store) readUntil(until uint64, each func(*stored) error) error {
 	for s.place.now() < until {
 		var eachErr error
-		n, err := s.readSome(s.place.now()+1, func(x *stored) error {
+		n, err := s.readSome(getRequest{Seq: s.place.now() + 1}, func(x *stored) error {
 			eachErr = each(x)
 			return eachErr
 		})
@@ -54,10 +55,12 @@ func (s *Store) readUntil(until uint64, each func(*stored) error) error {
 	return nil
 }
 
-// readSome passes the messages from a sequence on to each, as many as one request brings. It
-// returns their number.
-func (s *Store) readSome(from uint64, each func(*stored) error) (n int, err error) {
-	request, err := json.Marshal(getRequest{Seq: from, Batch: readBatch, MaxBytes: readBytes})
+// readSome passes the messages that a request brings to each, and returns their number. It
+// sets the limits of the request.
+func (s *Store) readSome(r getRequest, each func(*stored) error) (n int, err error) {
+	r.Batch, r.MaxBytes = readBatch, readBytes
+	from := r.Seq
+	request, err := json.Marshal(r)
 	if err != nil {
 		return 0, err
 	}

@@ -27,6 +27,7 @@ type Store struct {
 	process  instance // names the operations of this process
 	conn     *nats.Conn
 	js       natsjs.JetStream
+	stream   natsjs.Stream
 	created  time.Time // when the stream was made
 
 	proposals proposals
@@ -35,6 +36,7 @@ type Store struct {
 	clock     clock
 	nodes     nodes
 	heart     heart
+	wills     wills
 	loaded    atomic.Bool
 	failed    atomic.Bool
 	counts    counts
@@ -49,8 +51,10 @@ type Store struct {
 	// have been without others that were replaced, so the state at a sequence need not be
 	// that of other nodes at the sequence.
 	continuous bool
-	readAt     time.Time            // when the stream was last read
-	advance    func(version uint64) // of the keyspace's feed; nil during Load
+	readAt     time.Time // when the stream was last read
+
+	estates map[instance]struct{} // the nodes that had left wills when the state was loaded
+	advance func(version uint64)  // of the keyspace's feed; nil during Load
 
 	missing int // how often in a row the stream was missing; only beat uses it
 
@@ -60,7 +64,7 @@ type Store struct {
 }
 
 type counts struct {
-	conflicts, unknown, filled, foreign, reconnects atomic.Uint64
+	conflicts, unknown, filled, foreign, reconnects, inherited atomic.Uint64
 }
 
 // Open connects to NATS. If no server can be reached, it returns a store that goes on
@@ -222,6 +226,7 @@ func (s *Store) awaitFirstBeat(first <-chan uint64) (uint64, error) {
 // Follow implements [keyspace.SharedStore].
 func (s *Store) Follow(f keyspace.Feed) {
 	s.advance = f.Advance
+	s.settleForgotten()
 	s.running.Go(func() {
 		s.follow(func(records []keyspace.Record) error {
 			f.Apply(records)
@@ -241,10 +246,20 @@ func (s *Store) ExpiryDelay(key string) time.Duration {
 	return expiryDelay
 }
 
-// Close implements [keyspace.Store].
+// Close implements [keyspace.Store]. It tells the other nodes that this one leaves, so that
+// they need not wait until they declare it dead.
 func (s *Store) Close() error {
 	s.end(ErrClosed)
 	s.running.Wait()
+	if s.loaded.Load() && s.conn.IsConnected() {
+		s.heart.mu.Lock()
+		id, last := s.heart.instance, s.heart.last
+		s.heart.mu.Unlock()
+		goodbye := beat{Node: s.options.Node, Dead: true, By: id.String()}
+		if s.publishBeat(id, last, goodbye, "") == nil {
+			_ = s.conn.FlushTimeout(flushTimeout) // without it the others wait longer
+		}
+	}
 	s.conn.Close()
 	return nil
 }

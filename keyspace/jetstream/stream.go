@@ -70,6 +70,7 @@ func (s *Store) ensureStream(ctx context.Context) (created time.Time, err error)
 	if err != nil {
 		return created, fmt.Errorf("jetstream: cannot open the stream %q: %w", s.options.Stream, err)
 	}
+	s.stream = stream
 	info := stream.CachedInfo()
 	if d := differences(info.Config, config(s.options.Stream, info.Config.Replicas)); len(d) > 0 {
 		return created, &SettingsError{Stream: s.options.Stream, Differences: d}

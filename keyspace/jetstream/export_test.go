@@ -1,0 +1,8 @@
+package jetstream
+
+// Crash ends a store as a kill of its process does: it says nothing to the other nodes.
+func (s *Store) Crash() {
+	s.end(ErrClosed)
+	s.conn.Close()
+	s.running.Wait()
+}
