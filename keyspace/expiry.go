@@ -20,6 +20,10 @@ const (
 	// expiryRetry is the time until a key is asked again, if its mailbox was full
 	// or the store refused the delete.
 	expiryRetry = 10 * time.Millisecond
+
+	// sharedExpiryRetry is the time until a key is asked again after a shared store refused
+	// the delete, because such a store may be cut off for minutes.
+	sharedExpiryRetry = time.Second
 )
 
 // An expiry says when a key is to be deleted. Only the key's actor makes and
@@ -73,9 +77,13 @@ func (x *expiries) set(k *key, expires time.Time) {
 
 // retry asks for an expiry again after the store refused it.
 func (x *expiries) retry(e *expiry) {
+	pause := expiryRetry
+	if x.delay != nil {
+		pause = sharedExpiryRetry
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.pushLocked(e, time.Now().Add(expiryRetry))
+	x.pushLocked(e, time.Now().Add(pause))
 }
 
 // reassign gives the expiry of an actor that panicked to its successor. It keeps

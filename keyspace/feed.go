@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"runtime"
 	"sync"
+	"time"
 
 	"rtdb/actor"
 )
@@ -27,8 +28,11 @@ type feedShard struct {
 	waiting map[string][]*run // by key, the oldest first
 
 	// positions has the keys whose newest record is not the write that made their state:
-	// a touch, a record that means nothing to this keyspace, or none.
+	// a touch, a record that means nothing to this keyspace, or none. A key without an
+	// actor is not here.
 	positions map[string]uint64
+
+	closed bool // nothing waits any more
 }
 
 func newFeed(ks *Keyspace) *feed {
@@ -48,19 +52,53 @@ func (f *feed) Apply(records []Record) {
 	r := runPool.Get().(*run)
 	r.writes = append(r.writes, records...)
 	for i := range r.writes {
-		r.writes[i].Expires = monotonic(r.writes[i].Expires)
+		r.writes[i].Expires = onThisClock(r.writes[i].Expires)
 	}
 	r.expires = r.writes[len(r.writes)-1].Expires
-	f.keyspace.progress.add(r)
-	r.inProgress = true
-	name := records[0].Key
+	if f.put(records[0].Key, r) {
+		f.wake(records[0].Key)
+	}
+}
+
+// onThisClock returns a time that another machine has set. Unlike monotonic, it is right if
+// the clock of this machine was set since the start.
+func onThisClock(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	now := time.Now()
+	return now.Add(t.Round(0).Sub(now.Round(0)))
+}
+
+// put makes a run wait for the actor of a key. It reports whether the actor must be woken.
+func (f *feed) put(name string, r *run) bool {
 	s := f.shard(name)
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	f.keyspace.progress.add(r)
+	r.inProgress = true
 	waiting := s.waiting[name]
 	s.waiting[name] = append(waiting, r)
-	s.mu.Unlock()
-	if len(waiting) == 0 {
-		f.wake(name)
+	return len(waiting) == 0
+}
+
+// close drops the records that wait. It is called when no actor runs any more, so that
+// nothing is in flight for ever (State.Snapshot).
+func (f *feed) close() {
+	for i := range f.shards {
+		s := &f.shards[i]
+		s.mu.Lock()
+		for _, waiting := range s.waiting {
+			for _, r := range waiting {
+				f.keyspace.progress.remove(r, 0)
+			}
+		}
+		clear(s.waiting)
+		s.closed = true
+		s.mu.Unlock()
 	}
 }
 
@@ -110,6 +148,7 @@ func (f *feed) next(name string) *run {
 	if len(waiting) == 1 {
 		delete(s.waiting, name)
 	} else {
+		waiting[0] = nil
 		s.waiting[name] = waiting[1:]
 	}
 	return r
@@ -129,7 +168,7 @@ func (f *feed) position(k *key) uint64 {
 	return k.load().version
 }
 
-// setPosition notes the position of a record that did not make the key's state.
+// setPosition notes the position of a key's newest record, which did not make its state.
 func (f *feed) setPosition(name string, position uint64) {
 	s := f.shard(name)
 	s.mu.Lock()
@@ -137,14 +176,22 @@ func (f *feed) setPosition(name string, position uint64) {
 	s.positions[name] = position
 }
 
-// written notes that a record has made the key's state, or only touched the key.
-func (f *feed) written(w *Record) {
-	s := f.shard(w.Key)
+// applied notes that a record was applied, which is the key's newest one.
+func (f *feed) applied(w *Record) {
+	if w.Position != w.Version { // a touch
+		f.setPosition(w.Key, w.Position)
+	} else {
+		f.forget(w.Key)
+	}
+}
+
+// forget forgets the position of a key that has the version of its state as its position,
+// or no actor any more.
+func (f *feed) forget(name string) {
+	s := f.shard(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w.Touch {
-		s.positions[w.Key] = w.Position
-	} else if len(s.positions) > 0 {
-		delete(s.positions, w.Key)
+	if len(s.positions) > 0 {
+		delete(s.positions, name)
 	}
 }

@@ -117,8 +117,16 @@ func (k *key) handle(batch []*request) {
 		batch = batch[n:]
 	}
 	if !k.inUse() && k.Retire() {
-		k.keyspace.keys.remove(k.name, k)
+		k.leave()
 	}
+}
+
+// leave removes the key from the directory. It has stopped, and so cannot take records.
+func (k *key) leave() {
+	if k.keyspace.shared != nil {
+		k.keyspace.feed.forget(k.name)
+	}
+	k.keyspace.keys.remove(k.name, k)
 }
 
 // handleOther handles the first request of the batch, which is not a write.
@@ -146,6 +154,9 @@ func (k *key) handleOther(batch []*request) {
 func (k *key) panicked(p actor.Panic[*request]) {
 	k.subscribers.answerLost(p.Lost)
 	ks := k.keyspace
+	if ks.shared != nil {
+		k.remember()
+	}
 	if k.inUse() {
 		successor := ks.newKey(k.name)
 		successor.state.Store(k.state.Load())
@@ -157,7 +168,7 @@ func (k *key) panicked(p actor.Panic[*request]) {
 			ks.expiries.reassign(k.expiry, successor)
 		}
 	} else {
-		ks.keys.remove(k.name, k)
+		k.leave()
 	}
 	if ks.shared != nil {
 		ks.feed.rewake(k.name)

@@ -244,6 +244,9 @@ func (ks *Keyspace) Shutdown(ctx context.Context) error {
 		return err
 	}
 	ks.endLifetime()
+	if ks.feed != nil {
+		ks.feed.close()
+	}
 	if err := ks.waitLoad(ctx); err != nil {
 		return err
 	}

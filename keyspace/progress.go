@@ -23,7 +23,7 @@ type progress struct {
 	// followed says that the store is shared. Then writes of other keyspaces may come at
 	// any version above the feed's position, so only the feed raises highestDone.
 	followed bool
-	waiters  map[chan struct{}]uint64 // wait until highestDone has a value
+	waiters  map[chan struct{}]uint64 // wait until the revision has a value
 
 	added   uint64        // the number of runs that were ever added
 	settled chan struct{} // closed when the runs up to awaited have left the list; nil: settle does not wait
@@ -88,12 +88,17 @@ func (p *progress) remove(r *run, highest uint64) {
 		p.highestDone = max(p.highestDone, highest)
 	}
 	p.settleLocked()
+	p.wakeLocked()
 }
 
 // revision returns a version up to which all writes are done.
 func (p *progress) revision() uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.revisionLocked()
+}
+
+func (p *progress) revisionLocked() uint64 {
 	if p.first != nil {
 		return p.first.bound
 	}
@@ -128,12 +133,13 @@ func (p *progress) assigned(version uint64) {
 }
 
 // highestKnown returns the highest version that a subscriber can know. A higher
-// revision was not promised by this keyspace.
+// revision was not promised by this keyspace. If the store is shared, it may have been
+// promised by another one; until this keyspace can promise it, too, it is not known.
 func (p *progress) highestKnown() uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.followed {
-		return p.highestDone
+		return p.revisionLocked()
 	}
 	return max(p.highestDone, p.highestAssigned)
 }
@@ -143,18 +149,27 @@ func (p *progress) advance(version uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.highestDone = max(p.highestDone, version)
+	p.wakeLocked()
+}
+
+// wakeLocked ends the waits for the revision.
+func (p *progress) wakeLocked() {
+	if len(p.waiters) == 0 {
+		return
+	}
+	revision := p.revisionLocked()
 	for reached, awaited := range p.waiters {
-		if awaited <= p.highestDone {
+		if awaited <= revision {
 			close(reached)
 			delete(p.waiters, reached)
 		}
 	}
 }
 
-// await returns when the feed has come to a version, or ctx has ended.
+// await returns when the revision has come to a version, or ctx has ended.
 func (p *progress) await(ctx context.Context, version uint64) {
 	p.mu.Lock()
-	if version <= p.highestDone {
+	if version <= p.revisionLocked() {
 		p.mu.Unlock()
 		return
 	}

@@ -16,6 +16,7 @@ type run struct {
 	unpaused  int       // the deliveries since the actor last yielded
 
 	proved     bool   // a barrier has proved that the state was the newest
+	full       bool   // a request did not fit into the run
 	reserved   bool   // the run holds a place of the quota, and the key is not made yet
 	inProgress bool   // the run is in the list of the keyspace's progress
 	number     uint64 // in the order of the list
@@ -23,8 +24,13 @@ type run struct {
 	prev, next *run
 }
 
-// isFull reports whether no more writes fit into a run for a shared store.
-func (r *run) isFull() bool { return len(r.writes) >= MaxSharedRun || r.bytes >= maxSharedBytes }
+// takes reports whether a value of a size fits into a run for a shared store. If it does
+// not, the run is full.
+func (r *run) takes(size int) bool {
+	n := len(r.writes)
+	r.full = n >= MaxSharedRun || n > 0 && r.bytes+size > maxSharedBytes
+	return !r.full
+}
 
 // runPool reuses runs, because the slice of writes grows with the load.
 var runPool = sync.Pool{New: func() any { return new(run) }}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -15,16 +16,17 @@ import (
 // The rules of Store hold, with these differences. Record.Position says which record of the
 // key the keyspace had applied last. If the store has a newer record, Commit passes that
 // record, and those before it, to Feed.Apply, and then returns a [ConflictError]. Commit
-// returns an error that wraps [ErrUnknownOutcome] if the writes may take effect later. It
-// gets at most [MaxSharedRun] writes. It may set Written, because the clocks of several
-// machines differ. A touch is committed with the key's value, so that the store may forget
-// the key's older records.
+// returns an error that wraps [ErrUnknownOutcome] if the writes may take effect later; if
+// they do, they are passed to the Feed, although this keyspace made them. It gets at most
+// [MaxSharedRun] writes. It may set Written, because the clocks of several machines differ.
+// A touch is committed with the key's value, so that the store may forget the key's older
+// records. The records that Load passes to State.Apply have a Position, too.
 type SharedStore interface {
 	Store
 
-	// Follow passes the records that other keyspaces commit to f, from the end of Load
-	// on. It is called once, when Load has returned, and returns at once. The calls of f
-	// end before Close returns.
+	// Follow passes the records that other keyspaces commit to f: all those that Load has
+	// not applied. It is called once, when Load has returned, and returns at once. The
+	// calls of f end before Close returns.
 	Follow(f Feed)
 
 	// Barrier returns when all records that were committed before the call, by any
@@ -40,12 +42,15 @@ type SharedStore interface {
 // A Feed receives the records of a SharedStore, in the store's order. Only one goroutine at
 // a time calls it. Its methods do not wait for actors or subscribers.
 type Feed interface {
-	// Apply receives the records of one commit. They have one key, and they belong to the
-	// Feed. Records that the keyspace has applied already change nothing.
+	// Apply receives the records of one commit. They have one key, with a valid name, and
+	// a Position. The slice may be used again after the call. Records that the keyspace has
+	// applied already change nothing, so a store may pass all records.
 	Apply(records []Record)
 
-	// Advance says that all records up to a version have been passed to Apply, or were
-	// committed by this keyspace. Versions rise from call to call.
+	// Advance says that each record up to a version has been passed to Apply, or belongs to
+	// a Commit of this keyspace that has returned nil or will return nil. Versions rise
+	// from call to call. The keyspace's revision rises with them, so Advance is called for
+	// the commits of this keyspace, too.
 	Advance(version uint64)
 }
 
@@ -53,8 +58,8 @@ const (
 	// MaxSharedRun is the greatest number of writes that one Commit of a SharedStore gets.
 	MaxSharedRun = 16
 
-	// maxSharedBytes is the size of a run of values after which no more is added, because
-	// the messages of a distributed store are bounded (1 MiB in NATS).
+	// maxSharedBytes is the size of the values of one run, unless a value is larger and
+	// alone, because the messages of a distributed store are bounded (1 MiB in NATS).
 	maxSharedBytes = 256 << 10
 )
 
@@ -75,39 +80,58 @@ func (e *ConflictError) Error() string {
 // An accepted write proves that the state was the newest, and so proves the refusals of its
 // run, too. If a run consists of refusals, a barrier proves them.
 func (k *key) agree(r *run, requests []*request, planned int) int {
-	ks := k.keyspace
 	for {
-		var conflict *ConflictError
+		again := false
 		switch {
 		case len(r.writes) > 0:
-			if !r.inProgress {
-				ks.progress.add(r)
-				r.inProgress = true
-			}
-			position := ks.feed.position(k)
-			for i := range r.writes {
-				r.writes[i].Position = position
-			}
-			r.commitErr = k.commit(r.writes)
-			if !errors.As(r.commitErr, &conflict) {
-				return planned
-			}
-		case r.proved || !needsProof(requests[:planned]):
-			return planned
-		default:
-			if err := ks.shared.Barrier(ks.lifetime); err != nil {
-				r.commitErr = fmt.Errorf("%w: check %q: %w", ErrUnavailable, k.name, err)
-				return planned
-			}
-			r.proved = true
+			again = k.propose(r)
+		case !r.proved && needsProof(requests[:planned]):
+			again = k.prove(r)
 		}
-		k.follow()
-		if conflict != nil {
-			ks.feed.setPosition(k.name, conflict.Position)
+		if !again {
+			return planned
 		}
 		k.withdraw(r)
 		planned = k.plan(r, requests)
 	}
+}
+
+// propose commits a run. If there is a conflict, it applies the records that the key lacks,
+// and reports that the run must be planned anew.
+func (k *key) propose(r *run) (again bool) {
+	f := k.keyspace.feed
+	if !r.inProgress {
+		k.keyspace.progress.add(r)
+		r.inProgress = true
+	}
+	before := f.position(k)
+	for i := range r.writes {
+		r.writes[i].Position = before
+	}
+	r.commitErr = k.commit(r.writes)
+	var conflict *ConflictError
+	if !errors.As(r.commitErr, &conflict) {
+		return false
+	}
+	k.follow()
+	switch now := f.position(k); {
+	case now == before && now == conflict.Position:
+		return false // the store contradicts itself, and would do so again
+	case now == before, now < conflict.Position: // the newest record means nothing to this keyspace, or is gone
+		f.setPosition(k.name, conflict.Position)
+	}
+	return true
+}
+
+// prove makes sure that the key's state is the newest. It reports whether it did.
+func (k *key) prove(r *run) (again bool) {
+	if err := k.keyspace.shared.Barrier(k.keyspace.lifetime); err != nil {
+		r.commitErr = fmt.Errorf("%w: check %q: %w", ErrUnavailable, k.name, err)
+		return false
+	}
+	r.proved = true
+	k.follow()
+	return true
 }
 
 // needsProof reports whether a request was refused because of the key's state, which may not
@@ -128,7 +152,7 @@ func (k *key) withdraw(r *run) {
 		r.reserved = false
 	}
 	clear(r.writes)
-	r.writes, r.bytes, r.commitErr = r.writes[:0], 0, nil
+	r.writes, r.bytes, r.full, r.commitErr = r.writes[:0], 0, false, nil
 	r.expires = time.Time{}
 }
 
@@ -146,15 +170,45 @@ func (k *key) follow() {
 // followOne applies the records of one commit, unless they are not newer than the state.
 func (k *key) followOne(r *run) {
 	defer k.finish(r)
-	if last := &r.writes[len(r.writes)-1]; last.Position <= k.keyspace.feed.position(k) {
+	if !k.selectNew(r) {
 		clear(r.writes)
 		r.writes = r.writes[:0]
 		return
 	}
-	for i := range r.writes { // a touch may bring the value of a write that was missed
-		if w := &r.writes[i]; w.Touch && w.Version > k.load().version {
-			w.Touch = false
-		}
-	}
 	k.settle(r, nil)
+}
+
+// selectNew removes the records of a commit that are not newer than the key's state. It
+// reports whether some are left.
+func (k *key) selectNew(r *run) bool {
+	f, now, last := k.keyspace.feed, k.load(), r.writes[len(r.writes)-1]
+	switch {
+	case last.Position <= f.position(k):
+		return false
+	case now.version == 0 && last.Value == nil && last.Position <= r.bound:
+		return false // the record has come before: it is a delete whose tombstone was forgotten
+	}
+	r.writes = slices.DeleteFunc(r.writes, func(w Record) bool {
+		return w.Version < now.version || w.Version == now.version && !w.Touch
+	})
+	if len(r.writes) == 0 {
+		f.setPosition(k.name, last.Position)
+		return false
+	}
+	if w := &r.writes[0]; w.Touch && w.Version > now.version {
+		w.Touch = false // it brings the value of a write that was missed
+	}
+	return true
+}
+
+// remember makes sure that a delete whose actor panicked has a tombstone. Otherwise the
+// record of the delete would change something if it came again.
+func (k *key) remember() {
+	now := k.load()
+	if now.value != nil || now.version == 0 {
+		return
+	}
+	if t, ok := k.keyspace.tombstones.find(k.name); !ok || t.version < now.version {
+		k.keyspace.tombstones.add(tombstone{name: k.name, version: now.version, written: now.written})
+	}
 }

@@ -28,14 +28,16 @@ func (s storeState) Apply(w *Record) error {
 		}
 		k = ks.keys.add(strings.Clone(w.Key))
 	}
-	if shared := ks.shared != nil; shared && w.Touch && w.Version > k.load().version {
+	if ks.shared != nil && w.Touch && w.Version > k.load().version {
 		record := *w // the store has forgotten the write that the touch touches
 		record.Touch = false
 		w = &record
-		defer ks.feed.setPosition(k.name, w.Position)
 	}
 	if !k.apply(w, nil) {
 		return nil
+	}
+	if ks.shared != nil {
+		ks.feed.applied(w)
 	}
 	ks.expiries.set(k, monotonic(w.Expires))
 	if w.Value == nil && !w.Touch {

@@ -92,7 +92,7 @@ func (ks *Keyspace) Subscribe(ctx context.Context, t Target, s Subscriber, start
 	if err := t.Check(); err != nil {
 		return err
 	}
-	if ks.shared != nil && start.Resume {
+	if ks.shared != nil && start.Resume && !t.OfTopics() {
 		ks.awaitRevision(ctx, &start)
 	}
 	switch t.Kind {
@@ -114,8 +114,9 @@ func (ks *Keyspace) Subscribe(ctx context.Context, t Target, s Subscriber, start
 // to come to the subscriber's revision.
 const revisionWait = time.Second
 
-// awaitRevision waits until the feed has come to the revision that a start resumes from, but
-// not for long: then the subscriber is passed everything.
+// awaitRevision waits until this keyspace has come to the revision that a start resumes from,
+// but not for long: then the subscriber is passed everything. Without the wait, a write that
+// the subscriber has seen could be delivered after a newer one of the key.
 func (ks *Keyspace) awaitRevision(ctx context.Context, s *Start) {
 	if s.Epoch == "" || s.Epoch == ks.epoch {
 		ctx, cancel := context.WithTimeout(ctx, revisionWait)

@@ -55,6 +55,9 @@ func (k *key) settle(r *run, requests []*request) {
 	for i := range r.writes {
 		k.apply(&r.writes[i], r)
 	}
+	if k.keyspace.shared != nil {
+		k.keyspace.feed.applied(&r.writes[len(r.writes)-1])
+	}
 	k.keyspace.expiries.set(k, r.expires)
 	k.answerAll(r, requests)
 	for i := range r.writes {
@@ -79,14 +82,14 @@ func (k *key) plan(r *run, requests []*request) int {
 		r.expires = k.expiry.expires
 	}
 	for i, q := range requests {
-		if r.isFull() && k.keyspace.shared != nil {
-			return i
-		}
 		q.refusal = nil
 		if q.change.If != nil && !q.change.If(now.conditionVersion()) {
 			q.refusal = newVersionError(now.conditionVersion())
 		} else {
 			now.value = k.planRequest(r, q, now.value)
+		}
+		if r.full {
+			return i
 		}
 	}
 	return len(requests)
@@ -105,6 +108,8 @@ func (k *key) planRequest(r *run, q *request, value []byte) []byte {
 		return value
 	case q.op != opDelete && q.op != opExpire && k.keyspace.refuse != nil && k.refused(q):
 		return value
+	case k.keyspace.shared != nil && !r.takes(len(c.Value)):
+		return value
 	case q.op == opTouch: // only the time to live changes
 	case q.op != opWrite:
 		value, r.expires = nil, time.Time{}
@@ -119,6 +124,9 @@ func (k *key) planRequest(r *run, q *request, value []byte) []byte {
 		merged, err := c.Merge(value)
 		if err != nil {
 			q.refusal = err
+			return value
+		}
+		if k.keyspace.shared != nil && !r.takes(len(merged)) {
 			return value
 		}
 		if q.refusal = k.keyspace.quota.grow(len(merged) - len(value)); q.refusal != nil {
@@ -212,9 +220,6 @@ func (k *key) apply(w *Record, r *run) bool {
 		return false
 	}
 	k.state.Store(now.after(w))
-	if k.keyspace.shared != nil {
-		k.keyspace.feed.written(w)
-	}
 	switch existed, exists := now.value != nil, w.Touch || w.Value != nil; {
 	case !existed && exists:
 		if r == nil || !r.reserved {
