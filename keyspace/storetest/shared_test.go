@@ -1,0 +1,44 @@
+package storetest
+
+import (
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"rtdb/keyspace"
+)
+
+// sharedOptions returns options for hubs with the settings and the fault.
+func sharedOptions(o HubOptions, f hubFault) SharedOptions {
+	var mu sync.Mutex
+	hubs := map[string]*Hub{}
+	return SharedOptions{Open: func(_ testing.TB, name string) keyspace.SharedStore {
+		mu.Lock()
+		defer mu.Unlock()
+		if hubs[name] == nil {
+			hubs[name] = NewHub(o)
+			hubs[name].fault = f
+		}
+		return hubs[name].Open()
+	}}
+}
+
+// upTo returns a random delay.
+func upTo(longest time.Duration) func() time.Duration {
+	return func() time.Duration { return rand.N(longest) }
+}
+
+func TestAHubIsASharedStore(t *testing.T) {
+	for name, o := range map[string]HubOptions{
+		"at once":      {},
+		"delays":       {Delay: upTo(time.Millisecond)},
+		"echo":         {Delay: upTo(time.Millisecond), Echo: true},
+		"echo at once": {Echo: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			RunShared(t, sharedOptions(o, hubFault{}))
+		})
+	}
+}
