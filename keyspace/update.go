@@ -25,6 +25,11 @@ type Update struct {
 	At      time.Time // when the write was made; in a snapshot, when the key was read
 	Crowd   bool      // it goes to over 128 subscribers, so those of other updates go first
 
+	// Missed reports that messages of the topic were lost on the way to this keyspace, an
+	// unknown number. Value is nil. For the subscribers of a pattern of topics, Target is
+	// the pattern.
+	Missed bool
+
 	encoded  [Forms][]byte // the results of Encoded
 	progress *progress
 	run      *run // nil in a snapshot and for a topic

@@ -103,6 +103,6 @@ func (b *outbox) resetLocked() {
 	b.base += uint64(len(b.items))
 	b.items, b.head = nil, 0
 	b.updates, b.requested, b.pushed, b.topics, b.fenced = 0, 0, 0, 0, 0
-	b.places = nil
+	b.places, b.gaps = nil, nil
 	b.awake, b.replyHeld = false, false
 }

@@ -21,6 +21,7 @@ func (b *outbox) conflateLocked(m *Message) bool {
 // newest of each key, in the place of the oldest.
 func (b *outbox) beginConflationLocked() {
 	b.places = make(map[string]uint64)
+	b.gaps = nil // the numbers of messages change
 	first := int(max(b.fence, b.base+uint64(b.head)) - b.base)
 	kept := first
 	for i := first; i < len(b.items); i++ {

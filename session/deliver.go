@@ -17,6 +17,10 @@ func (s *Session) queueUpdate(u *keyspace.Update, requested bool) {
 		s.box.reject()
 		return
 	}
+	if u.Missed {
+		s.queueGap(u)
+		return
+	}
 	m := Message{update: u, requested: requested, since: u.At.Sub(epoch)}
 	m.Text = u.Encoded(s.encoder.Form, s.encoder.Update)
 	if s.withRevisions {
@@ -44,6 +48,23 @@ func (s *Session) queueUpdate(u *keyspace.Update, requested bool) {
 	s.wakeFor(wake, behind, u.Crowd)
 }
 
+// queueGap queues the notice that an unknown number of messages of a topic was lost. It is
+// never dropped.
+func (s *Session) queueGap(u *keyspace.Update) {
+	if s.life.now() != open {
+		return
+	}
+	m := Message{Text: u.Encoded(s.encoder.Form, s.encoder.Update)}
+	if s.withRevisions {
+		m.Revision = u.Revision()
+		if s.life.now() != open { // see queueUpdate
+			return
+		}
+	}
+	wake, behind := s.box.pushGap(u.Target, &m)
+	s.wakeFor(wake, behind, u.Crowd)
+}
+
 // crowdedPending is how many bytes of topics' messages may wait while memory is
 // short.
 const crowdedPending = 16 << 10
@@ -53,8 +74,10 @@ func (s *Session) queueReply(text []byte) {
 	s.queueText(&Message{Text: text, Reply: true, requested: true})
 }
 
-// Tell queues a notice that the client did not ask for. It never blocks.
-func (s *Session) Tell(text []byte) { s.queueText(&Message{Text: text, Reply: true}) }
+// Tell queues a notice that the client did not ask for, behind all updates that were
+// delivered before. An update that is delivered later may come before it, in the place of an
+// older one of its key. Tell never blocks.
+func (s *Session) Tell(text []byte) { s.queueText(&Message{Text: text, Notice: true}) }
 
 func (s *Session) queueText(m *Message) {
 	if s.life.now() == open {

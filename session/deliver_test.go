@@ -195,3 +195,28 @@ func TestFlushCallsSend(t *testing.T) {
 		}
 	})
 }
+
+// A notice is sent at once, also while the reader holds back replies because a request takes
+// long. It comes after the updates that were delivered before.
+func TestANoticeDoesNotWaitForARequest(t *testing.T) {
+	conn := new(fakeConn)
+	inBubble(t, session.Options{}, conn, func(t *testing.T, f fixture) {
+		f.subscribe(t, "k")
+		f.Cork()
+		if err := f.Reply([]byte("reply")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		conn.want(t)
+		f.set(t, "k", "1")
+		synctest.Wait()
+		f.Tell([]byte("notice"))
+		synctest.Wait()
+		conn.want(t, "reply", `{"key":"k","value":1}`, "notice")
+		f.Cork()
+		f.Tell([]byte("another"))
+		synctest.Wait()
+		conn.want(t, "reply", `{"key":"k","value":1}`, "notice", "another")
+		f.Uncork()
+	})
+}

@@ -47,10 +47,14 @@
 //
 // Messages of topics cannot be conflated. While more than MaxPendingBytes of them
 // wait, further ones are dropped; before the next message of the topic the client
-// is told how many it missed. A session that misses messages of so many topics that
+// is told how many it missed. The notice that an unknown number of messages was lost on
+// the way to the keyspace ([keyspace.Update.Missed]) is never dropped. It is merged with an
+// equal one that waits if nothing came between, and it stands for the messages that were
+// dropped before it, too. A session that misses messages of so many topics that
 // their names take more than 4 MiB ends with [ErrTooManyMissed]. Replies and snapshots,
-// which the client asked for, make the reader wait for space in the outbox. A snapshot is read from the keys as
-// fast as the client takes it, and is cut short only if the client leaves (StopSnapshot).
+// which the client asked for, make the reader wait for space in the outbox. A snapshot is
+// read from the keys as fast as the client takes it, and is cut short only if the client
+// leaves (StopSnapshot).
 //
 // # Life
 //

@@ -100,7 +100,12 @@ var encoder = &session.Encoder{
 		if u.Target.Kind == keyspace.KindTopic {
 			kind = "topic"
 		}
-		if u.Value == nil {
+		switch {
+		case u.Missed && u.Target.Kind == keyspace.KindTopicPattern:
+			return fmt.Appendf(nil, `{"topicPattern":%q,"missed":true}`, u.Target.Name)
+		case u.Missed:
+			return fmt.Appendf(nil, `{"topic":%q,"missed":true}`, u.Target.Name)
+		case u.Value == nil:
 			value = `null,"deleted":true`
 		}
 		return fmt.Appendf(nil, `{"%s":%q,"value":%s}`, kind, u.Target.Name, value)

@@ -15,9 +15,10 @@ type Message struct {
 	// for the updates of a snapshot.
 	Revision uint64
 
-	// Reply reports that the transport made the text: a reply, or a notice. The
-	// other messages are updates, and notices of missed messages of a topic.
-	Reply bool
+	// Reply reports that it is a reply to a request: no update moves across it. Notice
+	// reports that it is a notice of the transport, from Session.Tell. The other messages are
+	// updates, and notices of missed messages of a topic.
+	Reply, Notice bool
 
 	requested bool             // the client asked for it: a reply, or part of a snapshot
 	update    *keyspace.Update // nil for all but updates and messages of topics

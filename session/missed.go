@@ -3,6 +3,8 @@ package session
 import (
 	"maps"
 	"slices"
+
+	"rtdb/keyspace"
 )
 
 // pushMessage adds a message of a topic, or drops it if more than limit bytes of
@@ -18,12 +20,37 @@ func (b *outbox) pushMessage(m *Message, limit int64, missed func(string, uint64
 		b.missedAll++
 		return false, false, !b.missLocked(topic)
 	}
+	b.gaps = nil
 	if n := b.missed[topic]; n > 0 {
 		b.forgetMissedLocked(topic)
 		b.appendLocked(&Message{Text: missed(topic, n), Revision: m.Revision})
 	}
 	wake, behind = b.addLocked(m)
 	return wake, behind, false
+}
+
+// pushGap adds the notice of a gap: an unknown number of messages of a topic, or of topics
+// that match a pattern, did not come to the keyspace. The notice stands for the messages of
+// the topic that were dropped before it, too, so their number is forgotten. Nothing is added
+// if such a notice of the target waits, and neither a message of a topic nor a reply came
+// after it: then all messages that are missing belong between the same two messages. So the
+// notices that wait are bounded by the subscriptions and the messages that wait. It reports
+// the same as push.
+func (b *outbox) pushGap(t keyspace.Target, m *Message) (wake, behind bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if t.Kind == keyspace.KindTopic {
+		b.forgetMissedLocked(t.Name)
+	}
+	if number, ok := b.gaps[t]; ok && number >= max(b.fence, b.base+uint64(b.head)) {
+		return false, b.behindLocked()
+	}
+	if b.gaps == nil {
+		b.gaps = make(map[keyspace.Target]uint64)
+	}
+	b.appendLocked(m)
+	b.gaps[t] = b.base + uint64(len(b.items)) - 1
+	return b.wakeLocked(), b.behindLocked()
 }
 
 const (

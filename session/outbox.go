@@ -3,6 +3,8 @@ package session
 import (
 	"sync"
 	"time"
+
+	"rtdb/keyspace"
 )
 
 // A client has fallen behind when more than this waits in its outbox. From then on,
@@ -59,6 +61,10 @@ type outbox struct {
 	// one that was not. It is nil if none were. missedBytes estimates its memory.
 	missed      map[string]uint64
 	missedBytes int64
+
+	// gaps has the number of each target's last notice of a gap, if no message of a topic
+	// was added after it. It is nil if there is none.
+	gaps map[keyspace.Target]uint64
 
 	space chan struct{} // gets a token when there may be space; nil until the reader has waited
 }

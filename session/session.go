@@ -58,7 +58,7 @@ type Conn interface {
 // [keyspace.Update.Encoded]), so they must have the same Encoder.
 type Encoder struct {
 	Form   keyspace.Form
-	Update func(u *keyspace.Update) []byte     // the text of an update
+	Update func(u *keyspace.Update) []byte     // the text of an update, or of the notice of a gap
 	Missed func(topic string, n uint64) []byte // the notice that the client missed n messages of a topic
 }
 

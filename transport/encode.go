@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
@@ -29,12 +30,24 @@ func encodeMissed(topic string, n uint64) []byte {
 	return rawjson.Builder(nil).String("topic", topic).Uint("missed", n).End()
 }
 
+// encodeGap returns the notice that an unknown number of messages of a topic was lost.
+func encodeGap(t keyspace.Target) []byte {
+	kind := "topic"
+	if t.Kind == keyspace.KindTopicPattern {
+		kind = "topicPattern"
+	}
+	return rawjson.Builder(nil).String(kind, t.Name).True("missed").End()
+}
+
 func encodePlain(u *keyspace.Update) []byte {
+	if u.Missed {
+		return encodeGap(u.Target)
+	}
 	return append(encodeUpdate(u, len("}")), '}')
 }
 
 func encodeVersioned(u *keyspace.Update) []byte {
-	if u.Target.Kind == keyspace.KindTopic {
+	if u.Target.OfTopics() {
 		return u.Encoded(plainForm, encodePlain) // shared with plain clients
 	}
 	m := append(encodeUpdate(u, len(`,"version":9007199254740991,"at":9007199254740991}`)), `,"version":`...)
@@ -129,4 +142,20 @@ func appendEventID(text []byte, epoch string, revision uint64) []byte {
 		text = append(append(text, epoch...), '.')
 	}
 	return append(strconv.AppendUint(text, revision, 10), '\n')
+}
+
+// encodeStaleness returns the notice for each kind of client that the state may be old since a
+// time or, for the zero time, that it is current again.
+func encodeStaleness(since time.Time) (notices [clientKinds][]byte) {
+	b, action := rawjson.Builder(nil), "fresh"
+	if !since.IsZero() {
+		action = "stale"
+	}
+	b = b.String("action", action)
+	if !since.IsZero() {
+		b = b.Uint("since_ms", uint64(max(0, time.Since(since).Milliseconds())))
+	}
+	notices[webSocketClient] = b.End()
+	notices[eventClient] = fmt.Appendf(nil, "event: %s\ndata: %s\n\n", action, notices[webSocketClient])
+	return notices
 }
