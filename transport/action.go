@@ -200,8 +200,8 @@ func (c *webSocket) will(ctx context.Context, r *request) (rawjson.Builder, erro
 	return encodeReply(r), c.session.SetWill(ctx, w)
 }
 
-// hello names the client. The older session of the same client has ended, and its wills
-// are written, before the reply.
+// hello names the client. The older session of the same client, on this node or another, has
+// ended, and its wills are written, before the reply.
 func (c *webSocket) hello(ctx context.Context, r *request) (rawjson.Builder, error) {
 	var p *auth.Principal
 	if c.credentials != nil {
@@ -210,7 +210,11 @@ func (c *webSocket) hello(ctx context.Context, r *request) (rawjson.Builder, err
 		}
 	}
 	name := nameOf(r.client.value, p, c.core.access.anonymous)
-	if err := c.core.clients.replace(ctx, &c.client, name); err != nil {
+	since, err := c.core.clients.replace(ctx, &c.client, name)
+	if err == nil {
+		err = c.core.takeOver(ctx, &c.client, name, since)
+	}
+	if err != nil {
 		return nil, err
 	}
 	reply := encodeReply(r)

@@ -156,6 +156,7 @@ func (s *eventStream) serve(ctx, request context.Context, targets []keyspace.Tar
 	case !s.start.Snapshot:
 		s.revision = s.core.keyspace.Revision()
 	}
+	s.core.clients.inform(&s.client)
 	err := s.session.Subscribe(ctx, targets, s.start, s.mark)
 	if err != nil && !s.session.Ending() {
 		s.session.Abort(err)
@@ -229,9 +230,11 @@ func (s *eventStream) Send(messages []session.Message) error {
 	}
 	for i := range messages {
 		m := &messages[i]
-		if m.Reply {
+		if m.Reply || m.Notice {
 			text = append(text, m.Text...)
-			s.synced, s.epoch, s.revision = true, s.core.keyspace.Epoch(), s.marked
+			if m.Reply { // the mark
+				s.synced, s.epoch, s.revision = true, s.core.keyspace.Epoch(), s.marked
+			}
 			continue
 		}
 		if s.synced {

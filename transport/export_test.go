@@ -9,6 +9,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"rtdb/keyspace"
 	"rtdb/session"
 	"rtdb/transport/socket"
 )
@@ -148,3 +149,12 @@ func (c libraryConn) Send(messages []session.Message) error {
 func (c libraryConn) TrySend([]session.Message) (bool, error) { return true, errors.ErrUnsupported }
 
 func (c libraryConn) Close(error) { _ = c.ws.CloseNow() }
+
+// EncodeUpdate returns the text of an update for plain clients, and for those that speak
+// rtdb.v1.
+func EncodeUpdate(u *keyspace.Update) (plain, versioned []byte) {
+	return u.Encoded(plainEncoder.Form, plainEncoder.Update), u.Encoded(versionedEncoder.Form, versionedEncoder.Update)
+}
+
+// TakeoverTimeout is how long a hello waits for the other nodes.
+const TakeoverTimeout = takeoverTimeout

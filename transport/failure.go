@@ -90,6 +90,13 @@ var errNoRoom = &failure{
 	retry: 10 * time.Second, // a snapshot must make the room
 }
 
+// errCutOff answers a write of a node that cannot reach the store.
+var errCutOff = &failure{
+	code:    codeUnavailable,
+	message: "this node is cut off from the others, so the write was not made; reads and subscriptions go on",
+	retry:   time.Second,
+}
+
 // as returns the failure as the answer to a readiness check. state is the state of the
 // server in a few words.
 func (f *failure) as(state string) *failure {
@@ -104,6 +111,13 @@ func refusalFailure(err error) *failure {
 		return errNoRoom.as("insufficient storage")
 	}
 	return refuse(codeUnavailable, "the store takes no values: %v; reads and deletes go on", err).as("refusing writes")
+}
+
+// notReadyFailure answers a readiness check of a node that is not ready.
+func notReadyFailure(reason error) *failure {
+	f := refuse(codeUnavailable, "the node is not ready: %v", reason)
+	f.retry = time.Second
+	return f.as("not ready")
 }
 
 // isTemporary reports whether the same request may succeed later, without a change of the
@@ -174,6 +188,11 @@ func failureOf(err error) *failure {
 		return refuse(codeUnavailable, "the client closed the connection before its request was done")
 	case errors.Is(err, keyspace.ErrInsufficientStorage):
 		return errNoRoom
+	case errors.Is(err, keyspace.ErrCutOff):
+		return errCutOff
+	case errors.Is(err, keyspace.ErrUnknownOutcome):
+		return refuse(codeUnavailable, "the node could not learn whether the write was made: "+
+			"the write may have been made; read the key before you write it again")
 	case errors.Is(err, keyspace.ErrUnavailable):
 		return refuse(codeUnavailable, "the write could not be made durable, and was not made")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
@@ -235,6 +254,15 @@ var (
 	errGone             = fmt.Errorf("transport: client ended the stream: %w", io.EOF)
 )
 
+// ErrNewerSession is the error of [Options.Takeover] if another node has a newer session of
+// the client.
+var ErrNewerSession = errors.New("transport: a newer session of the client exists on another node")
+
+// A restartError ends sessions as a shutdown does, for another reason.
+type restartError struct{ reason string }
+
+func (e *restartError) Error() string { return "transport: sessions ended: " + e.reason }
+
 // An ending is how a session ends: the close code (RFC 6455, section 7.4) and the
 // reason, for the client and the log.
 type ending struct {
@@ -278,6 +306,10 @@ func endingOf(cause error) ending {
 	var byClient websocket.CloseError
 	if errors.As(cause, &byClient) {
 		return ending{byClient.Code, "closed by client", true}
+	}
+	var restart *restartError
+	if errors.As(cause, &restart) {
+		return ending{websocket.StatusServiceRestart, restart.reason, false}
 	}
 	for _, e := range endings {
 		if errors.Is(cause, e.cause) {

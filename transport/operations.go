@@ -65,14 +65,18 @@ func (x *operations) listSessions(w *response, _ *http.Request) error {
 	slices.SortFunc(all, func(a, b sessionStatus) int {
 		return cmp.Or(order(a, b), cmp.Compare(a.client.id, b.client.id))
 	})
-	body := []byte(`{"sessions":[`)
+	var body rawjson.Builder
+	if node := x.options.Node; node != "" {
+		body = body.String("node", node)
+	}
+	sessions := []byte{'['}
 	for i, s := range all[:min(len(all), limit)] {
 		if i > 0 {
-			body = append(body, ',')
+			sessions = append(sessions, ',')
 		}
-		body = append(body, s.encode()...)
+		sessions = append(sessions, s.encode()...)
 	}
-	w.json(http.StatusOK, append(body, `]}`...))
+	w.json(http.StatusOK, body.Raw("sessions", append(sessions, ']')).End())
 	return nil
 }
 

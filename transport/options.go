@@ -83,6 +83,23 @@ type Options struct {
 	// does not follow links that lead out of the folder.
 	Public fs.FS
 
+	// Node is the name of this node among several, for the operator. "": it has none.
+	Node string
+
+	// Ready returns nil, or the reason why the node is not ready although its state is
+	// loaded: it is cut off from the other nodes, or its state differs from theirs. It is for
+	// readiness checks; no request is refused. It must return at once. nil: the node is ready.
+	Ready func() error
+
+	// Takeover makes the other nodes end their session of a client that has said hello here
+	// at since, and returns nil when they have, or if they cannot be asked. They call
+	// [Server.EndClient] with the same arguments. subject stands for the subject of the
+	// client's token, or the grants of a token without a subject. If another node has a newer
+	// session of the client, Takeover returns an error that wraps ErrNewerSession. Another
+	// error refuses the hello. ctx ends after 5 s, or if the client's session must end. nil:
+	// there are no other nodes.
+	Takeover func(ctx context.Context, client, subject string, since time.Time) error
+
 	// Admin serves the operator's paths by ServeAdmin alone, and not by Serve.
 	Admin bool
 

@@ -23,15 +23,18 @@ type registry struct {
 	closing  bool // event streams end, too
 	reserved int  // clients from reserve to release
 	clients  map[clientID]*client
-	names    map[clientName]*client    // the newest client of each name
-	awaited  map[*client]chan struct{} // closed when the client has left
-	past     total                     // of clients that have left
+	names    map[clientName]claim                // the newest client of each name
+	taking   map[*client]context.CancelCauseFunc // end the calls of Options.Takeover
+	awaited  map[*client]chan struct{}           // closed when the client has left
+	past     total                               // of clients that have left
+	stale    time.Time                           // since when the state may be old; zero: it is current
 }
 
 func newRegistry(limit int, crowded func() bool) *registry {
 	return &registry{
 		limit: limit, crowded: crowded,
-		clients: make(map[clientID]*client), names: make(map[clientName]*client), awaited: make(map[*client]chan struct{}),
+		clients: make(map[clientID]*client), names: make(map[clientName]claim),
+		taking: make(map[*client]context.CancelCauseFunc), awaited: make(map[*client]chan struct{}),
 	}
 }
 
@@ -92,68 +95,21 @@ func (g *registry) remove(c *client, stats session.Stats) {
 	g.past.add(stats, sent)
 }
 
-// replaceTimeout is how long a client that is replaced may still take its waiting
-// messages and the close frame. Its link may be dead, and the newer client waits.
-const replaceTimeout = 2 * time.Second
-
-// replace gives a client its name. If an older client has the name, replace ends it, and
-// waits until it has left: then its wills are written. If ctx ends first, replace
-// returns the cause.
-func (g *registry) replace(ctx context.Context, c *client, name clientName) error {
-	older, left, err := g.rename(c, name)
-	if older == nil || err != nil {
-		return err
+// awaitLocked returns a channel that is closed when a client that is being ended has left.
+func (g *registry) awaitLocked(c *client) <-chan struct{} {
+	if end := g.taking[c]; end != nil {
+		end(errEnding)
 	}
-	older.session.Close(errReplaced)
-	cut := time.AfterFunc(replaceTimeout, func() { older.link.abort(errReplaced) })
-	defer cut.Stop()
-	select {
-	case <-left:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if left := g.awaited[c]; left != nil {
+		return left
 	}
-}
-
-// rename gives a client its name. It returns the client that has had the name, nil if
-// there is none, and a channel that is closed when that client has left. It refuses a
-// client that is ending.
-func (g *registry) rename(c *client, name clientName) (older *client, left <-chan struct{}, err error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	older = g.names[name]
-	switch {
-	case g.awaited[c] != nil || c.session.Ending():
-		// A newer client waits for c. If c waited for it in turn, neither would end.
-		return nil, nil, errEnding
-	case older == c:
-		return nil, nil, nil
+	left := make(chan struct{})
+	if g.clients[c.id] == c {
+		g.awaited[c] = left
+	} else {
+		close(left)
 	}
-	g.unnameLocked(c)
-	g.names[name] = c
-	c.name.Store(&name)
-	if older == nil {
-		return nil, nil, nil
-	}
-	if g.awaited[older] == nil {
-		g.awaited[older] = make(chan struct{})
-	}
-	return older, g.awaited[older], nil
-}
-
-// unname takes the name from a client.
-func (g *registry) unname(c *client) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.unnameLocked(c)
-}
-
-// unnameLocked takes the name from a client, unless a newer client has it. The client's
-// log still shows it.
-func (g *registry) unnameLocked(c *client) {
-	if name := c.name.Load(); name != nil && g.names[*name] == c {
-		delete(g.names, *name)
-	}
+	return left
 }
 
 // find returns a client by its id, nil if there is none.
@@ -193,12 +149,12 @@ func (g *registry) drain(ctx context.Context) {
 	g.mu.Lock()
 	g.draining = true
 	g.mu.Unlock()
-	g.hangUp(ctx, webSocketClient)
+	g.hangUp(ctx, g.ofKind(webSocketClient), errRestart)
 	g.open[webSocketClient].Wait()
 	g.mu.Lock()
 	g.closing = true
 	g.mu.Unlock()
-	g.hangUp(ctx, eventClient)
+	g.hangUp(ctx, g.ofKind(eventClient), errRestart)
 }
 
 // Up to spreadFrom clients are hung up on at once. More are spread, spreadEach for each
@@ -210,14 +166,18 @@ const (
 	spreadShare = 0.6
 )
 
-// hangUp ends the clients of a kind, in random order.
-func (g *registry) hangUp(ctx context.Context, kind clientKind) {
-	var leaving []*client
+// ofKind returns the clients of a kind.
+func (g *registry) ofKind(kind clientKind) (clients []*client) {
 	g.each(func(c *client) {
 		if c.kind == kind {
-			leaving = append(leaving, c)
+			clients = append(clients, c)
 		}
 	})
+	return clients
+}
+
+// hangUp ends clients, in random order.
+func (g *registry) hangUp(ctx context.Context, leaving []*client, cause error) {
 	rand.Shuffle(len(leaving), func(i, j int) { leaving[i], leaving[j] = leaving[j], leaving[i] })
 	spread := time.Duration(0)
 	if n := len(leaving); n > spreadFrom {
@@ -236,9 +196,43 @@ func (g *registry) hangUp(ctx context.Context, kind clientKind) {
 			case <-ctx.Done(): // those that are left are cut off
 			}
 		}
-		calls.Go(func() { c.link.hangUp(errRestart) })
+		calls.Go(func() { c.link.hangUp(cause) })
 	}
 	calls.Wait()
+}
+
+// endAll ends the clients that are connected now, and waits until they have left: first the
+// WebSockets, then the event streams, which get their wills. If ctx ends first, it cuts off
+// those that are left, and returns the cause.
+func (g *registry) endAll(ctx context.Context, cause error) (err error) {
+	for kind := range clientKinds {
+		leaving := g.ofKind(kind)
+		cut := make(chan struct{})
+		stop := context.AfterFunc(ctx, func() {
+			defer close(cut)
+			for _, c := range leaving {
+				c.link.abort(cause)
+			}
+		})
+		g.hangUp(ctx, leaving, cause)
+		for _, c := range leaving {
+			select {
+			case <-g.await(c):
+			case <-ctx.Done():
+				err = context.Cause(ctx)
+			}
+		}
+		if !stop() {
+			<-cut
+		}
+	}
+	return err
+}
+
+func (g *registry) await(c *client) <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.awaitLocked(c)
 }
 
 // abortAll cuts off all clients. It does not wait for them.
@@ -264,4 +258,32 @@ func (t *total) add(stats session.Stats, bytes uint64) {
 	t.Conflated += stats.Conflated
 	t.Missed += stats.Missed
 	t.bytes += bytes
+}
+
+// inform tells a client from now on whether the state is stale, and at once if it is.
+func (g *registry) inform(c *client) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c.informed = true
+	if !g.stale.IsZero() {
+		c.session.Tell(encodeStaleness(g.stale)[c.kind])
+	}
+}
+
+// setStale notes since when the state may be old, the zero time if it is current, and tells
+// the clients if that has changed. They are told under the lock, which is not long, because
+// Tell only queues the notice. So the last notice that a client gets is right.
+func (g *registry) setStale(since time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if since.IsZero() == g.stale.IsZero() {
+		return
+	}
+	g.stale = since
+	notices := encodeStaleness(since)
+	for _, c := range g.clients {
+		if c.informed {
+			c.session.Tell(notices[c.kind])
+		}
+	}
 }

@@ -278,6 +278,11 @@ func (x *restAPI) ready(w *response, r *http.Request) error {
 	if !x.keyspace.Loaded() {
 		return errLoading.as("loading")
 	}
+	if x.options.Ready != nil {
+		if reason := x.options.Ready(); reason != nil {
+			return notReadyFailure(reason)
+		}
+	}
 	if err := x.keyspace.Refusal(); err != nil {
 		return refusalFailure(err)
 	}

@@ -117,6 +117,40 @@ func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
 // Sessions returns the number of open WebSockets and event streams.
 func (s *Server) Sessions() int { return s.core.clients.len() }
 
+// Stale tells the clients that speak rtdb.v1, and the event streams, that the state may be
+// old since a time, for example because the node is cut off from the others. Clients that
+// connect later are told when they do, until Fresh is called. If the state is stale already,
+// Stale does nothing. It does not wait for the clients.
+func (s *Server) Stale(since time.Time) {
+	if since.IsZero() {
+		since = time.Now()
+	}
+	s.core.clients.setStale(since)
+}
+
+// Fresh tells the clients that the state is current again. The notice comes after every
+// update that was delivered before. If the state is not stale, Fresh does nothing.
+func (s *Server) Fresh() { s.core.clients.setStale(time.Time{}) }
+
+// EndSessions ends the WebSockets and event streams that are open, as a shutdown does, with
+// close code 1012 and a reason of at most 123 bytes, and waits until they have left and their
+// wills are written. New ones are not refused. If ctx ends first, EndSessions cuts off the
+// clients that are left and returns the cause. A request under way may hold it up.
+func (s *Server) EndSessions(ctx context.Context, reason string) error {
+	return s.core.clients.endAll(ctx, &restartError{reason})
+}
+
+// EndClient ends the session of a client that has said hello on another node at since, and
+// waits until the session has left: then its wills are written. The other node's
+// [Options.Takeover] has the client and the subject. If ctx ends first, EndClient returns the
+// cause. If the session here has said hello later than since, it stays, and newer is true.
+// EndClient must be called within 5 s of since, because it takes an older hello of the session
+// here for older than since: so clocks that differ decide only between two hellos of the same
+// moment.
+func (s *Server) EndClient(ctx context.Context, client, subject string, since time.Time) (newer bool, err error) {
+	return s.core.clients.endNamed(ctx, clientName{client, subject}, since)
+}
+
 // Shutdown ends the server gracefully. New requests are refused while the listeners stay
 // open, so that a client is told to go elsewhere instead of waiting for a connection that
 // nobody accepts. WebSockets are closed after their waiting messages were sent. Event

@@ -131,6 +131,9 @@ type webSocket struct {
 // serve runs the client from its first message on.
 func (c *webSocket) serve() {
 	c.core.enter(&c.client)
+	if c.versioned {
+		c.core.clients.inform(&c.client)
+	}
 	c.pinger.Start(&c.conn, func() { c.session.Abort(errNoPong) })
 	c.conn.Serve(c)
 }
@@ -277,6 +280,7 @@ func (c *webSocket) Close(cause error) {
 // hangUp implements link: it ends the session between two requests.
 func (c *webSocket) hangUp(cause error) {
 	c.leaving.Store(true)
+	c.core.clients.endTaking(&c.client)
 	c.turn.Lock()
 	defer c.turn.Unlock()
 	c.session.Close(cause)
