@@ -68,6 +68,7 @@ func (c *Client) connect() (*link, error) {
 	}
 	conn.SetReadLimit(maxMessageBytes)
 	l := newLink(c, conn, wire.body, token)
+	c.doubts.Store(0) // of an attempt that failed; the server may be behind others, and says so before its reply
 	if err := l.greet(ctx); err != nil {
 		_ = conn.CloseNow()
 		if ctx.Err() != nil {

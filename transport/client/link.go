@@ -215,6 +215,8 @@ func (l *link) notice(m *message) {
 		l.c.update(m)
 	case m.Topic != "":
 		l.c.message(m)
+	case m.Pattern != "":
+		l.c.gap(m)
 	case m.Action == "auth":
 		select {
 		case l.expiring <- time.Duration(m.Seconds * float64(time.Second)):

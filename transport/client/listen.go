@@ -124,7 +124,7 @@ func (b *backlog) missLocked(topic string, lost int) {
 func (b *backlog) changed(string, *entry, bool) {}
 
 // marked implements sink.
-func (b *backlog) marked(bool) {}
+func (b *backlog) marked(bool, bool) {}
 
 // ended implements sink.
 func (b *backlog) ended(err error) {

@@ -1,10 +1,13 @@
 package client_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -218,6 +221,35 @@ func TestAServerThatIsBehind(t *testing.T) {
 		synctest.Wait()
 		if v.Stale() {
 			t.Error("the view is still stale")
+		}
+	})
+}
+
+// A listener is told of messages that were lost between the nodes.
+func TestMessagesThatWereLostBetweenTheNodes(t *testing.T) {
+	inBubble(t, func(t *testing.T, f *fake) {
+		c := f.mustDial()
+		ctx, cancel := context.WithCancel(t.Context())
+		var got []client.Message[int]
+		var listening sync.WaitGroup
+		listening.Go(func() {
+			for m, err := range client.Listen[int](ctx, c, "a/+") {
+				if err == nil {
+					got = append(got, m)
+				}
+			}
+		})
+		synctest.Wait()
+		f.last().send(`{"topic":"a/1","missed":true}`)
+		f.last().send(`{"topicPattern":"a/+","missed":true}`)
+		f.last().send(`{"topicPattern":"b/+","missed":true}`)
+		f.last().send(`{"topic":"a/1","value":1}`)
+		synctest.Wait()
+		cancel()
+		listening.Wait()
+		want := []client.Message[int]{{Topic: "a/1", Missed: -1}, {Topic: "a/+", Missed: -1}, {Topic: "a/1", Value: 1}}
+		if !slices.Equal(got, want) {
+			t.Errorf("the listener got %v, want %v", got, want)
 		}
 	})
 }

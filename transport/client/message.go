@@ -17,6 +17,7 @@ type message struct {
 	Action   string          `json:"action"`
 	Key      string          `json:"key"`
 	Topic    string          `json:"topic"`
+	Pattern  string          `json:"topicPattern"` // of topics of which messages were missed
 	Value    json.RawMessage `json:"value"`
 	Version  uint64          `json:"version"`
 	At       int64           `json:"at"`         // Unix milliseconds

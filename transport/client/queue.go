@@ -56,7 +56,7 @@ func (q *queue) changed(key string, e *entry, existed bool) {
 }
 
 // marked implements sink.
-func (q *queue) marked(stale bool) {
+func (q *queue) marked(stale, _ bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.synced = !stale

@@ -174,3 +174,32 @@ func TestCloseAmongRequests(t *testing.T) {
 		t.Errorf("the will was carried out: %s", e.Value)
 	}
 }
+
+// While a server is behind others, it takes requests, and views of it are stale: those that
+// were open, and those of a client that connects then.
+func TestARealServerThatIsBehind(t *testing.T) {
+	t.Parallel()
+	s := transporttest.NewServer(t, transport.Options{})
+	ctx := timeout(t)
+	early := dial(t, s.URL())
+	v := client.NewView[int](ctx, early, "a")
+	defer v.Close()
+	if err := v.Ready(ctx); err != nil || v.Stale() {
+		t.Fatalf("Ready: %v, stale %t", err, v.Stale())
+	}
+	s.Stale(time.Now())
+	transporttest.Eventually(t, "the view is stale", v.Stale)
+	if _, err := client.Set(ctx, early, "a", 1); err != nil {
+		t.Error(err)
+	}
+	late := client.NewView[int](ctx, dial(t, s.URL(), client.WithName("n")), "a")
+	defer late.Close()
+	if err := late.Ready(ctx); err != nil || !late.Stale() {
+		t.Errorf("Ready of a client that connects then: %v, stale %t", err, late.Stale())
+	}
+	if e, ok := late.Get("a"); !ok || e.Value != 1 {
+		t.Errorf("the view has %v", e)
+	}
+	s.Fresh()
+	transporttest.Eventually(t, "the views are current", func() bool { return !v.Stale() && !late.Stale() })
+}

@@ -9,7 +9,7 @@ import (
 // run while the subscription is locked.
 type sink interface {
 	changed(key string, e *entry, existed bool) // e.deleted says that the key is gone
-	marked(stale bool)                          // all changes up to now have come, or the state may be old
+	marked(stale, live bool)                    // live: the server's changes up to now have come; stale: they may be old
 	received(topic string, m *message)          // of a topic
 	ended(err error)                            // nothing more comes
 }
@@ -39,7 +39,7 @@ func (s *subscription) attach(to sink) {
 		to.changed(key, e, false)
 	}
 	if s.synced {
-		to.marked(s.stale)
+		to.marked(s.stale, s.live)
 	}
 }
 
@@ -157,7 +157,7 @@ func (s *subscription) isStaleLocked() bool { return !s.live || s.c.doubts.Load(
 func (s *subscription) markLocked() {
 	s.stale = s.isStaleLocked()
 	for _, to := range s.sinks {
-		to.marked(s.stale)
+		to.marked(s.stale, s.live)
 	}
 }
 

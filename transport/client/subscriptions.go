@@ -83,6 +83,16 @@ func (c *Client) message(m *message) {
 	}
 }
 
+// gap takes the notice that messages of topics that match a pattern were missed.
+func (c *Client) gap(m *message) {
+	c.mu.Lock()
+	s := c.patterns[selector{topics: true, name: m.Pattern}]
+	c.mu.Unlock()
+	if s != nil {
+		s.take(m.Pattern, m)
+	}
+}
+
 // every returns all subscriptions.
 func (c *Client) every() []*subscription {
 	c.mu.Lock()

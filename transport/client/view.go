@@ -42,7 +42,8 @@ func NewView[T any](ctx context.Context, c *Client, pattern string) *View[T] {
 	return v
 }
 
-// Ready waits until the view has the state of the server for the first time.
+// Ready waits until the view has the state of the server for the first time. If the server
+// says that it is behind others, that state is stale.
 func (v *View[T]) Ready(ctx context.Context) error {
 	select {
 	case <-v.complete:
@@ -172,11 +173,11 @@ func (v *View[T]) changed(key string, e *entry, _ bool) {
 }
 
 // marked implements sink.
-func (v *View[T]) marked(stale bool) {
+func (v *View[T]) marked(stale, live bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.stale = stale
-	if !stale && !v.synced && v.err == nil {
+	if live && !v.synced && v.err == nil {
 		v.synced = true
 		close(v.complete)
 	}
