@@ -89,7 +89,8 @@ export type Change<T = unknown> =
 /**
  * A message of a topic; or, with `missed`, the number of messages that were dropped because this
  * reader or the connection was too slow. `missed: true` means that the number is not known, because
- * the connection was lost.
+ * the connection was lost, or messages were lost between the nodes of the server. Then `topic` may
+ * be the pattern.
  */
 export type Message<T = unknown> =
   | { readonly topic: string; readonly value: T; readonly missed?: undefined }
@@ -210,7 +211,10 @@ export interface View<T = unknown> extends AsyncIterable<Change<T>> {
   /** Resolves when the values are there. Rejects if the server refuses the view, or it is closed. */
   readonly ready: Promise<void>;
 
-  /** True while the values may be old: without a connection, with a doubtful one, or while catching up. */
+  /**
+   * True while the values may be old: without a connection, with a doubtful one, while catching up,
+   * or while the server says that it is cut off from the other nodes.
+   */
   readonly stale: boolean;
 
   /** Returns the entry of a key, or `undefined` if the view has no such key. */

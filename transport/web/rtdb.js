@@ -1,4 +1,4 @@
-// See README.md, and rtdb.d.ts for each call.
+// README.md is the manual.
 
 export class RTDBError extends Error {
   constructor(code, message, version) {
@@ -39,8 +39,8 @@ function matcher(pattern) {
 let lastULID = 0n;
 function newULID() {
   const [a, b] = crypto.getRandomValues(new BigUint64Array(2));
-  const fresh = (BigInt(Date.now()) << 80n) | (a << 16n) | (b >> 48n);
-  lastULID = fresh > lastULID ? fresh : lastULID + 1n;
+  const next = (BigInt(Date.now()) << 80n) | (a << 16n) | (b >> 48n);
+  lastULID = next > lastULID ? next : lastULID + 1n;
   return lastULID.toString(32).padStart(26, "0").replace(/[i-v]/g, (c) => "jkmnpqrstvwxyz"[parseInt(c, 32) - 18]);
 }
 
@@ -241,10 +241,10 @@ class Tail {
 
 export function connect(url = globalThis.location?.origin, { backoff, ...others } = {}) {
   const base = baseOf(url);
-  const { token, client: name, WebSocket, parse, stringify, pingAfter, pingTimeout, writeTimeout, min, max } = {
-    WebSocket: globalThis.WebSocket, parse: JSON.parse, stringify: JSON.stringify,
-    pingAfter: 25_000, pingTimeout: 8_000, writeTimeout: 10_000, min: 500, max: 20_000, ...backoff, ...others,
-  };
+  const {
+    token, client: name, WebSocket = globalThis.WebSocket, parse = JSON.parse, stringify = JSON.stringify,
+    pingAfter = 25_000, pingTimeout = 8_000, writeTimeout = 10_000, min = 500, max = 20_000,
+  } = { ...backoff, ...others };
   const perMinute = Math.max(20, 10_000 / min);
   const client = new EventTarget();
   const life = new AbortController();
@@ -253,8 +253,8 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
   const calls = new Map();
   let queue = new Set();
   let lastID = 0, failures = 0, unopened = 0, leaving = 0, renewedAt = 0, openedAt = Infinity, attempts = [];
-  let turn; // the AbortController of an attempt and its link
-  let link, timer, reason, lastError, heard, isPinging, isDoubtful, sweep;
+  let turn; // of an attempt and its link
+  let link, timer, reason, lastError, heard, isPinging, isDoubtful, isBehind, sweep;
 
   const offline = (why) => new RTDBError("offline", `${base}: ${why}`);
 
@@ -274,7 +274,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
   function setTimer(ms, f) {
     clearTimeout(timer);
     const due = Date.now() + ms;
-    // If it fires late, the page slept or is busy: messages may wait.
+    // If it is late, the page slept, and messages may wait.
     timer = setTimeout(() => (Date.now() > due + 1000 ? (timer = setTimeout(f, 1000)) : f()), ms);
   }
 
@@ -373,6 +373,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
 
     const select = () => (soon ??= setTimeout(() => {
       stream.abort();
+      isBehind = undefined;
       resubscribe();
       soon = undefined;
       stream = new AbortController();
@@ -449,8 +450,8 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
 
   function closed(signal, { code, reason }) {
     const kind = { 1008: "refused", 4009: "kicked", 4011: "replaced" }[code];
-    const text = `the connection was closed: ${reason} (${code})`;
-    lose(kind ? new RTDBError(kind, text) : client.state !== "open" && offline(text), signal, kind, text);
+    const why = `the connection was closed: ${reason} (${code})`;
+    lose(kind ? new RTDBError(kind, why) : client.state !== "open" && offline(why), signal, kind, why);
   }
 
   function fail(signal, error) {
@@ -476,7 +477,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
   function drop(why = "the connection was lost") {
     turn.abort();
     clearTimeout(timer);
-    link = isPinging = isDoubtful = undefined;
+    link = isPinging = isDoubtful = isBehind = undefined;
     leaving = 0;
     const sent = [...calls.values()];
     calls.clear();
@@ -537,7 +538,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
 
   function refresh() {
     for (const s of subscriptions.values()) {
-      const stale = client.state !== "open" || s.phase !== ON || !!isDoubtful;
+      const stale = client.state !== "open" || s.phase !== ON || !!(isDoubtful || isBehind);
       if (stale === s.stale) continue;
       s.stale = stale;
       for (const user of s.users) user.changed?.([]);
@@ -594,7 +595,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
 
   function receive(m) {
     heard = true;
-    const { id, key, topic, error, action } = m;
+    const { id, key, topicPattern, topic = topicPattern, error, action } = m;
     if (id !== undefined) {
       const call = calls.get(Number(id));
       calls.delete(Number(id));
@@ -602,7 +603,11 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
     } else if (error) tell(errorOf(error));
     else if (key !== undefined) for (const s of matching("keys", "pattern", key)) s.update(m);
     else if (topic !== undefined) {
+      m.topic = topic;
       for (const { users } of matching("topic", "topicPattern", topic)) for (const user of users) user.message(m);
+    } else if (/stale|fresh/.test(action)) {
+      isBehind = action === "stale";
+      refresh();
     } else if (action === "auth" && Date.now() - renewedAt >= 5_000) {
       renewedAt = Date.now();
       Promise.resolve().then(token).then(greet).catch((error) => (error instanceof Unauthorized ? lose(error) : tell(error)));
@@ -702,8 +707,7 @@ export function connect(url = globalThis.location?.origin, { backoff, ...others 
     if (client.state === "waiting") wait(0);
     if (client.state === "open") ping();
   };
-  globalThis.document?.addEventListener("visibilitychange", wake, life);
-  for (const event of ["pageshow", "online", "offline"]) globalThis.addEventListener?.(event, wake, life);
+  for (const event of ["pageshow", "online", "offline", "visibilitychange"]) globalThis.addEventListener?.(event, wake, life);
 
   Object.assign(client, {
     ready: (signal) => new Promise((resolve, reject) => {

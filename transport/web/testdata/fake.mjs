@@ -138,6 +138,15 @@ export function start() {
   return server;
 }
 
+// asPage gives the process what the client uses of a page, and returns the window. The events
+// of a document bubble to it. stop takes it away again.
+export function asPage() {
+  const page = new EventTarget();
+  globalThis.document = { hidden: false };
+  globalThis.addEventListener = page.addEventListener.bind(page);
+  return page;
+}
+
 const theFetch = globalThis.fetch;
 
 export async function stop() {
@@ -147,6 +156,8 @@ export async function stop() {
   Date.now = real.now;
   mock.restoreAll();
   globalThis.fetch = theFetch;
+  delete globalThis.document;
+  delete globalThis.addEventListener;
 }
 
 // standard returns the answer of a server that keeps the rules.

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, mock, test } from "node:test";
 import { connect, RTDBError, Unauthorized } from "../rtdb.js";
-import { later, outcome, pass, refuse, setBack, settle, silent, sleep, start, stop } from "./fake.mjs";
+import { asPage, later, outcome, pass, refuse, setBack, settle, silent, sleep, start, stop } from "./fake.mjs";
 
 let server;
 beforeEach(() => (server = start()));
@@ -165,23 +165,18 @@ describe("back-off", () => {
 
   test("bounds the attempts in a minute, whatever wakes the client", async () => {
     mock.method(Math, "random", () => 0);
-    const doc = new EventTarget();
-    globalThis.document = doc;
-    try {
-      server.opening = "refuse";
-      const client = server.connect();
-      for (let i = 0; i < 599; i++) {
-        await pass(100);
-        doc.dispatchEvent(new Event("visibilitychange"));
-      }
-      assert.ok(server.sockets.length <= 20, `${server.sockets.length} attempts in a minute`);
-      assert.ok(server.sockets.length >= 15);
-      await pass(60_000);
-      assert.ok(server.sockets.length <= 40, `${server.sockets.length} attempts in two minutes`);
-      client.close();
-    } finally {
-      delete globalThis.document;
+    const page = asPage();
+    server.opening = "refuse";
+    const client = server.connect();
+    for (let i = 0; i < 599; i++) {
+      await pass(100);
+      page.dispatchEvent(new Event("visibilitychange"));
     }
+    assert.ok(server.sockets.length <= 20, `${server.sockets.length} attempts in a minute`);
+    assert.ok(server.sockets.length >= 15);
+    await pass(60_000);
+    assert.ok(server.sockets.length <= 40, `${server.sockets.length} attempts in two minutes`);
+    client.close();
   });
 
   test("waits no longer than a minute if the clock is set back", async () => {
@@ -459,58 +454,45 @@ describe("liveness", () => {
   });
 
   test("visibilitychange, pageshow and online probe at once, and start an attempt that waits", async () => {
-    globalThis.document = Object.assign(new EventTarget(), { hidden: false });
-    const page = new EventTarget();
-    for (const name of ["addEventListener", "dispatchEvent"]) globalThis[name] = page[name].bind(page);
-    try {
-      mock.method(Math, "random", () => 1);
-      const client = await server.opened({ backoff: { min: 5_000, max: 20_000 } });
-      const wake = { visibilitychange: document, pageshow: page, online: page };
-      for (const [name, target] of Object.entries(wake)) {
-        const pings = server.socket.asked("ping").length;
-        target.dispatchEvent(new Event(name));
-        assert.equal(server.socket.asked("ping").length, pings + 1, name);
-        await settle();
-      }
-      document.hidden = true;
+    const page = asPage();
+    mock.method(Math, "random", () => 1);
+    const client = await server.opened({ backoff: { min: 5_000, max: 20_000 } });
+    for (const name of ["visibilitychange", "pageshow", "online"]) {
       const pings = server.socket.asked("ping").length;
-      document.dispatchEvent(new Event("visibilitychange"));
-      assert.equal(server.socket.asked("ping").length, pings, "a page that is hidden does not");
-      document.hidden = false;
-      server.socket.drop();
-      await pass(1_000);
-      assert.equal(client.state, "waiting");
-      page.dispatchEvent(new Event("online"));
-      await pass(100);
-      assert.equal(client.state, "open");
-    } finally {
-      delete globalThis.document;
-      delete globalThis.addEventListener;
-      delete globalThis.dispatchEvent;
+      page.dispatchEvent(new Event(name));
+      assert.equal(server.socket.asked("ping").length, pings + 1, name);
+      await settle();
     }
+    document.hidden = true;
+    const pings = server.socket.asked("ping").length;
+    page.dispatchEvent(new Event("visibilitychange"));
+    assert.equal(server.socket.asked("ping").length, pings, "a page that is hidden does not");
+    document.hidden = false;
+    server.socket.drop();
+    await pass(1_000);
+    assert.equal(client.state, "waiting");
+    page.dispatchEvent(new Event("online"));
+    await pass(100);
+    assert.equal(client.state, "open");
   });
 
   test("a probe without an answer for 2 s makes views stale, and its answer ends that", async () => {
-    globalThis.document = new EventTarget();
-    try {
-      const client = await server.opened();
-      const view = client.view("a");
-      await settle();
-      const seen = [];
-      view.subscribe(() => seen.push(view.stale));
-      server.replies.ping = silent;
-      document.dispatchEvent(new Event("visibilitychange"));
-      await pass(1_900);
-      assert.deepEqual(seen, []);
-      await pass(200);
-      assert.deepEqual(seen, [true]);
-      server.socket.receive({ id: server.socket.asked("ping").at(-1).id, ok: true, revision: 100, epoch: "e1" });
-      await settle();
-      assert.deepEqual(seen, [true, false]);
-      assert.equal(client.state, "open");
-    } finally {
-      delete globalThis.document;
-    }
+    const page = asPage();
+    const client = await server.opened();
+    const view = client.view("a");
+    await settle();
+    const seen = [];
+    view.subscribe(() => seen.push(view.stale));
+    server.replies.ping = silent;
+    page.dispatchEvent(new Event("visibilitychange"));
+    await pass(1_900);
+    assert.deepEqual(seen, []);
+    await pass(200);
+    assert.deepEqual(seen, [true]);
+    server.socket.receive({ id: server.socket.asked("ping").at(-1).id, ok: true, revision: 100, epoch: "e1" });
+    await settle();
+    assert.deepEqual(seen, [true, false]);
+    assert.equal(client.state, "open");
   });
 });
 

@@ -299,6 +299,25 @@ describe("the fallback", () => {
     assert.equal(view.stale, false);
   });
 
+  test("is stale while the server says that it is behind the other nodes", async () => {
+    const client = await fallback();
+    const view = client.view("a");
+    await pass(10);
+    streams[0].event({ action: "stale", since_ms: 10 }, undefined, "stale");
+    streams[0].synced(5);
+    assert.equal(await outcome(view.ready), "resolved");
+    assert.equal(view.stale, true);
+    streams[0].event({ action: "fresh" }, undefined, "fresh");
+    await settle();
+    assert.equal(view.stale, false);
+    streams[0].event({ action: "stale", since_ms: 10 }, undefined, "stale");
+    client.view("b"); // the next stream says nothing: the server has caught up meanwhile
+    await pass(10);
+    streams[1].synced(6);
+    await settle();
+    assert.equal(view.stale, false);
+  });
+
   test("leaves nothing behind when it is closed", async () => {
     const client = await fallback();
     client.view("a/#");

@@ -83,6 +83,18 @@ describe("a topic", () => {
     assert.deepEqual((await loop.next()).value.missed, 9);
   });
 
+  test("passes on that messages were lost between the nodes", async () => {
+    const client = await server.opened();
+    const [loop, other] = ["chat/+", "mail/+"].map((name) => client.topic(name)[Symbol.asyncIterator]());
+    await settle();
+    server.socket.receive({ topic: "chat/a", missed: true });
+    assert.deepEqual((await loop.next()).value, { topic: "chat/a", missed: true });
+    server.socket.receive({ topicPattern: "chat/+", missed: true });
+    const { topic, missed } = (await loop.next()).value;
+    assert.deepEqual([topic, missed], ["chat/+", true]);
+    assert.equal(await outcome(other.next()), "pending");
+  });
+
   test("tells after a reconnect that messages may be missing", async () => {
     const client = await server.opened();
     const loop = client.topic("chat/#")[Symbol.asyncIterator]();

@@ -353,6 +353,28 @@ describe("resuming", () => {
     await settle();
     assert.deepEqual(seen.slice(1), [[false, 1], [false, 0]]);
   });
+
+  test("stale is true while the server says that it is behind the other nodes", async () => {
+    server.replies.auth = (m, _, socket) => void socket.receive({ action: "stale", since_ms: 10 }) ?? {};
+    const client = await server.opened({ token: () => "t" });
+    const view = client.view("a/#");
+    assert.equal(await outcome(view.ready), "resolved");
+    assert.equal(view.stale, true, "it said so before the view");
+    const seen = [];
+    view.subscribe((changes) => seen.push([view.stale, changes.length]));
+    server.socket.receive(update("a/1", 1, 110));
+    await pass(60_000); // pongs do not end it
+    assert.deepEqual(seen.splice(0), [[true, 1]]);
+    server.socket.receive({ action: "fresh" });
+    server.socket.receive({ action: "another" });
+    await settle();
+    assert.deepEqual([seen.splice(0), view.stale], [[[false, 0]], false]);
+    server.socket.receive({ action: "stale", since_ms: 10 });
+    server.replies.auth = undefined;
+    server.socket.drop();
+    await pass(1_000);
+    assert.deepEqual([client.state, view.stale], ["open", false], "another server is not behind");
+  });
 });
 
 describe("sharing", () => {
