@@ -78,6 +78,13 @@ func newMetrics(ks *keyspace.Keyspace, clients *registry, o Options) *metrics {
 		&tally{keyspace: ks, clients: clients, logDropped: o.LogDropped},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registry.MustRegister(o.Collectors...)
+	if o.Node != "" {
+		node := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "rtdb_node_info", Help: "1; the label node is the name of this node among several.",
+		}, []string{"node"})
+		node.WithLabelValues(o.Node).Set(1)
+		m.registry.MustRegister(node)
+	}
 	return m
 }
 

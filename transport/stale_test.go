@@ -171,6 +171,7 @@ func TestANodeThatIsNotReady(t *testing.T) {
 	w.dial(t)
 	w.log.await(t, "session opened", 1)
 	w.want(t, "GET", "/sessions", "", 200, `{"node":"node-1","sessions":[{"id":"`)
+	w.want(t, "GET", "/metrics", "", 200, `rtdb_node_info{node="node-1"} 1`)
 }
 
 // A writer learns whether its write may have been made.

@@ -165,7 +165,7 @@ func testConsoleDelete(t *testing.T, browser *transporttest.Chromium) {
 // The session that lags most comes first, with its waiting bytes. The operator ends it, and
 // sees why sessions ended.
 func testConsoleSessions(t *testing.T, browser *transporttest.Chromium) {
-	s := transporttest.NewServer(t, transport.Options{Console: true})
+	s := transporttest.NewServer(t, transport.Options{Console: true, Node: "node-a"})
 	slow := dial(t, s, `{"action":"hello","client":"slow-screen","id":1}`, `{"action":"subscribe","pattern":"#","id":2}`)
 	next(t, slow)
 	next(t, slow)
@@ -178,6 +178,7 @@ func testConsoleSessions(t *testing.T, browser *transporttest.Chromium) {
 	}
 	p := openConsole(t, browser, s.URL(), "#/sessions")
 	p.sees("table.sessions tbody tr:first-child", "slow-screen")
+	p.sees("sessions-page .summary", "node node-a: 2 sessions")
 	p.sees("tr.lags", "slow-screen")
 	p.sees("tr.lags td[data-label=Lag]", "since")
 	p.sees(`tr.lags td[data-label="Waiting bytes"]`, "MiB")
@@ -194,7 +195,7 @@ func testConsoleSessions(t *testing.T, browser *transporttest.Chromium) {
 
 // Charts of the metrics move while the page is visible.
 func testConsoleServer(t *testing.T, browser *transporttest.Chromium) {
-	s := transporttest.NewServer(t, transport.Options{Console: true})
+	s := transporttest.NewServer(t, transport.Options{Console: true, Node: "node-a"})
 	c := dial(t, s, `{"action":"subscribe","pattern":"#","id":1}`)
 	next(t, c)
 	p := openConsole(t, browser, s.URL(), "#/server")
@@ -202,6 +203,7 @@ func testConsoleServer(t *testing.T, browser *transporttest.Chromium) {
 		t.Helper()
 		p.Await(find(".card", title) + ` !== undefined && ` + text + `.test(` + find(".card", title) + `.querySelector("strong").textContent)`)
 	}
+	p.sees("server-page h2", "Server: node node-a")
 	card("Memory", `/^[0-9.]+ MiB$/`)
 	card("Sessions", `/^2$/`)
 	for i := range 200 {

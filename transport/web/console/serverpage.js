@@ -1,8 +1,8 @@
 // The server: charts of its metrics.
 
 import { operatorHint } from "./calls.js";
-import { every, h, Part, put } from "./dom.js";
-import { quantile, readMetrics, total } from "./metrics.js";
+import { every, h, name, Part, put } from "./dom.js";
+import { byLabel, quantile, readMetrics, total } from "./metrics.js";
 import { sparkline } from "./sparkline.js";
 
 const interval = 2000; // ms
@@ -58,7 +58,8 @@ export class ServerPage extends Part {
       {},
       this.cards.map((c) => c.node),
     );
-    this.append(h("h2", {}, "Server"), this.note, this.grid);
+    this.heading = h("h2", {}, "Server");
+    this.append(this.heading, this.note, this.grid);
     every(interval, signal, () => this.#read());
   }
 
@@ -67,6 +68,8 @@ export class ServerPage extends Part {
       const metrics = readMetrics(await this.server.calls.metrics(this.signal));
       if (!metrics.has("rtdb_sessions"))
         throw new Error("the answer to GET /metrics has no metrics of rtdb: look at the proxy in front of the server");
+      const [[node] = []] = byLabel(metrics, "rtdb_node_info", "node"); // of several nodes
+      put(this.heading, node ? ["Server: node ", name(node)] : "Server");
       this.#draw(metrics);
       this.note.hidden = true;
       this.grid.hidden = false;

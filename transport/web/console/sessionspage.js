@@ -86,14 +86,14 @@ export class SessionsPage extends Part {
 
   async #read() {
     try {
-      const [{ sessions }, metrics] = await Promise.all([
+      const [{ node, sessions }, metrics] = await Promise.all([
         this.server.calls.sessions(this.sort.value, this.signal),
         this.server.calls.metrics(this.signal),
       ]);
       this.note.hidden = true;
       this.content.hidden = false;
       this.content.classList.remove("is-stale");
-      this.#draw(sessions);
+      this.#draw(sessions, node);
       this.#drawEnds(new Map(byLabel(readMetrics(metrics), "rtdb_session_ends_total", "reason")));
     } catch (err) {
       if (this.signal.aborted) return;
@@ -106,9 +106,10 @@ export class SessionsPage extends Part {
     }
   }
 
-  #draw(sessions) {
+  #draw(sessions, node) {
     put(
       this.summary,
+      node ? ["node ", name(node), ": "] : null,
       `${sessions.length.toLocaleString("en")} ${sessions.length === 1 ? "session" : "sessions"}${sessions.length === 200 ? ", the first 200" : ""}`,
     );
     const rows = new Map([...this.body.children].map((row) => [row.dataset.id, row]));
