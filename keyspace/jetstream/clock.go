@@ -38,7 +38,12 @@ func (c *clock) learn(sent, received, stored time.Time) {
 	c.next = (c.next + 1) % clockSamples
 }
 
-// shift returns how far the server's clock is ahead, in whole milliseconds.
+// minShift is the difference below which clocks count as equal. Clocks that are kept by NTP
+// differ less, and an estimate from a busy network is not better.
+const minShift = 100 * time.Millisecond
+
+// shift returns how far the server's clock is ahead, in whole milliseconds. It is 0 if the
+// difference is small.
 func (c *clock) shift() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -47,6 +52,9 @@ func (c *clock) shift() time.Duration {
 		if s.trip > 0 && (best.trip == 0 || s.trip < best.trip) {
 			best = s
 		}
+	}
+	if best.shift.Abs() < minShift {
+		return 0
 	}
 	return best.shift.Round(time.Millisecond)
 }

@@ -23,8 +23,19 @@ const (
 	headerBatchCommit   = "Nats-Batch-Commit"
 )
 
-// maxHeader is more than the headers of a message take.
-const maxHeader = 4 << 10
+// maxOverhead is more than a message has besides one value.
+const maxOverhead = 4 << 10
+
+// A PayloadError means that a message of NATS may not be as long as the longest value.
+type PayloadError struct {
+	Limit int64 // max_payload of the NATS server
+	Value int   // the length of the longest value
+}
+
+func (e *PayloadError) Error() string {
+	return fmt.Sprintf("jetstream: max_payload of the NATS server is %d bytes, which is too little for values of %d bytes: raise it to %d, or lower --max-value-bytes",
+		e.Limit, e.Value, e.Value+maxOverhead)
+}
 
 // Commit proposes the writes of one key to the stream, as one message.
 func (s *Store) Commit(ctx context.Context, writes []keyspace.Record) error {
@@ -75,9 +86,8 @@ func (s *Store) commitMessage(p *proposal, writes []keyspace.Record) (*nats.Msg,
 		size += len(writes[i].Value) + 32
 	}
 	m.Data = appendCommit(make([]byte, 0, size), subject, operation{s.process, p.number}, writes, shift)
-	if limit := s.conn.MaxPayload(); limit > 0 && int64(len(m.Data)+maxHeader) > limit {
-		return nil, fmt.Errorf("jetstream: the value is too large: %d bytes, and max_payload of the NATS server is %d: raise it there, or lower --max-value-bytes",
-			len(m.Data), limit)
+	if limit := s.conn.MaxPayload(); int64(len(m.Data)+maxOverhead) > limit {
+		return nil, &PayloadError{Limit: limit, Value: len(m.Data)}
 	}
 	return m, nil
 }

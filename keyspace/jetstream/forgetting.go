@@ -22,11 +22,14 @@ func (f *forgetting) see(x *stored) {
 	}
 }
 
-// version returns a version up to which deletes may be missing. place is the sequence that
-// was loaded.
-func (f *forgetting) version(place uint64) uint64 {
-	if !f.found {
-		return lastVersion(place)
+// version returns a version up to which deletes may be missing. created is when the stream was
+// made, and place the sequence that was loaded.
+func (f *forgetting) version(created time.Time, place uint64) uint64 {
+	switch {
+	case created.After(f.limit):
+		return 0
+	case f.found:
+		return lastVersion(f.first - 1)
 	}
-	return lastVersion(f.first - 1)
+	return lastVersion(place)
 }

@@ -81,7 +81,7 @@ func (s *Store) beat() {
 
 // checkHeart decides whether the node is cut off.
 func (s *Store) checkHeart() {
-	if !s.loaded.Load() {
+	if !s.following.Load() {
 		return
 	}
 	now := time.Now()

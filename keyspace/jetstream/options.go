@@ -31,6 +31,10 @@ type Options struct {
 	// its own number.
 	Replicas int
 
+	// MaxValueBytes is the length of the longest value that is written. Load returns a
+	// *PayloadError if a message of NATS may not be as long. 0: it is not checked.
+	MaxValueBytes int
+
 	// Node names this node for people. Several nodes may have the same name.
 	Node string
 

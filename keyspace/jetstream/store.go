@@ -38,6 +38,7 @@ type Store struct {
 	heart     heart
 	wills     wills
 	loaded    atomic.Bool
+	following atomic.Bool // Follow was called
 	failed    atomic.Bool
 	counts    counts
 	observing sync.Mutex
@@ -131,11 +132,11 @@ func (s *Store) Load(state keyspace.State) (keyspace.History, error) {
 	s.readAt = time.Now()
 	place := s.place.now()
 	s.heart.mu.Lock()
-	s.heart.loaded, s.heart.healthyAt, s.heart.heardAt = place, time.Now(), time.Now()
+	s.heart.loaded = place
 	s.heart.mu.Unlock()
 	s.loaded.Store(true)
 	return keyspace.History{
-		Epoch: strconv.FormatInt(s.created.UnixNano(), 36), Last: lastVersion(place), Forgotten: forgotten.version(place),
+		Epoch: strconv.FormatInt(s.created.UnixNano(), 36), Last: lastVersion(place), Forgotten: forgotten.version(s.created, place),
 	}, nil
 }
 
@@ -154,10 +155,12 @@ func (s *Store) prepare() error {
 		err := s.prepareOnce()
 		var settings *SettingsError
 		var version *VersionError
+		var payload *PayloadError
 		switch {
 		case err == nil:
 			return nil
-		case errors.As(err, &settings), errors.As(err, &version), errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrPermissionViolation):
+		case errors.As(err, &settings), errors.As(err, &version), errors.As(err, &payload),
+			errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrPermissionViolation):
 			return err
 		}
 		s.heart.note(err)
@@ -177,6 +180,9 @@ func (s *Store) prepareOnce() error {
 	}
 	if err := checkServer(s.conn.ConnectedServerVersion()); err != nil {
 		return err
+	}
+	if limit := s.conn.MaxPayload(); limit < int64(s.options.MaxValueBytes+maxOverhead) {
+		return &PayloadError{Limit: limit, Value: s.options.MaxValueBytes}
 	}
 	created, err := s.ensureStream(ctx)
 	if err != nil {
@@ -227,6 +233,10 @@ func (s *Store) awaitFirstBeat(first <-chan uint64) (uint64, error) {
 func (s *Store) Follow(f keyspace.Feed) {
 	s.advance = f.Advance
 	s.settleForgotten()
+	s.heart.mu.Lock()
+	s.heart.healthyAt, s.heart.heardAt = time.Now(), time.Now()
+	s.heart.mu.Unlock()
+	s.following.Store(true)
 	s.running.Go(func() {
 		s.follow(func(records []keyspace.Record) error {
 			f.Apply(records)
