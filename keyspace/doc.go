@@ -207,9 +207,16 @@
 // The revision is the position of the feed, less the records that are not delivered yet. It
 // is not the version of the newest write of this keyspace, because a write of another one,
 // with a lower version, may still be on its way. A subscriber that comes from another server
-// may know a higher revision than this keyspace. Then its Subscribe waits up to a second.
+// may know a higher revision than this keyspace. Then its Subscribe waits up to a second: it
+// has seen writes that are not delivered here yet, and must not see them after newer ones.
 //
 // One keyspace is the first to delete a key that has expired; the others wait a second.
+//
+// If the store is a [Bus], too, the messages of topics reach the subscribers on all
+// keyspaces, at most once. The keyspace tells the bus which topics and patterns of topics have
+// a subscriber, before Subscribe returns. A message from another keyspace goes to the topic's
+// actor, like one that was published here. After a gap of unknown size, each subscriber of
+// topics gets an update that says so ([Update.Missed]).
 //
 // # Failure
 //

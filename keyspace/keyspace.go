@@ -79,6 +79,7 @@ type Keyspace struct {
 	store   Store
 	shared  SharedStore  // the store, if it is shared; otherwise nil
 	feed    *feed        // of the shared store; otherwise nil
+	bus     Bus          // the store, if it carries messages; otherwise nil
 	refuse  func() error // nil: nothing is refused
 	onPanic func(Panic)
 	keys    directory[*key]
@@ -127,6 +128,9 @@ func New(o Options) *Keyspace {
 	if shared, ok := ks.store.(SharedStore); ok {
 		ks.shared, ks.feed = shared, newFeed(ks)
 		ks.progress.followed, ks.expiries.delay = true, shared.ExpiryDelay
+	}
+	if bus, ok := ks.store.(Bus); ok {
+		ks.bus, ks.ofTopics.changed = bus, ks.listenToPattern
 	}
 	ks.closeStore = sync.OnceValue(ks.store.Close)
 	ks.keys.spawn, ks.topics.spawn = ks.newKey, ks.newTopic
@@ -222,14 +226,24 @@ func (ks *Keyspace) GetInOrder(ctx context.Context, key string, then func(Entry)
 }
 
 // Publish delivers a message to the topic's subscribers. The caller must not change
-// the value afterwards.
+// the value afterwards. If the store is a [Bus], the subscribers on other keyspaces get
+// the message, too; if the bus cannot send it, nobody gets it, and Publish returns an error
+// that wraps ErrUnavailable.
 func (ks *Keyspace) Publish(ctx context.Context, topic string, value []byte) error {
 	if err := CheckName(topic); err != nil {
 		return err
 	}
-	_, exists := ks.topics.find(topic)
-	spawn := !exists && ks.ofTopics.match(topic) // without an actor, only patterns can have subscribers
-	return ignoreAbsent(ks.topics.call(ctx, topic, spawn, task{op: opPublish, change: Change{Value: value}}))
+	if ks.bus != nil {
+		if err := ks.publishToOthers(topic, value); err != nil {
+			return err
+		}
+	}
+	t := task{op: opPublish, change: Change{Value: value}}
+	err := ks.topics.call(ctx, topic, false, t)
+	if errors.Is(err, errAbsent) && ks.ofTopics.match(topic) { // without an actor, only patterns can have subscribers
+		err = ks.topics.call(ctx, topic, true, t)
+	}
+	return ignoreAbsent(err)
 }
 
 // Shutdown ends the keyspace. It refuses new requests with ErrClosed, answers the

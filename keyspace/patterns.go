@@ -23,6 +23,10 @@ type patterns struct {
 	root    patternNode
 	clock   uint64        // a logical clock, which rises with each subscription
 	noMatch *patternMatch // of all names that no pattern matches, in this generation
+
+	// changed, if it is not nil, is called under mu when a pattern has got its first
+	// subscriber, or has lost its last one.
+	changed func(pattern string, wanted bool)
 }
 
 // A patternNode is the part of the trie that follows after some levels.
@@ -83,6 +87,9 @@ func (p *patterns) add(pattern string, s Subscriber, mark func()) (subscribedAt 
 	if *set == nil {
 		*set = new(subscribers)
 		p.nextGenerationLocked()
+		if p.changed != nil {
+			p.changed(pattern, true)
+		}
 	}
 	(*set).add(s)
 	p.clock++
@@ -99,6 +106,9 @@ func (p *patterns) remove(pattern string, s Subscriber) {
 	defer p.mu.Unlock()
 	if p.removeLocked(&p.root, pattern, s) {
 		p.nextGenerationLocked()
+		if p.changed != nil {
+			p.changed(pattern, false)
+		}
 	}
 }
 
@@ -162,6 +172,42 @@ func (p *patterns) match(name string) bool {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	return len(p.root.appendSets(nil, name, true)) > 0
+}
+
+// ofLocked returns the subscribers of a pattern, nil if it has none. It needs mu for reading.
+func (p *patterns) ofLocked(pattern string) *subscribers {
+	n := &p.root
+	for level := range strings.SplitSeq(pattern, "/") {
+		if level == "#" {
+			return n.below
+		}
+		if n = n.levels[level]; n == nil {
+			return nil
+		}
+	}
+	return n.here
+}
+
+// all returns the patterns that have subscribers.
+func (p *patterns) all() []string {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.root.appendPatterns(nil, "")
+}
+
+// appendPatterns appends the patterns below n. before is the pattern's part that leads to n,
+// with a slash at its end.
+func (n *patternNode) appendPatterns(all []string, before string) []string {
+	if n.below != nil {
+		all = append(all, before+"#")
+	}
+	for level, next := range n.levels {
+		if next.here != nil {
+			all = append(all, before+level)
+		}
+		all = next.appendPatterns(all, before+level+"/")
+	}
+	return all
 }
 
 // appendSets appends the sets of the patterns below n that match the rest of a

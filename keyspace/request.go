@@ -19,6 +19,8 @@ const (
 	opUnsubscribe
 	opCatchUp // passes the key's value to a new subscriber of a pattern
 	opFollow  // applies the records of other keyspaces; nobody waits for the result
+	opMissed  // tells the subscribers of a topic that messages may be missing; likewise
+	opMissedByPattern
 )
 
 // writes reports whether a key's request of this kind changes the key.

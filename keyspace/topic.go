@@ -17,6 +17,7 @@ type topic struct {
 	subscribers subscribers
 	subscribed  atomic.Int64  // the number of subscribers, for other goroutines
 	match       *patternMatch // nil: there was no pattern yet
+	listening   bool          // the bus was told that there are subscribers
 }
 
 func (ks *Keyspace) newTopic(name string) *topic {
@@ -34,21 +35,27 @@ func (t *topic) handle(batch []*request) {
 		case opSubscribe:
 			t.subscribers.add(r.subscriber)
 			t.subscribed.Store(int64(t.subscribers.len()))
+			t.listen()
 			r.start.mark(t.keyspace.mark(false))
 			batch[i] = nil
 			r.answer(result{})
 		case opUnsubscribe:
 			t.subscribers.remove(r.subscriber)
 			t.subscribed.Store(int64(t.subscribers.len()))
+			t.listen()
 			batch[i] = nil
 			r.answer(result{})
 		case opPublish:
 			batch[i] = nil
 			r.answer(result{}) // the publisher does not wait for the deliveries
-			if unpaused += t.deliver(value); unpaused >= yieldAfter {
-				unpaused = 0
-				actor.Yield()
-			}
+			unpaused += t.deliver(value)
+		case opMissed, opMissedByPattern:
+			batch[i] = nil
+			unpaused += t.deliverMissed(r.op)
+		}
+		if unpaused >= yieldAfter {
+			unpaused = 0
+			actor.Yield()
 		}
 	}
 	if t.subscribers.empty() && t.Retire() {
@@ -79,9 +86,10 @@ func (t *topic) deliver(value []byte) (n int) {
 // panicked replaces the topic with a successor that has its subscribers.
 func (t *topic) panicked(p actor.Panic[*request]) {
 	t.subscribers.answerLost(p.Lost)
+	t.listen() // the panic may have come before or after the subscribers changed
 	if !t.subscribers.empty() {
 		successor := t.keyspace.newTopic(t.name)
-		successor.subscribers, successor.match = t.subscribers, t.match
+		successor.subscribers, successor.match, successor.listening = t.subscribers, t.match, t.listening
 		successor.subscribed.Store(int64(t.subscribers.len()))
 		t.keyspace.topics.replace(t.name, t, successor)
 	} else {

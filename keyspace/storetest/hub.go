@@ -72,6 +72,7 @@ type hubFault struct {
 	number    func(s *HubStore, w *keyspace.Record)                          // changes a record that one keyspace gets by the feed
 	load      func(w *keyspace.Record) bool                                  // changes a record that is loaded; false: it is not loaded
 	history   func(s *HubStore, h *keyspace.History)                         // changes the result of Load
+	mail      func(s *HubStore, mail []hubMessage) []hubMessage              // changes the messages of topics that a keyspace gets
 }
 
 // A hubCommit is one commit, or a record that means nothing to keyspaces.
@@ -99,7 +100,8 @@ func NewHub(o HubOptions) *Hub {
 func (h *Hub) Open() *HubStore {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := &HubStore{hub: h, index: len(h.stores), grown: make(chan struct{}, 1), closed: make(chan struct{})}
+	s := &HubStore{hub: h, index: len(h.stores), grown: make(chan struct{}, 1), mailed: make(chan struct{}, 1), listens: map[keyspace.Target]bool{}}
+	s.ctx, s.end = context.WithCancel(context.Background())
 	h.stores = append(h.stores, s)
 	return s
 }
@@ -162,10 +164,15 @@ func (h *Hub) appendLocked(c hubCommit) {
 		h.values[c.key] = c
 	}
 	for _, s := range h.stores {
-		select {
-		case s.grown <- struct{}{}:
-		default:
-		}
+		signal(s.grown)
+	}
+}
+
+// signal puts a token into a channel that has room for one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 

@@ -12,12 +12,11 @@ import (
 
 // A HubStore is the [keyspace.SharedStore] that connects one keyspace with a [Hub].
 type HubStore struct {
-	hub    *Hub
-	index  int
-	grown  chan struct{} // holds a token if there may be new commits
-	closed chan struct{}
+	hub   *Hub
+	index int
+	grown chan struct{} // holds a token if there may be new commits
 
-	running sync.WaitGroup // the feed, and commits that are late
+	running sync.WaitGroup // the feed, the bus, and commits that are late
 	ctx     context.Context
 	end     context.CancelFunc
 
@@ -27,6 +26,12 @@ type HubStore struct {
 	feedMu sync.Mutex // only one goroutine at a time calls the feed
 	feed   keyspace.Feed
 	read   uint64 // the number of the last commit that was passed to the feed
+
+	mailMu   sync.Mutex
+	listens  map[keyspace.Target]bool
+	receiver keyspace.Receiver // nil before the first Listen, and after Close
+	mail     []hubMessage      // the messages of topics that are on their way
+	mailed   chan struct{}     // holds a token if there may be mail
 }
 
 // CutOff cuts the store off from the hub, or connects it again.
@@ -35,10 +40,8 @@ func (s *HubStore) CutOff(cut bool) {
 	s.cut = cut
 	s.cutMu.Unlock()
 	if !cut {
-		select {
-		case s.grown <- struct{}{}:
-		default:
-		}
+		signal(s.grown)
+		s.Miss()
 	}
 }
 
@@ -75,12 +78,11 @@ func (s *HubStore) Load(state keyspace.State) (keyspace.History, error) {
 // Follow implements [keyspace.SharedStore].
 func (s *HubStore) Follow(f keyspace.Feed) {
 	s.feed = f
-	s.ctx, s.end = context.WithCancel(context.Background())
 	s.running.Go(func() {
 		for {
 			select {
 			case <-s.grown:
-			case <-s.closed:
+			case <-s.ctx.Done():
 				return
 			}
 			if s.hub.pause(s.ctx) == nil && s.check() == nil {
@@ -187,10 +189,10 @@ func (s *HubStore) ExpiryDelay(key string) time.Duration {
 
 // Close implements [keyspace.Store].
 func (s *HubStore) Close() error {
-	close(s.closed)
-	if s.end != nil {
-		s.end()
-	}
+	s.mailMu.Lock()
+	s.receiver, s.mail = nil, nil
+	s.end()
+	s.mailMu.Unlock()
 	s.running.Wait()
 	return nil
 }

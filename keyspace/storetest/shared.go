@@ -45,6 +45,7 @@ var sharedChecks = []sharedCheck{
 	{"SharedAhead", checkSharedAhead},
 	{"SharedJoin", checkSharedJoin},
 	{"SharedRejoin", checkSharedRejoin},
+	{"SharedTopics", checkSharedTopics},
 }
 
 // RunShared tests a shared store with up to three keyspaces. Each part of the contract is a
@@ -58,8 +59,9 @@ func RunShared(t *testing.T, o SharedOptions) {
 // A cluster is the keyspaces on the stores of one name.
 type cluster struct {
 	testing.TB
-	o    SharedOptions
-	name string
+	o     SharedOptions
+	name  string
+	store keyspace.Store // of the keyspace that was opened last
 }
 
 func newCluster(tb testing.TB, o SharedOptions, name string) *cluster {
@@ -70,7 +72,8 @@ func newCluster(tb testing.TB, o SharedOptions, name string) *cluster {
 // join opens one more keyspace.
 func (c *cluster) join() *keyspace.Keyspace {
 	c.Helper()
-	ks, _ := openKeyspace(c, Options{Open: func(tb testing.TB, _ string) keyspace.Store { return c.o.Open(tb, c.name) }}, "")
+	ks, store := openKeyspace(c, Options{Open: func(tb testing.TB, _ string) keyspace.Store { return c.o.Open(tb, c.name) }}, "")
+	c.store = store
 	return ks
 }
 
