@@ -189,6 +189,7 @@ func TestPublishOnAKeyspaceThatIsCutOff(t *testing.T) {
 		cut.CutOff(false)
 		synctest.Wait()
 		mustPublish(t, a, "t", "3")
+		synctest.Wait()
 		mustPublish(t, b, "t", "4")
 		synctest.Wait()
 		wantMessages(t, &here, `{"topic":"t","value":null,"deleted":true}`, `{"topic":"t","value":3}`, `{"topic":"t","value":4}`)
