@@ -68,6 +68,8 @@ type hubFault struct {
 	silent    bool                                                           // a conflict comes without the records
 	early     bool                                                           // it advances before it passes the records
 	noBarrier bool                                                           // a barrier returns at once
+	stuck     bool                                                           // it never advances
+	gap       bool                                                           // the feed begins when the keyspace follows, not at the end of the load
 	deliver   func(s *HubStore, commits []hubCommit) (remaining []hubCommit) // changes what the feed passes
 	number    func(s *HubStore, w *keyspace.Record)                          // changes a record that one keyspace gets by the feed
 	load      func(w *keyspace.Record) bool                                  // changes a record that is loaded; false: it is not loaded

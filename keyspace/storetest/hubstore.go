@@ -78,6 +78,12 @@ func (s *HubStore) Load(state keyspace.State) (keyspace.History, error) {
 // Follow implements [keyspace.SharedStore].
 func (s *HubStore) Follow(f keyspace.Feed) {
 	s.feed = f
+	if s.hub.fault.gap {
+		for range 10 {
+			_ = s.hub.pause(s.ctx)
+		}
+		s.read = s.hub.last()
+	}
 	s.running.Go(func() {
 		for {
 			select {
@@ -124,7 +130,9 @@ func (s *HubStore) pass(last uint64) {
 		clear(records)
 	}
 	s.read = max(s.read, last)
-	s.feed.Advance(lastVersion(s.read))
+	if !fault.stuck {
+		s.feed.Advance(lastVersion(s.read))
+	}
 }
 
 // Commit implements [keyspace.Store].

@@ -33,7 +33,6 @@ var sharedChecks = []sharedCheck{
 	{"SharedConditions", checkSharedConditions},
 	{"SharedMerges", checkSharedMerges},
 	{"SharedNewest", checkSharedNewest},
-	{"SharedOwnWrites", checkSharedOwnWrites},
 	{"SharedRuns", checkSharedRuns},
 	{"SharedLinear", checkSharedLinear},
 	{"SharedOrder", checkSharedOrder},

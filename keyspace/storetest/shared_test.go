@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"rtdb/keyspace"
@@ -31,14 +32,20 @@ func upTo(longest time.Duration) func() time.Duration {
 
 func TestAHubIsASharedStore(t *testing.T) {
 	for name, o := range map[string]HubOptions{
-		"at once":      {},
-		"delays":       {Delay: upTo(time.Millisecond)},
-		"echo":         {Delay: upTo(time.Millisecond), Echo: true},
-		"echo at once": {Echo: true},
+		"at once":         {},
+		"at once, echo":   {Echo: true},
+		"with delays":     {Delay: upTo(time.Millisecond)},
+		"slow, with echo": {Delay: upTo(20 * time.Millisecond), Echo: true},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			RunShared(t, sharedOptions(o, hubFault{}))
-		})
+		for _, c := range sharedChecks {
+			t.Run(name+"/"+c.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { c.run(newCluster(t, sharedOptions(o, hubFault{}), c.name)) })
+			})
+		}
 	}
+}
+
+func TestAHubIsASharedStoreInRealTime(t *testing.T) {
+	t.Parallel()
+	RunShared(t, sharedOptions(HubOptions{Delay: upTo(time.Millisecond)}, hubFault{}))
 }

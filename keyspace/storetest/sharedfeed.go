@@ -37,6 +37,10 @@ func (c *cluster) churn(members []*keyspace.Keyspace, keys, each int, watchers .
 					c.Errorf("a write of %s: %v", key, err)
 					return
 				}
+				now, err := members[i%2].Get(key)
+				if err == nil && now.Version < e.Version || err != nil && !errors.Is(err, keyspace.ErrNotFound) {
+					c.Errorf("a read after version %d of %s was answered has seen version %d, %v", e.Version, key, now.Version, err)
+				}
 				for _, w := range watchers {
 					w.want(e.Version)
 				}
@@ -83,6 +87,8 @@ func checkSharedRevision(c *cluster) {
 	watchers := []*watcher{c.watch(members[0]), c.watch(members[1])}
 	done := make(chan struct{})
 	var marking sync.WaitGroup
+	stop := sync.OnceFunc(func() { close(done); marking.Wait() })
+	defer stop()
 	for _, w := range watchers {
 		marking.Go(func() {
 			pause := time.NewTicker(time.Millisecond)
@@ -103,8 +109,7 @@ func checkSharedRevision(c *cluster) {
 		w.awaitWanted()
 		c.await(fmt.Sprintf("the revision of keyspace %d comes to %d", i, last), func() bool { return members[i].Revision() >= last })
 	}
-	close(done)
-	marking.Wait()
+	stop()
 	for _, w := range watchers {
 		w.compareRevisions(written)
 	}

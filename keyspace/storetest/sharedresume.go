@@ -75,7 +75,7 @@ func checkSharedAhead(c *cluster) {
 		made := c.mustWrite(a, "k", setTo(fmt.Sprint(n)))
 		x := since(keyspace.Mark{Epoch: b.Epoch(), Revision: made.Version})
 		if x.resume(c, b); x.mark.Reset || x.mark.Revision < made.Version {
-			c.Errorf("a client that is ahead of the feed got %+v, want no reset, and a revision from %d on", x.mark, made.Version)
+			c.Fatalf("a client that is ahead of the feed got %+v, want no reset, and a revision from %d on", x.mark, made.Version)
 		}
 		c.leave(b, x)
 		if e, err := b.Get("k"); err != nil || e.Version < made.Version {
@@ -100,18 +100,30 @@ func checkSharedJoin(c *cluster) {
 	members := []*keyspace.Keyspace{c.join(), c.join()}
 	a := c.watch(members[0])
 	c.churn(members, 10, 10, a)
+	var written []uint64
 	var writing sync.WaitGroup
 	defer writing.Wait()
-	writing.Go(func() { c.churn(members, 10, 60, a) })
+	writing.Go(func() { written = c.churn(members, 10, 60, a) })
 	var joined []*keyspace.Keyspace
 	var clients []*client
+	var watchers []*watcher
 	for range 2 {
 		ks, x := c.join(), newClient()
+		watchers = append(watchers, c.watch(ks))
 		x.resume(c, ks)
 		joined, clients = append(joined, ks), append(clients, x)
 	}
 	writing.Wait()
 	a.awaitWanted()
+	for _, w := range watchers {
+		loaded := w.firstMark()
+		for _, version := range written {
+			if version > loaded {
+				w.want(version)
+			}
+		}
+		w.awaitWanted()
+	}
 	want := list(c, members[0])
 	for i, ks := range joined {
 		c.await(fmt.Sprintf("keyspace %d, which was opened late, has all %d keys", i, len(want)), func() bool { return maps.Equal(list(c, ks), want) })

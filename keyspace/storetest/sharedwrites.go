@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -134,25 +135,6 @@ func checkSharedNewest(c *cluster) {
 	}
 }
 
-// checkSharedOwnWrites requires that a read sees the writes that its keyspace has answered.
-func checkSharedOwnWrites(c *cluster) {
-	members := []*keyspace.Keyspace{c.join(), c.join()}
-	var writing sync.WaitGroup
-	for i := range 4 {
-		writing.Go(func() {
-			ks := members[i%2]
-			for n := range 40 {
-				key := fmt.Sprint("k/", n%3)
-				w := c.mustWrite(ks, key, setTo(fmt.Sprint(i, ".", n)))
-				if e, err := ks.Get(key); err != nil || e.Version < w.Version {
-					c.Errorf("a read after version %d has seen version %d, %v", w.Version, e.Version, err)
-				}
-			}
-		})
-	}
-	writing.Wait()
-}
-
 // checkSharedRuns requires that many writes of one key at once are made, whatever their
 // size: the keyspace divides them into runs that the store takes.
 func checkSharedRuns(c *cluster) {
@@ -226,7 +208,7 @@ var sharedModel = porcupine.Model{
 // was one keyspace.
 func checkSharedLinear(c *cluster) {
 	members := []*keyspace.Keyspace{c.join(), c.join(), c.join()}
-	start := time.Now()
+	var clock atomic.Int64 // real time may stand still in a test
 	histories := make([][]porcupine.Operation, 6)
 	var running sync.WaitGroup
 	for i := range histories {
@@ -245,9 +227,9 @@ func checkSharedLinear(c *cluster) {
 				case strings.HasSuffix(in.kind, "If"):
 					change = onlyAt(in.want, change)
 				}
-				call := time.Since(start)
+				call := clock.Add(1)
 				e, err := members[i%3].Write(context.Background(), "k", change)
-				back := time.Since(start)
+				back := clock.Add(1)
 				out := sharedResult{value: string(e.Value), version: e.Version}
 				var refused *keyspace.VersionError
 				switch {
@@ -262,7 +244,7 @@ func checkSharedLinear(c *cluster) {
 				if seen = out.version; e.Value == nil && !out.refused {
 					seen = 0
 				}
-				histories[i] = append(histories[i], porcupine.Operation{ClientId: i, Input: in, Output: out, Call: int64(call), Return: int64(back)})
+				histories[i] = append(histories[i], porcupine.Operation{ClientId: i, Input: in, Output: out, Call: call, Return: back})
 			}
 		})
 	}

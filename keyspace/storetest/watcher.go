@@ -56,6 +56,14 @@ func (w *watcher) mark(m keyspace.Mark) {
 	w.events = append(w.events, event{revision: m.Revision})
 }
 
+// firstMark returns the revision of the first mark.
+func (w *watcher) firstMark() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i := slices.IndexFunc(w.events, func(e event) bool { return e.key == "" })
+	return w.events[i].revision
+}
+
 // askMark makes the watcher get a mark.
 func (w *watcher) askMark() {
 	target, ctx := keyspace.Key("mark"), context.Background()
