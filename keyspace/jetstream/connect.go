@@ -3,6 +3,7 @@ package jetstream
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -33,10 +34,11 @@ func (s *Store) connectOptions() ([]nats.Option, error) {
 		nats.ConnectHandler(func(c *nats.Conn) { s.connected(c) }),
 		nats.ReconnectHandler(func(c *nats.Conn) {
 			s.counts.reconnects.Add(1)
+			s.bus.loseMessages()
 			s.connected(c)
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { s.disconnected(err) }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { s.connectionError(err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, of *nats.Subscription, err error) { s.connectionError(of, err) }),
 	}
 	switch {
 	case o.Credentials != "":
@@ -80,11 +82,14 @@ func (s *Store) disconnected(err error) {
 	})
 }
 
-// connectionError receives errors that belong to no call. A slow consumer is no error: the
-// feed reads what was dropped from the stream.
-func (s *Store) connectionError(err error) {
-	if !errors.Is(err, nats.ErrSlowConsumer) {
+// connectionError receives errors that belong to no call. If messages were dropped because
+// too many waited, the feed reads its own from the stream, and those of topics are lost.
+func (s *Store) connectionError(of *nats.Subscription, err error) {
+	switch {
+	case !errors.Is(err, nats.ErrSlowConsumer):
 		s.heart.note(err)
+	case of != nil && strings.HasPrefix(of.Subject, s.subjects.topics):
+		s.bus.loseMessages()
 	}
 }
 

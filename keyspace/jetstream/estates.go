@@ -29,7 +29,7 @@ func (s *Store) settleEstate(dead instance, isFirst bool) {
 	if !isFirst {
 		wait = otherSurvivor + rand.N(otherSurvivor/2)
 	}
-	s.running.Go(func() {
+	s.start(func() {
 		for {
 			select {
 			case <-time.After(wait):

@@ -108,6 +108,7 @@ func (s *Store) checkHeart() {
 			}
 		})
 	case is == nil && was != nil:
+		s.bus.loseMessages()
 		s.observe(func(o *Observer) {
 			if o.CaughtUp != nil {
 				o.CaughtUp(now.Sub(began))

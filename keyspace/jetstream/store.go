@@ -37,6 +37,7 @@ type Store struct {
 	nodes     nodes
 	heart     heart
 	wills     wills
+	bus       bus
 	loaded    atomic.Bool
 	following atomic.Bool // Follow was called
 	failed    atomic.Bool
@@ -61,7 +62,21 @@ type Store struct {
 
 	lifetime context.Context
 	end      context.CancelCauseFunc
+	closing  sync.Mutex // held while running begins something, and while Close begins
+	isClosed bool       // guarded by closing
 	running  sync.WaitGroup
+}
+
+// start runs f beside the caller, unless the store is closed. It reports whether it does.
+// Close waits for f.
+func (s *Store) start(f func()) bool {
+	s.closing.Lock()
+	defer s.closing.Unlock()
+	if s.isClosed {
+		return false
+	}
+	s.running.Go(f)
+	return true
 }
 
 type counts struct {
@@ -74,6 +89,7 @@ type counts struct {
 func Open(o Options) (*Store, error) {
 	s := &Store{options: o.settled(), process: newInstance()}
 	s.subjects = newSubjects(s.options.Stream)
+	s.bus.incoming, s.bus.lost = make(chan *nats.Msg, topicPending), make(chan struct{}, 1)
 	if err := checkStreamName(s.options.Stream); err != nil {
 		return nil, err
 	}
@@ -104,7 +120,7 @@ func (s *Store) Load(state keyspace.State) (keyspace.History, error) {
 	s.heart.mu.Lock()
 	s.heart.first = first
 	s.heart.mu.Unlock()
-	s.running.Go(s.beat)
+	s.start(s.beat)
 	until, err := s.awaitFirstBeat(first)
 	if err != nil {
 		return keyspace.History{}, err
@@ -237,7 +253,7 @@ func (s *Store) Follow(f keyspace.Feed) {
 	s.heart.healthyAt, s.heart.heardAt = time.Now(), time.Now()
 	s.heart.mu.Unlock()
 	s.following.Store(true)
-	s.running.Go(func() {
+	s.start(func() {
 		s.follow(func(records []keyspace.Record) error {
 			f.Apply(records)
 			return nil
@@ -259,6 +275,9 @@ func (s *Store) ExpiryDelay(key string) time.Duration {
 // Close implements [keyspace.Store]. It tells the other nodes that this one leaves, so that
 // they need not wait until they declare it dead.
 func (s *Store) Close() error {
+	s.closing.Lock()
+	s.isClosed = true
+	s.closing.Unlock()
 	s.end(ErrClosed)
 	s.running.Wait()
 	if s.loaded.Load() && s.conn.IsConnected() {

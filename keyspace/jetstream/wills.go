@@ -230,17 +230,3 @@ func (s *Store) willMessage(ctx context.Context, p *proposal, w keptWill) (*nats
 	}
 	return s.commitMessage(p, []keyspace.Record{record})
 }
-
-// publishWills publishes the wills for topics. The record is empty by now, so they are
-// published at most once.
-func (s *Store) publishWills(kept []keptWill) error {
-	for _, w := range kept {
-		if w.Topic == "" {
-			continue
-		}
-		if err := s.publishTopic(w.Topic, w.Value); err != nil {
-			return err
-		}
-	}
-	return nil
-}

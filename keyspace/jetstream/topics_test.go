@@ -1,0 +1,180 @@
+package jetstream_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"rtdb/keyspace"
+	"rtdb/keyspace/jetstream"
+	"rtdb/keyspace/jetstream/natstest"
+)
+
+// A listener passes the updates that it receives to a channel.
+type listener chan *keyspace.Update
+
+func (l listener) Deliver(u *keyspace.Update) { l <- u }
+
+// next returns the next update as "topic value", or as "topic missed".
+func (l listener) next(t *testing.T) string {
+	t.Helper()
+	select {
+	case u := <-l:
+		if u.Missed {
+			return u.Target.Name + " missed"
+		}
+		return fmt.Sprintf("%s %s", u.Target.Name, u.Value)
+	case <-time.After(20 * time.Second):
+		t.Fatal("no message came")
+		return ""
+	}
+}
+
+func (n node) listen(t *testing.T, targets ...keyspace.Target) listener {
+	t.Helper()
+	l := make(listener, 10_000)
+	for _, target := range targets {
+		if err := n.Subscribe(t.Context(), target, l, keyspace.Start{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l
+}
+
+// publishUntil publishes a message until it has come: the servers may not know yet that
+// somebody listens.
+func (n node) publishUntil(t *testing.T, topic, value string, l listener) {
+	t.Helper()
+	for {
+		if err := n.Publish(t.Context(), topic, []byte(value)); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-l:
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// A message of a topic comes to the subscribers on all nodes, once and in order.
+func TestTopics(t *testing.T) {
+	t.Parallel()
+	c := natstest.Start(t, natstest.Options{Servers: 1})
+	a := start(t, jetstream.Options{URL: c.URL(), Node: "a"})
+	b := start(t, jetstream.Options{URL: c.URL(), Node: "b"})
+	here := a.listen(t, keyspace.Topic("room/1"))
+	there := b.listen(t, keyspace.Topic("room/1"), keyspace.TopicPattern("room/#"), keyspace.TopicPattern("+/1"), keyspace.TopicPattern("#"))
+	other := b.listen(t, keyspace.TopicPattern("room/#"))
+	a.publishUntil(t, "room/1", "ready", other)
+	if err := a.Publish(t.Context(), "room/1", []byte("set")); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range []listener{here, there, other} {
+		for got := l.next(t); got != "room/1 set"; got = l.next(t) { // ready may have been sent twice
+			if got != "room/1 ready" {
+				t.Fatalf("got %s", got)
+			}
+		}
+	}
+	const messages = 2000
+	for i := range messages {
+		if err := a.Publish(t.Context(), "room/1", fmt.Append(nil, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range messages {
+		for name, l := range map[string]listener{"here": here, "there": there, "other": other} {
+			if got, want := l.next(t), fmt.Sprint("room/1 ", i); got != want {
+				t.Fatalf("%s: got %s, want %s", name, got, want)
+			}
+		}
+	}
+	if err := a.Publish(t.Context(), "room", []byte("parent")); err != nil {
+		t.Fatal(err)
+	}
+	if got := other.next(t); got != "room parent" {
+		t.Errorf("got %s", got)
+	}
+	if err := b.Unsubscribe(t.Context(), keyspace.TopicPattern("room/#"), other); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Publish(t.Context(), "room/1", []byte("end")); err != nil {
+		t.Fatal(err)
+	}
+	if got := there.next(t); got != "room parent" {
+		t.Errorf("got %s", got)
+	}
+	if got := there.next(t); got != "room/1 end" {
+		t.Errorf("got %s", got)
+	}
+	if len(other) > 0 {
+		t.Errorf("after the unsubscribe it got %s", other.next(t))
+	}
+}
+
+// A node that has lost its connection tells the subscribers that they may have missed
+// messages. Later messages come again.
+func TestTopicsMissed(t *testing.T) {
+	t.Parallel()
+	c := natstest.Start(t, natstest.Options{Servers: 1})
+	a := start(t, jetstream.Options{URL: c.URL(), Node: "a"})
+	b := start(t, jetstream.Options{URL: c.URL(), Node: "b"})
+	l := b.listen(t, keyspace.Topic("t"))
+	pattern := b.listen(t, keyspace.TopicPattern("x/+"))
+	a.publishUntil(t, "t", "1", l)
+	c.Server(0).Kill()
+	c.Server(0).Restart()
+	for got := l.next(t); got != "t missed"; got = l.next(t) { // the message may have been sent twice
+		if got != "t 1" {
+			t.Fatalf("got %s", got)
+		}
+	}
+	if got := pattern.next(t); got != "x/+ missed" {
+		t.Errorf("got %s", got)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		err := a.Publish(t.Context(), "t", []byte("2"))
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, keyspace.ErrUnavailable) || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond) // a is not connected again yet
+	}
+	a.publishUntil(t, "t", "3", l)
+}
+
+// A client that comes to another node takes over from its older session.
+func TestTakeOver(t *testing.T) {
+	t.Parallel()
+	c := natstest.Start(t, natstest.Options{Servers: 1})
+	a := start(t, jetstream.Options{URL: c.URL(), Node: "a"})
+	b := start(t, jetstream.Options{URL: c.URL(), Node: "b"})
+	since := time.Now()
+	asked := make(chan string, 10)
+	if err := b.store.AnswerTakeovers(func(_ context.Context, client, subject string, at time.Time) (bool, error) {
+		asked <- fmt.Sprint(client, " ", subject, " ", at.Sub(since).Abs() < 200*time.Millisecond)
+		return client == "newer", nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); a.store.Status().Peers != 1; {
+		if time.Now().After(deadline) {
+			t.Fatal("a has not heard of b")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if err := a.store.TakeOver(t.Context(), "c", "s", since); err != nil {
+		t.Error(err)
+	}
+	if got := <-asked; got != "c s true" {
+		t.Errorf("asked %s", got)
+	}
+	if err := a.store.TakeOver(t.Context(), "newer", "s", since); !errors.Is(err, jetstream.ErrNewerSession) {
+		t.Errorf("%v, want ErrNewerSession", err)
+	}
+}
