@@ -30,6 +30,19 @@ type Options struct {
 	// Verify makes clients show a certificate, such as [Cluster.Certificate]. It implies TLS.
 	Verify bool
 
+	// Storage is the most that each server may store in files, as max_file_store takes it.
+	// "" is 4GB.
+	Storage string
+
+	// Quiet keeps the servers from telling clients the addresses of each other. So a client
+	// that is given the address of a proxy connects to nothing else.
+	Quiet bool
+
+	// Route returns the address at which a server connects to another one, whose own address
+	// it gets: that of a proxy, for example. It is called once for each two servers. If it is
+	// nil, they connect directly.
+	Route func(from, to int, addr string) string
+
 	// Config has further lines for the configuration file of each server, such as users and
 	// their permissions.
 	Config string

@@ -1,9 +1,11 @@
 package natstest
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -17,13 +19,18 @@ func (s *Server) writeConfig(c *Cluster, o Options) error {
 	if o.Lazy {
 		sync = "2m"
 	}
-	fmt.Fprintf(&b, "jetstream {\n  store_dir: %q\n  sync_interval: %s\n  max_memory_store: 256MB\n  max_file_store: 4GB\n}\n", s.Dir(), sync)
+	fmt.Fprintf(&b, "jetstream {\n  store_dir: %q\n  sync_interval: %s\n  max_memory_store: 256MB\n  max_file_store: %s\n}\n",
+		s.Dir(), sync, cmp.Or(o.Storage, "4GB"))
 	if len(c.servers) > 1 {
-		fmt.Fprintf(&b, "cluster {\n  name: natstest\n  listen: %q\n  routes: [\n", s.routes.addr())
-		for _, other := range c.servers {
-			if other != s {
-				fmt.Fprintf(&b, "    \"nats://%s\"\n", other.routes.addr())
-			}
+		fmt.Fprintf(&b, "cluster {\n  name: natstest\n  listen: %q\n  no_advertise: %t\n", s.routes.addr(), o.Quiet)
+		if o.Route != nil {
+			// Servers tell each other their addresses. This one leads nowhere, so that
+			// they use the routes that are given to them.
+			b.WriteString("  advertise: \"127.0.0.1:1\"\n")
+		}
+		b.WriteString("  routes: [\n")
+		for _, url := range s.routeURLs(c, o) {
+			fmt.Fprintf(&b, "    %q\n", url)
 		}
 		b.WriteString("  ]\n}\n")
 	}
@@ -33,4 +40,20 @@ func (s *Server) writeConfig(c *Cluster, o Options) error {
 	}
 	b.WriteString(o.Config + "\n")
 	return os.WriteFile(s.configPath(), []byte(b.String()), 0o600)
+}
+
+// routeURLs returns the addresses of the servers that a server connects to. With proxies
+// between them, one of each two servers connects to the other, so that there is one way.
+func (s *Server) routeURLs(c *Cluster, o Options) (urls []string) {
+	from := slices.Index(c.servers, s)
+	for to, other := range c.servers {
+		switch {
+		case other == s, o.Route != nil && to < from:
+		case o.Route != nil:
+			urls = append(urls, "nats://"+o.Route(from, to, other.routes.addr()))
+		default:
+			urls = append(urls, "nats://"+other.routes.addr())
+		}
+	}
+	return urls
 }

@@ -1,0 +1,41 @@
+package jetstream_test
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"rtdb/transport/transporttest"
+)
+
+func TestMain(m *testing.M) {
+	if url := os.Getenv(nodeURL); url != "" {
+		runNode(url)
+	}
+	transporttest.Parallel(6) // they wait for elections, and for time to pass
+	goleak.VerifyTestMain(m)
+}
+
+// inCI reports whether faults last as long, and come as often, as they should be tested.
+// Otherwise they are shorter.
+func inCI() bool { return os.Getenv("CI") != "" }
+
+// choose returns the first value, or in CI the second one.
+func choose[T any](short, long T) T {
+	if inCI() {
+		return long
+	}
+	return short
+}
+
+// eventually waits until is reports true.
+func eventually(t testing.TB, patience time.Duration, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !is(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within %v", what, patience)
+		}
+	}
+}
