@@ -192,9 +192,14 @@ func pause(attempt int) time.Duration {
 	return time.Millisecond/2 + rand.N(longest)
 }
 
+// errReplaced is why it is not known what came of a proposal whose answer was lost: the feed
+// has not brought its message, but has missed messages.
+var errReplaced = errors.New("the answer was lost, and a newer write of the key has replaced what was there")
+
 // settleConflict finds out why the key has another sequence than the proposal expects: the
 // message may be the proposal itself, whose answer was lost. It waits until the feed has
-// brought the message. If it is another one, the proposal can never be accepted.
+// brought the message. If it is another one, the proposal can never be accepted. If it is
+// another one and the feed has missed messages, the proposal may have been accepted before.
 func (s *Store) settleConflict(ctx context.Context, p *proposal, current uint64, deadline time.Time, isUnknown bool) (uint64, error) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
@@ -211,6 +216,8 @@ func (s *Store) settleConflict(ctx context.Context, p *proposal, current uint64,
 		break
 	}
 	switch {
+	case err == nil && isUnknown && s.proposals.mayHaveMissed(p):
+		return 0, fmt.Errorf("%w: %w", keyspace.ErrUnknownOutcome, errReplaced)
 	case err == nil:
 		return 0, &keyspace.ConflictError{Position: lastVersion(current)}
 	case isUnknown:

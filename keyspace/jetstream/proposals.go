@@ -32,6 +32,7 @@ type proposal struct {
 	number        uint64
 	appliesItself bool // the caller applies the message
 	decided       bool // guarded by proposals.mu; it was accepted
+	missed        bool // likewise; the feed may have missed its message
 	answers       chan answer
 }
 
@@ -159,8 +160,8 @@ func (ps *proposals) brought(number, sequence uint64) bool {
 	}
 }
 
-// passed forgets the accepted proposals up to a sequence: the feed has passed them without
-// bringing them, because newer messages had replaced them.
+// passed says that the feed has passed a sequence without bringing all messages before it,
+// because newer ones had replaced them. The messages of proposals may be among them.
 func (ps *proposals) passed(sequence uint64) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -169,6 +170,16 @@ func (ps *proposals) passed(sequence uint64) {
 			delete(ps.accepted, s)
 		}
 	}
+	for _, p := range ps.pending {
+		p.missed = true
+	}
+}
+
+// mayHaveMissed reports whether the feed may have missed the message of a proposal.
+func (ps *proposals) mayHaveMissed(p *proposal) bool {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return p.missed
 }
 
 // Error codes of JetStream (server/errors.json of nats-server).

@@ -30,6 +30,7 @@ type mood struct {
 	refuse  bool
 	stall   bool
 	swallow bool
+	mute    bool
 	delay   time.Duration
 }
 
@@ -75,6 +76,10 @@ func (p *Proxy) Stall(on bool) { p.become(func(m *mood) { m.stall = on }) }
 // connection that has lost bytes is torn, as that of a broken middlebox: cut it, or let its
 // client give it up.
 func (p *Proxy) Swallow(on bool) { p.become(func(m *mood) { m.swallow = on }) }
+
+// Mute drops the bytes that come from the server, while it is on. So the server does what
+// clients ask for, and they do not learn it. The stream is torn, as that of Swallow.
+func (p *Proxy) Mute(on bool) { p.become(func(m *mood) { m.mute = on }) }
 
 // Delay holds each piece of each direction back for d. 0 delays nothing.
 func (p *Proxy) Delay(d time.Duration) { p.become(func(m *mood) { m.delay = d }) }
@@ -153,17 +158,17 @@ func (p *Proxy) serve(l *link, target string) {
 	}
 	p.mu.Unlock()
 	var copying sync.WaitGroup
-	copying.Go(func() { p.carry(server, l.client) })
-	copying.Go(func() { p.carry(l.client, server) })
+	copying.Go(func() { p.carry(server, l.client, false) })
+	copying.Go(func() { p.carry(l.client, server, true) })
 	copying.Wait()
 }
 
 // carry carries the bytes of one direction, and then closes that direction.
-func (p *Proxy) carry(to, from net.Conn) {
+func (p *Proxy) carry(to, from net.Conn, fromServer bool) {
 	buffer := make([]byte, 16<<10)
 	for {
 		n, err := from.Read(buffer)
-		if n > 0 && p.mayPass() {
+		if n > 0 && p.mayPass(fromServer) {
 			if _, err := to.Write(buffer[:n]); err != nil {
 				_ = from.Close()
 				return
@@ -179,7 +184,7 @@ func (p *Proxy) carry(to, from net.Conn) {
 }
 
 // mayPass waits while the mood holds bytes back, and reports whether they are passed on.
-func (p *Proxy) mayPass() bool {
+func (p *Proxy) mayPass(fromServer bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if d := p.mood.delay; d > 0 {
@@ -190,7 +195,7 @@ func (p *Proxy) mayPass() bool {
 	for p.mood.stall {
 		p.changed.Wait()
 	}
-	return !p.mood.swallow
+	return !p.mood.swallow && !(p.mood.mute && fromServer)
 }
 
 // cut resets both connections. It may be called more than once.

@@ -39,8 +39,8 @@ type Options struct {
 	Quiet bool
 
 	// Route returns the address at which a server connects to another one, whose own address
-	// it gets: that of a proxy, for example. It is called once for each two servers. If it is
-	// nil, they connect directly.
+	// it gets: that of a proxy, for example. Each server connects to each other one. If Route
+	// is nil, they connect directly.
 	Route func(from, to int, addr string) string
 
 	// Config has further lines for the configuration file of each server, such as users and

@@ -42,18 +42,18 @@ func (s *Server) writeConfig(c *Cluster, o Options) error {
 	return os.WriteFile(s.configPath(), []byte(b.String()), 0o600)
 }
 
-// routeURLs returns the addresses of the servers that a server connects to. With proxies
-// between them, one of each two servers connects to the other, so that there is one way.
+// routeURLs returns the addresses at which a server connects to the others.
 func (s *Server) routeURLs(c *Cluster, o Options) (urls []string) {
 	from := slices.Index(c.servers, s)
 	for to, other := range c.servers {
-		switch {
-		case other == s, o.Route != nil && to < from:
-		case o.Route != nil:
-			urls = append(urls, "nats://"+o.Route(from, to, other.routes.addr()))
-		default:
-			urls = append(urls, "nats://"+other.routes.addr())
+		if other == s {
+			continue
 		}
+		addr := other.routes.addr()
+		if o.Route != nil {
+			addr = o.Route(from, to, addr)
+		}
+		urls = append(urls, "nats://"+addr)
 	}
 	return urls
 }
