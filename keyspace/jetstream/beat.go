@@ -81,8 +81,12 @@ func (s *Store) beatAnswered(m *nats.Msg) {
 		if m.Subject == s.beatPrefix()+s.heart.instance.String() {
 			s.heart.last = max(s.heart.last, a.sequence)
 		}
-	case errors.As(a.err, &wrong), errors.Is(a.err, errOverlap):
-		s.heart.trouble = nil // the feed says why
+	case errors.As(a.err, &wrong):
+		s.heart.trouble = nil // the feed says why, unless the stream has forgotten the last beat
+		isOwn := m.Subject == s.beatPrefix()+s.heart.instance.String()
+		s.heart.isForgotten = isOwn && wrong.current == 0 && s.heart.last > 0
+	case errors.Is(a.err, errOverlap):
+		s.heart.trouble = nil
 	default:
 		s.heart.trouble = a.err
 	}
@@ -155,6 +159,18 @@ func (s *Store) heard(x *stored, number uint64) {
 	s.heart.mu.Unlock()
 	if first != nil {
 		first <- x.sequence
+	}
+}
+
+// replaceForgotten begins a new life of this node if the stream has no beat of it any more: the
+// node was cut off for longer than beats are kept. Then others may have declared it dead.
+func (s *Store) replaceForgotten() {
+	s.heart.mu.Lock()
+	is := s.heart.isForgotten
+	s.heart.isForgotten = false
+	s.heart.mu.Unlock()
+	if is && s.verify(s.lifetime) == nil {
+		s.bury()
 	}
 }
 

@@ -120,7 +120,7 @@ func (s *Store) propose(ctx context.Context, p *proposal, messages ...*nats.Msg)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	<-timer.C
-	unanswered := 0
+	unanswered, before := 0, s.place.now()
 	reason := errors.New("no answer")
 	giveUp := func(err error) (uint64, error) {
 		if unanswered > 0 {
@@ -140,6 +140,10 @@ func (s *Store) propose(ctx context.Context, p *proposal, messages ...*nats.Msg)
 			timer.Reset(min(wait, max(0, time.Until(deadline))))
 			select {
 			case a := <-p.answers:
+				if a.sequence != 0 && a.sequence <= before {
+					s.suspect.Store(true)
+					return giveUp(errOtherHistory)
+				}
 				if a.sequence != 0 {
 					return a.sequence, nil
 				}
@@ -147,6 +151,12 @@ func (s *Store) propose(ctx context.Context, p *proposal, messages ...*nats.Msg)
 				var wrong wrongSequence
 				switch {
 				case errors.As(a.err, &wrong):
+					if len(messages) == 1 && wrong.current < expectedSequence(messages[0]) {
+						// The message was deleted, or the stream is another one.
+						if err := s.verify(ctx); err != nil {
+							return giveUp(err)
+						}
+					}
 					return s.settleConflict(ctx, p, wrong.current, deadline, unanswered > 0)
 				case errors.Is(a.err, errNotAllowed), errors.Is(a.err, errNoStorage):
 					return giveUp(a.err)
@@ -190,6 +200,15 @@ func (s *Store) publish(p *proposal, attempt int, messages []*nats.Msg) error {
 func pause(attempt int) time.Duration {
 	longest := min(time.Millisecond<<min(attempt, 7), 100*time.Millisecond)
 	return time.Millisecond/2 + rand.N(longest)
+}
+
+// errOtherHistory is why it is not known what an accepted proposal means.
+var errOtherHistory = errors.New("the stream was made anew")
+
+// expectedSequence returns the sequence that is the condition of a message.
+func expectedSequence(m *nats.Msg) uint64 {
+	n, _ := strconv.ParseUint(m.Header.Get(headerExpected), 10, 64) // without a condition it is 0
+	return n
 }
 
 // errReplaced is why it is not known what came of a proposal whose answer was lost: the feed

@@ -35,6 +35,7 @@ func (s *Store) connectOptions() ([]nats.Option, error) {
 		nats.ReconnectHandler(func(c *nats.Conn) {
 			s.counts.reconnects.Add(1)
 			s.bus.loseMessages()
+			s.suspect.Store(true)
 			s.connected(c)
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { s.disconnected(err) }),

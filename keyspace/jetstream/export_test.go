@@ -9,3 +9,11 @@ func (s *Store) Crash() {
 	s.conn.Close()
 	s.running.Wait()
 }
+
+// Config returns the settings of the stream, for tests that make it.
+var Config = config
+
+// LimitPending limits the number of messages that wait for the feed. More are dropped.
+func (s *Store) LimitPending(messages int) error {
+	return s.fed.SetPendingLimits(messages, feedPendingBytes)
+}

@@ -1,6 +1,7 @@
 package jetstream_test
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"sync"
@@ -129,20 +130,95 @@ func TestAnswersAreLost(t *testing.T) {
 	r.finish("answers to a node are lost")
 }
 
-// A slowStore passes what other nodes write to the keyspace with a pause before each commit.
-type slowStore struct {
-	*jetstream.Store
-	pause func()
+// At 1000 writes a second to one key, with a healthy network, no subscriber misses a write.
+func TestNoWriteIsMissed(t *testing.T) {
+	t.Parallel()
+	c := three(t)
+	r := newTrial(t, c.URL(), nodes(2)...)
+	r.keys = 1
+	r.write(r.members[0], 8, 8*time.Millisecond)
+	r.fault()
+	r.more(choose(2000, 30000))
+	r.finish("none: 1000 writes a second to one key")
+	for i, m := range r.members {
+		if n := r.missed(m); n != 0 {
+			t.Errorf("the subscriber on node %d missed %d of %d writes", i, n, len(r.versions))
+		}
+	}
 }
 
-func (s slowStore) Follow(f keyspace.Feed) { s.Store.Follow(slowFeed{f, s.pause}) }
+// A slowStore lets a test hold back what other nodes write.
+type slowStore struct {
+	*jetstream.Store
+	gate *sync.RWMutex
+}
+
+func (s slowStore) Follow(f keyspace.Feed) { s.Store.Follow(slowFeed{f, s.gate}) }
 
 type slowFeed struct {
 	keyspace.Feed
-	pause func()
+	gate *sync.RWMutex
 }
 
 func (f slowFeed) Apply(records []keyspace.Record) {
-	f.pause()
+	f.gate.RLock()
+	defer f.gate.RUnlock()
 	f.Feed.Apply(records)
+}
+
+// A node does not keep up, in one case with so much that messages are dropped.
+func TestANodeIsSlow(t *testing.T) {
+	for name, limit := range map[string]int{"keeps what waits": 0, "drops messages": 20} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := natstest.Start(t, natstest.Options{})
+			r := newTrial(t, c.URL(), nodes(1)...)
+			s, err := jetstream.Open(jetstream.Options{URL: c.URL(), Node: "slow"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var gate sync.RWMutex
+			m := r.join(startOn(t, slowStore{s, &gate}, s))
+			if limit > 0 {
+				if err := s.LimitPending(limit); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r.writeEverywhere()
+			r.more(200)
+			r.fault()
+			gate.Lock()
+			awaitCutOff(t, m)
+			r.more(100)
+			gate.Unlock()
+			r.healthy()
+			r.finish("a slow node that " + name)
+			if got, want := r.missed(m) > 0, limit > 0; got != want {
+				t.Errorf("%d writes were not told one by one", r.missed(m))
+			}
+		})
+	}
+}
+
+// NATS drops a connection that takes nothing.
+func TestANodeIsASlowConsumer(t *testing.T) {
+	t.Parallel()
+	c := natstest.Start(t, natstest.Options{Config: "max_pending: 1MB"})
+	proxy := transporttest.NewProxy(t, c.Server(0).Addr())
+	r := newTrial(t, c.URL(), jetstream.Options{Node: "n0"}, jetstream.Options{Node: "n1", URL: "nats://" + proxy.Addr})
+	r.writeEverywhere()
+	r.more(100)
+	r.fault()
+	proxy.Stall(true)
+	big := make([]byte, 500<<10)
+	eventually(t, patience, "a slow consumer in the log of NATS", func() bool {
+		if _, err := r.members[0].Set(t.Context(), "big", big); err != nil {
+			t.Fatal(err)
+		}
+		log, err := os.ReadFile(c.Server(0).Log())
+		return err == nil && bytes.Contains(log, []byte("Slow Consumer"))
+	})
+	proxy.Stall(false)
+	r.healthy()
+	r.finish("a node that NATS drops as a slow consumer")
 }

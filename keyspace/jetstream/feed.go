@@ -84,13 +84,22 @@ func (s *Store) nextFed() (stored, error) {
 
 // follow passes the messages that are stored from now on to the sink, until the store is
 // closed. It reads the messages of a gap from the stream.
+//
+// It verifies the stream if a sequence is not the next one, or falls, and after the connection
+// was lost.
 func (s *Store) follow(to sink) {
-	for {
+	for last := uint64(0); ; {
 		x, err := s.nextFed()
 		if err != nil {
 			return
 		}
 		next := s.place.now() + 1
+		if s.suspect.Swap(false) || x.sequence <= last || x.sequence > next {
+			if s.awaitVerified() != nil {
+				return
+			}
+		}
+		last = x.sequence
 		switch {
 		case x.sequence < next:
 			continue // it was read to fill a gap

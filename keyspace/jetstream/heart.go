@@ -1,13 +1,10 @@
 package jetstream
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
-
-	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"rtdb/keyspace"
 )
@@ -30,6 +27,8 @@ type heart struct {
 	cutOffSince  time.Time // when the last beat that came back was sent
 	healthyAt    time.Time // when the node was last cut off or loaded
 	disagreement error     // how the state differs from the other nodes'
+	failure      error     // why the store has ended; nil: it has not
+	isForgotten  bool      // the stream has no beat of the instance any more
 }
 
 func (h *heart) note(trouble error) {
@@ -42,10 +41,14 @@ func (h *heart) note(trouble error) {
 func (s *Store) refusal() error {
 	s.heart.mu.Lock()
 	defer s.heart.mu.Unlock()
-	if s.heart.cutOff == nil {
+	reason := s.heart.cutOff
+	if s.heart.failure != nil {
+		reason = s.heart.failure
+	}
+	if reason == nil {
 		return nil
 	}
-	return fmt.Errorf("%w: %w", keyspace.ErrCutOff, s.heart.cutOff)
+	return fmt.Errorf("%w: %w", keyspace.ErrCutOff, reason)
 }
 
 // Ready returns why the node is not ready although it has loaded the state: it is cut off, or
@@ -71,6 +74,7 @@ func (s *Store) beat() {
 		} else {
 			s.buryTheDead()
 		}
+		s.replaceForgotten()
 		select {
 		case <-ticker.C:
 		case <-s.lifetime.Done():
@@ -130,51 +134,6 @@ func (s *Store) troubleLocked() error {
 	return fmt.Errorf("the stream has carried no beat of this node for %v", cutOffAfter)
 }
 
-// checkStream finds out, while the node is cut off, whether the stream is still the one that
-// was loaded. If it is not, the state of this node is worth nothing any more.
-func (s *Store) checkStream() {
-	if !s.conn.IsConnected() {
-		return
-	}
-	ctx, cancel := context.WithTimeout(s.lifetime, beatInterval)
-	defer cancel()
-	stream, err := s.js.Stream(ctx, s.options.Stream)
-	switch {
-	case errors.Is(err, natsjs.ErrStreamNotFound):
-		// A cluster that has just started may not know its streams yet.
-		if s.missing++; s.missing >= missingLimit {
-			s.fail(fmt.Errorf("jetstream: the stream %q is gone", s.options.Stream))
-		}
-		return
-	case err != nil:
-		return
-	}
-	s.missing = 0
-	info := stream.CachedInfo()
-	switch {
-	case !info.Created.Equal(s.created):
-		s.fail(fmt.Errorf("jetstream: the stream %q was made anew at %s", s.options.Stream, info.Created.Format(time.RFC3339)))
-	case info.State.LastSeq < s.place.now():
-		s.fail(fmt.Errorf("jetstream: the stream %q has lost its newest messages: it ends at sequence %d, but this node has seen %d",
-			s.options.Stream, info.State.LastSeq, s.place.now()))
-	}
-}
-
-// missingLimit is how many times in a row, once a beat, the stream must be missing.
-const missingLimit = 10
-
-// fail ends the store: nothing is committed from now on.
-func (s *Store) fail(err error) {
-	if !s.failed.CompareAndSwap(false, true) {
-		return
-	}
-	s.observe(func(o *Observer) {
-		if o.Failed != nil {
-			o.Failed(err)
-		}
-	})
-}
-
 // buryTheDead declares nodes dead from which no beat has come. A node that was cut off itself
 // waits first, because it may not have read their beats yet.
 func (s *Store) buryTheDead() {
@@ -188,6 +147,13 @@ func (s *Store) buryTheDead() {
 	for id, p := range s.nodes.silent(deadAfter) {
 		b := beat{Node: p.name, Dead: true, By: by.String()}
 		if err := s.publishBeat(id, p.last, b, ""); err != nil {
+			return
+		}
+		if time.Since(p.heardAt) < 2*deadAfter {
+			continue
+		}
+		// The stream may have forgotten the beat: then this is the one that is accepted.
+		if err := s.publishBeat(id, 0, b, ""); err != nil {
 			return
 		}
 	}

@@ -40,7 +40,7 @@ type Store struct {
 	bus       bus
 	loaded    atomic.Bool
 	following atomic.Bool // Follow was called
-	failed    atomic.Bool
+	suspect   atomic.Bool // the feed must verify the stream
 	counts    counts
 	observing sync.Mutex
 

@@ -23,7 +23,13 @@ func start(t *testing.T, o jetstream.Options) node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ks, err := keyspace.Open(keyspace.Options{Store: s})
+	return startOn(t, s, s)
+}
+
+// startOn opens a keyspace on a store that wraps a Store, or is the Store.
+func startOn(t *testing.T, wraps keyspace.Store, s *jetstream.Store) node {
+	t.Helper()
+	ks, err := keyspace.Open(keyspace.Options{Store: wraps})
 	if err != nil {
 		t.Fatal(err)
 	}

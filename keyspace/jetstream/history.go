@@ -1,0 +1,105 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	natsjs "github.com/nats-io/nats.go/jetstream"
+)
+
+// An operator may delete the stream and make it again, or bring an old copy back. Then its
+// sequences and versions belong to another history, and the state of this node is worth
+// nothing. So the stream is verified if something is seen that its history does not explain:
+// sequences that fall, or a key without the message that it had. Each beat has a condition that
+// only the history meets that the node knows, so a node that sees nothing notices it soon.
+
+var errNotConnected = errors.New("not connected to NATS")
+
+// verify returns nil if the stream is still the one that was loaded. If it is another one, the
+// store fails.
+func (s *Store) verify(ctx context.Context) error {
+	if !s.conn.IsConnected() {
+		return errNotConnected
+	}
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	place := s.place.now()
+	stream, err := s.js.Stream(ctx, s.options.Stream)
+	if err != nil {
+		return fmt.Errorf("jetstream: cannot verify the stream %q: %w", s.options.Stream, err)
+	}
+	info := stream.CachedInfo()
+	switch {
+	case !info.Created.Equal(s.created):
+		err = fmt.Errorf("jetstream: the stream %q was made anew at %s: restart this node", s.options.Stream, info.Created.Format(time.RFC3339))
+	case info.State.LastSeq < place:
+		err = fmt.Errorf("jetstream: the stream %q has lost its newest messages: it ends at sequence %d, but this node has seen %d: restart this node",
+			s.options.Stream, info.State.LastSeq, place)
+	default:
+		return nil
+	}
+	s.fail(err)
+	return err
+}
+
+// awaitVerified returns nil when the stream is known to be the one that was loaded. It returns
+// an error if it is not, or if the store was closed.
+func (s *Store) awaitVerified() error {
+	for {
+		err := s.verify(s.lifetime)
+		if err == nil {
+			return nil
+		}
+		if failure := s.failure(); failure != nil {
+			return failure
+		}
+		select {
+		case <-time.After(readPause):
+		case <-s.lifetime.Done():
+			return context.Cause(s.lifetime)
+		}
+	}
+}
+
+// missingLimit is how many times in a row, once a beat, the stream must be missing.
+const missingLimit = 10
+
+// checkStream verifies the stream while the node is cut off.
+func (s *Store) checkStream() {
+	err := s.verify(s.lifetime)
+	switch {
+	case errors.Is(err, natsjs.ErrStreamNotFound):
+		// A cluster that has just started may not know its streams yet.
+		if s.missing++; s.missing >= missingLimit {
+			s.fail(fmt.Errorf("jetstream: the stream %q is gone: restart this node", s.options.Stream))
+		}
+	case err == nil:
+		s.missing = 0
+	}
+}
+
+// fail ends the store: nothing is committed from now on.
+func (s *Store) fail(err error) {
+	s.heart.mu.Lock()
+	isFirst := s.heart.failure == nil
+	if isFirst {
+		s.heart.failure = err
+	}
+	s.heart.mu.Unlock()
+	if isFirst {
+		s.observe(func(o *Observer) {
+			if o.Failed != nil {
+				o.Failed(err)
+			}
+		})
+	}
+}
+
+// failure returns why the store has failed, nil if it has not.
+func (s *Store) failure() error {
+	s.heart.mu.Lock()
+	defer s.heart.mu.Unlock()
+	return s.heart.failure
+}
