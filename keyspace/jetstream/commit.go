@@ -37,9 +37,11 @@ func (e *PayloadError) Error() string {
 		e.Limit, e.Value, e.Value+maxOverhead)
 }
 
-// Commit proposes the writes of one key to the stream, as one message.
+// Commit proposes the writes of one key to the stream, as one message. A node that is cut off
+// because NATS has no room for its beats still proposes deletes, which make room.
 func (s *Store) Commit(ctx context.Context, writes []keyspace.Record) error {
-	if err := s.refusal(); err != nil {
+	isDelete := writes[len(writes)-1].Value == nil
+	if err := s.refusal(); err != nil && !(isDelete && errors.Is(err, keyspace.ErrInsufficientStorage)) {
 		return err
 	}
 	p := s.proposals.begin(true)

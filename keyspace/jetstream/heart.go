@@ -48,6 +48,9 @@ func (s *Store) refusal() error {
 	if reason == nil {
 		return nil
 	}
+	if errors.Is(reason, errNoStorage) {
+		return fmt.Errorf("%w: %w: %w", keyspace.ErrCutOff, keyspace.ErrInsufficientStorage, reason)
+	}
 	return fmt.Errorf("%w: %w", keyspace.ErrCutOff, reason)
 }
 
