@@ -1,5 +1,8 @@
 package jetstream
 
+// Config returns the settings of a stream, for tests that compare with other programs.
+var Config = config
+
 // Crash ends a store as a kill of its process does: it says nothing to the other nodes.
 func (s *Store) Crash() {
 	s.closing.Lock()

@@ -1,0 +1,243 @@
+package jetstream_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+
+	"rtdb/keyspace"
+	"rtdb/keyspace/jetstream"
+	"rtdb/keyspace/jetstream/natstest"
+)
+
+// These benchmarks compare a keyspace on a stream with bare nats.go on a stream of the same
+// settings and the same servers. The sides take turns in one run. A ratio is the median of
+// the rounds' ratios.
+//
+// With -short the benchmarks only show that they still run.
+
+// BenchmarkWrites measures writes of 64 bytes to 1000 keys, each of which has one write in
+// flight. "x-bare" compares with nats.go without a condition, "x-checked" with nats.go with
+// the condition that rtdb has, too, and "x-heard" with nats.go that also receives the
+// messages that the stream publishes again, as each node must.
+func BenchmarkWrites(b *testing.B) {
+	for _, servers := range []int{1, 3} {
+		b.Run(fmt.Sprintf("servers=%d", servers), func(b *testing.B) {
+			keys, rounds, length := 1000, 7, time.Second
+			if testing.Short() {
+				keys, rounds, length = 20, 1, 50*time.Millisecond
+			}
+			c := natstest.Start(b, natstest.Options{Servers: servers})
+			bare := newBare(b, c)
+			sides := []*writeSide{
+				{name: "rtdb", write: keyspaceWriter(openNode(b, c))},
+				{name: "bare", write: bare.writer(false)},
+				{name: "checked", write: bare.writer(true)},
+				{name: "heard", write: bare.writer(true), heard: bare},
+			}
+			for b.Loop() {
+				for range rounds {
+					for _, x := range sides {
+						x.round(b, keys, length)
+					}
+				}
+			}
+			for _, x := range sides {
+				b.ReportMetric(median(x.rates), x.name+"-writes/s")
+				if x != sides[0] {
+					b.ReportMetric(medianRatio(sides[0].rates, x.rates), "x-"+x.name)
+				}
+			}
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// A writeSide is one of the sides that write.
+type writeSide struct {
+	name  string
+	write func(ctx context.Context, key string) error // makes one write and waits for it
+	heard *bare                                       // if it is not nil, its messages are received
+	rates []float64                                   // writes a second, of each round
+}
+
+// round writes all keys for a time, each by a goroutine of its own.
+func (x *writeSide) round(b *testing.B, keys int, length time.Duration) {
+	b.Helper()
+	if x.heard != nil {
+		defer x.heard.listen(b)()
+	}
+	var running sync.WaitGroup
+	var writes atomic.Int64
+	began := time.Now()
+	end := began.Add(length)
+	for i := range keys {
+		running.Go(func() {
+			n := int64(0)
+			for key := benchKey(i); time.Now().Before(end); n++ {
+				if err := x.write(b.Context(), key); err != nil {
+					b.Errorf("%s: write %s: %v", x.name, key, err)
+					return
+				}
+			}
+			writes.Add(n)
+		})
+	}
+	running.Wait()
+	x.rates = append(x.rates, float64(writes.Load())/time.Since(began).Seconds())
+}
+
+func benchKey(i int) string { return fmt.Sprintf("device/%04d/state", i) }
+
+var benchValue = bytes.Repeat([]byte("x"), 64)
+
+func keyspaceWriter(ks *keyspace.Keyspace) func(context.Context, string) error {
+	return func(ctx context.Context, key string) error {
+		_, err := ks.Set(ctx, key, benchValue)
+		return err
+	}
+}
+
+// openNode opens a keyspace on the default stream. It ends with the benchmark.
+func openNode(b *testing.B, c *natstest.Cluster) *keyspace.Keyspace {
+	b.Helper()
+	s, err := jetstream.Open(jetstream.Options{URL: c.URL(), Node: "benchmark"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ks, err := keyspace.Open(keyspace.Options{Store: s})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := ks.Shutdown(context.Background()); err != nil {
+			b.Error(err)
+		}
+	})
+	return ks
+}
+
+// bareStream names the stream that nats.go writes to without rtdb.
+const bareStream = "bare"
+
+// A bare is nats.go without rtdb, on a stream with rtdb's settings.
+type bare struct {
+	conn *nats.Conn
+	js   natsjs.JetStream
+
+	overlaps atomic.Int64
+
+	mu        sync.Mutex
+	sequences map[string]*uint64 // the last sequence of each key, which its writer alone uses
+}
+
+func newBare(b *testing.B, c *natstest.Cluster) *bare {
+	b.Helper()
+	x := &bare{conn: c.Connect(b), sequences: map[string]*uint64{}}
+	var err error
+	if x.js, err = natsjs.New(x.conn, natsjs.WithPublishAsyncMaxPending(2000)); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := x.js.CreateStream(b.Context(), jetstream.Config(bareStream, c.Servers())); err != nil {
+		b.Fatal(err)
+	}
+	return x
+}
+
+func bareSubject(key string) string {
+	return bareStream + ".k." + string(bytes.ReplaceAll([]byte(key), []byte("/"), []byte(".")))
+}
+
+// codeOverlap is JetStream's error for a message with a condition whose subject has another
+// message in flight.
+const codeOverlap = 10164
+
+// writer returns a function that publishes a message asynchronously and waits for its answer.
+// isChecked gives each message the condition that no other message of the key came between.
+// The stream may still have a key's last message in flight after it has confirmed it. Then
+// the function tries again.
+func (x *bare) writer(isChecked bool) func(context.Context, string) error {
+	publish := x.publisher(isChecked)
+	return func(ctx context.Context, key string) error {
+		for {
+			err := publish(ctx, key)
+			var refused *natsjs.APIError
+			if !errors.As(err, &refused) || refused.ErrorCode != codeOverlap {
+				return err
+			}
+			x.overlaps.Add(1)
+		}
+	}
+}
+
+func (x *bare) publisher(isChecked bool) func(context.Context, string) error {
+	return func(ctx context.Context, key string) error {
+		m := &nats.Msg{Subject: bareSubject(key), Data: benchValue}
+		last := x.last(key)
+		var options []natsjs.PublishOpt
+		if isChecked {
+			options = append(options, natsjs.WithExpectLastSequencePerSubject(*last))
+		}
+		f, err := x.js.PublishMsgAsync(m, options...)
+		if err != nil {
+			return err
+		}
+		select {
+		case ack := <-f.Ok():
+			*last = ack.Sequence
+			return nil
+		case err := <-f.Err():
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (x *bare) last(key string) *uint64 {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	p := x.sequences[key]
+	if p == nil {
+		p = new(uint64)
+		x.sequences[key] = p
+	}
+	return p
+}
+
+// listen receives the messages that the stream publishes again, until stop is called.
+func (x *bare) listen(b *testing.B) (stop func()) {
+	b.Helper()
+	s, err := x.conn.Subscribe(bareStream+".r.>", func(*nats.Msg) {})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return func() {
+		if err := errors.Join(s.Unsubscribe(), x.conn.Flush()); err != nil {
+			b.Error(err)
+		}
+	}
+}
+
+func median(figures []float64) float64 {
+	sorted := slices.Sorted(slices.Values(figures))
+	return sorted[len(sorted)/2]
+}
+
+// medianRatio returns the median of the ratios of figures that were measured in turn.
+func medianRatio(ours, theirs []float64) float64 {
+	var all []float64
+	for i := range ours {
+		all = append(all, ours[i]/theirs[i])
+	}
+	return median(all)
+}
