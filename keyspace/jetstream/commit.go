@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 
@@ -45,12 +46,12 @@ func (s *Store) Commit(ctx context.Context, writes []keyspace.Record) error {
 		return err
 	}
 	p := s.proposals.begin(true)
-	m, err := s.commitMessage(p, writes)
-	if err != nil {
+	m := p.message
+	if err := s.fillCommit(m, p, writes); err != nil {
 		s.proposals.end(p)
 		return err
 	}
-	sequence, err := s.propose(ctx, p, m)
+	sequence, err := s.propose(ctx, p, &m.Msg)
 	if late := s.proposals.end(p); late != 0 {
 		sequence, err = late, nil
 	}
@@ -68,18 +69,16 @@ func (s *Store) Commit(ctx context.Context, writes []keyspace.Record) error {
 	return nil
 }
 
-// commitMessage returns the message of a commit. It sets Written to the time of the cluster.
-func (s *Store) commitMessage(p *proposal, writes []keyspace.Record) (*nats.Msg, error) {
+// fillCommit makes m the message of a commit. It sets Written to the time of the cluster.
+func (s *Store) fillCommit(m *message, p *proposal, writes []keyspace.Record) error {
 	shift := s.clock.shift()
 	for i := range writes {
 		if !writes[i].Touch {
 			writes[i].Written += shift.Milliseconds()
 		}
 	}
-	subject := s.subjects.keys + encodeName(writes[0].Key)
-	m := &nats.Msg{Subject: subject, Header: nats.Header{
-		headerExpected: {strconv.FormatUint(sequenceOf(writes[0].Position), 10)},
-	}}
+	m.Subject = encodeSubject(s.subjects.keys, writes[0].Key)
+	m.expect(sequenceOf(writes[0].Position))
 	if writes[len(writes)-1].Value == nil {
 		m.Header[headerTTL] = []string{deleteAge.String()}
 	}
@@ -87,11 +86,11 @@ func (s *Store) commitMessage(p *proposal, writes []keyspace.Record) (*nats.Msg,
 	for i := range writes {
 		size += len(writes[i].Value) + 32
 	}
-	m.Data = appendCommit(make([]byte, 0, size), subject, operation{s.process, p.number}, writes, shift)
+	m.Data = appendCommit(slices.Grow(m.Data[:0], size), m.Subject, operation{s.process, p.number}, writes, shift)
 	if limit := s.conn.MaxPayload(); int64(len(m.Data)+maxOverhead) > limit {
-		return nil, &PayloadError{Limit: limit, Value: len(m.Data)}
+		return &PayloadError{Limit: limit, Value: len(m.Data)}
 	}
-	return m, nil
+	return nil
 }
 
 // commitError turns the reason why a proposal failed into an error of Commit.
@@ -119,11 +118,8 @@ func (s *Store) commitError(err error) error {
 // Then the result is the sequence of the last one.
 func (s *Store) propose(ctx context.Context, p *proposal, messages ...*nats.Msg) (uint64, error) {
 	deadline := time.Now().Add(commitTimeout)
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	<-timer.C
 	unanswered, before := 0, s.place.now()
-	reason := errors.New("no answer")
+	reason := errNoAnswer
 	giveUp := func(err error) (uint64, error) {
 		if unanswered > 0 {
 			return 0, fmt.Errorf("%w: %w", keyspace.ErrUnknownOutcome, err)
@@ -139,7 +135,7 @@ func (s *Store) propose(ctx context.Context, p *proposal, messages ...*nats.Msg)
 			unanswered++
 		}
 		for again := false; !again; {
-			timer.Reset(min(wait, max(0, time.Until(deadline))))
+			p.timer.Reset(min(wait, max(0, time.Until(deadline))))
 			select {
 			case a := <-p.answers:
 				if a.sequence != 0 && a.sequence <= before {
@@ -167,7 +163,7 @@ func (s *Store) propose(ctx context.Context, p *proposal, messages ...*nats.Msg)
 				if a.attempt == attempt { // otherwise a newer attempt waits for its answer
 					wait = pause(attempt)
 				}
-			case <-timer.C:
+			case <-p.timer.C:
 				if !time.Now().Before(deadline) {
 					return giveUp(fmt.Errorf("no success within %v: %w", commitTimeout, reason))
 				}
@@ -196,6 +192,8 @@ func (s *Store) publish(p *proposal, attempt int, messages []*nats.Msg) error {
 	}
 	return nil
 }
+
+var errNoAnswer = errors.New("no answer")
 
 // pause returns the time until the next attempt: some milliseconds, with a jitter so that two
 // nodes that overlap do not do so again.

@@ -1,5 +1,7 @@
 package jetstream
 
+import "github.com/nats-io/nats.go"
+
 // Config returns the settings of a stream, for tests that compare with other programs.
 var Config = config
 
@@ -13,10 +15,10 @@ func (s *Store) Crash() {
 	s.running.Wait()
 }
 
-// Config returns the settings of the stream, for tests that make it.
-var Config = config
-
 // LimitPending limits the number of messages that wait for the feed. More are dropped.
 func (s *Store) LimitPending(messages int) error {
 	return s.fed.SetPendingLimits(messages, feedPendingBytes)
 }
+
+// ParseAnswer returns the sequence that an answer of the stream has, 0 if it refuses.
+func ParseAnswer(data []byte) uint64 { return parseAnswer(&nats.Msg{Data: data}).sequence }

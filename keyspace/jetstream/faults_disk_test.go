@@ -23,7 +23,7 @@ func TestTheStorageIsFull(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := natstest.Start(t, o)
-			js := bare(t, c)
+			js := bareStreamOf(t, c)
 			settings := jetstream.Config(jetstream.DefaultStream, c.Servers())
 			if o.Storage == "" {
 				settings.MaxBytes, settings.Discard = 4<<20, natsjs.DiscardNew

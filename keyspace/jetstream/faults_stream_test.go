@@ -65,7 +65,7 @@ func (w *witness) sawForeign(subject string) bool {
 }
 
 // bare returns a client of JetStream that is not rtdb.
-func bare(t *testing.T, c *natstest.Cluster) natsjs.JetStream {
+func bareStreamOf(t *testing.T, c *natstest.Cluster) natsjs.JetStream {
 	t.Helper()
 	js, err := natsjs.New(c.Connect(t))
 	if err != nil {
@@ -89,7 +89,7 @@ func TestTheStreamIsMadeAnew(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := natstest.Start(t, natstest.Options{})
-			js := bare(t, c)
+			js := bareStreamOf(t, c)
 			var w [2]witness
 			r := newTrial(t, c.URL(), observed(&w)...)
 			r.writeEverywhere()
@@ -162,7 +162,7 @@ func TestTheStreamIsMadeAnew(t *testing.T) {
 func TestAnotherClientWritesToTheStream(t *testing.T) {
 	t.Parallel()
 	c := natstest.Start(t, natstest.Options{})
-	js := bare(t, c)
+	js := bareStreamOf(t, c)
 	var w [2]witness
 	r := newTrial(t, c.URL(), observed(&w)...)
 	r.writeEverywhere()
@@ -218,7 +218,7 @@ func TestAnotherClientWritesToTheStream(t *testing.T) {
 func TestRubbishReplacesAKey(t *testing.T) {
 	t.Parallel()
 	c := natstest.Start(t, natstest.Options{})
-	js := bare(t, c)
+	js := bareStreamOf(t, c)
 	a := start(t, jetstream.Options{URL: c.URL(), Node: "a"})
 	if _, err := a.Set(t.Context(), "k", []byte("1")); err != nil {
 		t.Fatal(err)
@@ -253,7 +253,7 @@ func TestRubbishReplacesAKey(t *testing.T) {
 func TestAKeyIsPurged(t *testing.T) {
 	t.Parallel()
 	c := natstest.Start(t, natstest.Options{})
-	js := bare(t, c)
+	js := bareStreamOf(t, c)
 	var w [2]witness
 	r := newTrial(t, c.URL(), observed(&w)...)
 	r.writeEverywhere()
@@ -278,7 +278,7 @@ func TestAKeyIsPurged(t *testing.T) {
 func TestBeatsAreForgotten(t *testing.T) {
 	t.Parallel()
 	c := natstest.Start(t, natstest.Options{})
-	js := bare(t, c)
+	js := bareStreamOf(t, c)
 	var w [2]witness
 	r := newTrial(t, c.URL(), observed(&w)...)
 	r.writeEverywhere()

@@ -47,6 +47,15 @@ type operation struct {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// checksumString is [crc32.Checksum] of a string, without a copy.
+func checksumString(s string) uint32 {
+	sum := ^uint32(0)
+	for i := range len(s) {
+		sum = castagnoli[byte(sum)^s[i]] ^ sum>>8
+	}
+	return ^sum
+}
+
 var errNotMessage = errors.New("not a message of rtdb")
 
 // appendCommit appends the message of a commit. shift is added to all times.
@@ -81,7 +90,7 @@ func appendCommit(b []byte, subject string, o operation, writes []keyspace.Recor
 			b = append(b, w.Value...)
 		}
 	}
-	sum := crc32.Update(crc32.Checksum([]byte(subject), castagnoli), castagnoli, b[start:])
+	sum := crc32.Update(checksumString(subject), castagnoli, b[start:])
 	return binary.BigEndian.AppendUint32(b, sum)
 }
 
@@ -143,7 +152,7 @@ func decodeHeader(data []byte, subject string) (o operation, count int, ok bool)
 	o.number = binary.BigEndian.Uint64(data[9:])
 	count = int(data[17])
 	body := data[:len(data)-sumLength]
-	sum := crc32.Update(crc32.Checksum([]byte(subject), castagnoli), castagnoli, body)
+	sum := crc32.Update(checksumString(subject), castagnoli, body)
 	ok = count >= 1 && count <= keyspace.MaxSharedRun && binary.BigEndian.Uint32(data[len(body):]) == sum
 	return o, count, ok
 }

@@ -35,7 +35,10 @@ func isPlain(c byte) bool {
 // encodeName returns the subject of a name: each level is a token. A byte that is no ASCII
 // letter, digit, - or _ is written as = and two hexadecimal digits. So a tool for NATS
 // shows most names as they are, and selects them by level.
-func encodeName(name string) string {
+func encodeName(name string) string { return encodeSubject("", name) }
+
+// encodeSubject returns prefix and the subject of a name.
+func encodeSubject(prefix, name string) string {
 	special := 0
 	for i := range len(name) {
 		if c := name[i]; !isPlain(c) && c != '/' {
@@ -43,7 +46,8 @@ func encodeName(name string) string {
 		}
 	}
 	var b strings.Builder
-	b.Grow(len(name) + 2*special)
+	b.Grow(len(prefix) + len(name) + 2*special)
+	b.WriteString(prefix)
 	for i := range len(name) {
 		switch c := name[i]; {
 		case isPlain(c):

@@ -228,5 +228,6 @@ func (s *Store) willMessage(ctx context.Context, p *proposal, w keptWill) (*nats
 	if w.TTL > 0 {
 		record.Expires = now.Add(time.Duration(w.TTL) * time.Millisecond)
 	}
-	return s.commitMessage(p, []keyspace.Record{record})
+	m := newMessage()
+	return &m.Msg, s.fillCommit(m, p, []keyspace.Record{record})
 }

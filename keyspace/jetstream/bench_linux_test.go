@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,9 +39,11 @@ func BenchmarkWrites(b *testing.B) {
 				keys, rounds, length = 20, 1, 50*time.Millisecond
 			}
 			c := natstest.Start(b, natstest.Options{Servers: servers})
-			bare := newBare(b, c)
+			node, bare := openNode(b, c), newBare(b, c)
+			bare.lead(b, c, bareStream)
+			bare.lead(b, c, jetstream.DefaultStream)
 			sides := []*writeSide{
-				{name: "rtdb", write: keyspaceWriter(openNode(b, c))},
+				{name: "rtdb", write: keyspaceWriter(node)},
 				{name: "bare", write: bare.writer(false)},
 				{name: "checked", write: bare.writer(true)},
 				{name: "heard", write: bare.writer(true), heard: bare},
@@ -53,10 +57,13 @@ func BenchmarkWrites(b *testing.B) {
 			}
 			for _, x := range sides {
 				b.ReportMetric(median(x.rates), x.name+"-writes/s")
+				b.ReportMetric(median(x.costs), x.name+"-µs/write")
+				b.ReportMetric(median(x.bytes), x.name+"-B/write")
 				if x != sides[0] {
 					b.ReportMetric(medianRatio(sides[0].rates, x.rates), "x-"+x.name)
 				}
 			}
+			b.ReportMetric(float64(bare.overlaps.Load()), "bare-overlaps")
 			b.ReportMetric(0, "ns/op")
 		})
 	}
@@ -68,6 +75,8 @@ type writeSide struct {
 	write func(ctx context.Context, key string) error // makes one write and waits for it
 	heard *bare                                       // if it is not nil, its messages are received
 	rates []float64                                   // writes a second, of each round
+	costs []float64                                   // CPU time of this process for a write, in µs
+	bytes []float64                                   // allocated by this process for a write
 }
 
 // round writes all keys for a time, each by a goroutine of its own.
@@ -78,7 +87,7 @@ func (x *writeSide) round(b *testing.B, keys int, length time.Duration) {
 	}
 	var running sync.WaitGroup
 	var writes atomic.Int64
-	began := time.Now()
+	began, cpu, before := time.Now(), processCPU(b), allocated()
 	end := began.Add(length)
 	for i := range keys {
 		running.Go(func() {
@@ -93,7 +102,22 @@ func (x *writeSide) round(b *testing.B, keys int, length time.Duration) {
 		})
 	}
 	running.Wait()
-	x.rates = append(x.rates, float64(writes.Load())/time.Since(began).Seconds())
+	n := float64(writes.Load())
+	x.rates = append(x.rates, n/time.Since(began).Seconds())
+	x.costs = append(x.costs, microseconds(processCPU(b)-cpu)/n)
+	x.bytes = append(x.bytes, float64(allocated()-before)/n)
+}
+
+func microseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
+
+// processCPU returns the user and system time of this process.
+func processCPU(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func benchKey(i int) string { return fmt.Sprintf("device/%04d/state", i) }
@@ -107,10 +131,26 @@ func keyspaceWriter(ks *keyspace.Keyspace) func(context.Context, string) error {
 	}
 }
 
+// clientURL returns the address of the server that all sides connect to: the last one.
+func clientURL(c *natstest.Cluster) string { return c.Server(c.Servers() - 1).URL() }
+
+// lead makes the first server the leader of a stream, so that no side has a leader that is
+// nearer than that of the others.
+func (x *bare) lead(b *testing.B, c *natstest.Cluster, stream string) {
+	b.Helper()
+	for c.Leader(b, stream) != 0 {
+		request := fmt.Sprintf(`{"placement":{"preferred":%q}}`, c.Server(0).Name())
+		m, err := x.conn.Request("$JS.API.STREAM.LEADER.STEPDOWN."+stream, []byte(request), time.Second)
+		if err == nil && bytes.Contains(m.Data, []byte(`"error"`)) {
+			b.Fatalf("the leader of %s stays: %s", stream, m.Data)
+		}
+	}
+}
+
 // openNode opens a keyspace on the default stream. It ends with the benchmark.
 func openNode(b *testing.B, c *natstest.Cluster) *keyspace.Keyspace {
 	b.Helper()
-	s, err := jetstream.Open(jetstream.Options{URL: c.URL(), Node: "benchmark"})
+	s, err := jetstream.Open(jetstream.Options{URL: clientURL(c), Replicas: c.Servers(), Node: "benchmark"})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -142,8 +182,12 @@ type bare struct {
 
 func newBare(b *testing.B, c *natstest.Cluster) *bare {
 	b.Helper()
-	x := &bare{conn: c.Connect(b), sequences: map[string]*uint64{}}
-	var err error
+	conn, err := nats.Connect(clientURL(c))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(conn.Close)
+	x := &bare{conn: conn, sequences: map[string]*uint64{}}
 	if x.js, err = natsjs.New(x.conn, natsjs.WithPublishAsyncMaxPending(2000)); err != nil {
 		b.Fatal(err)
 	}
@@ -226,6 +270,13 @@ func (x *bare) listen(b *testing.B) (stop func()) {
 			b.Error(err)
 		}
 	}
+}
+
+// allocated returns the bytes that this process has ever allocated.
+func allocated() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
 }
 
 func median(figures []float64) float64 {

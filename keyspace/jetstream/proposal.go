@@ -1,0 +1,67 @@
+package jetstream
+
+import (
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// A proposal is a message that waits for the stream's answer. Proposals are reused, because
+// a new one has half of what a write allocates (BenchmarkWrites: 1.9 KB, and 3.8 KB with new
+// ones).
+type proposal struct {
+	number        uint64
+	appliesItself bool // the caller applies the message
+	decided       bool // guarded by proposals.mu; it was accepted
+	missed        bool // likewise; the feed may have missed its message
+	answers       chan answer
+
+	// Only the caller of begin uses these.
+	timer   *time.Timer // it is stopped between uses
+	message *message
+}
+
+// maxAnswers is the number of answers that a proposal keeps: each attempt has one.
+const maxAnswers = 16
+
+var proposalPool = sync.Pool{New: func() any {
+	p := &proposal{answers: make(chan answer, maxAnswers), timer: time.NewTimer(time.Hour), message: newMessage()}
+	p.timer.Stop()
+	return p
+}}
+
+// recycle gives back a proposal that nobody knows any more.
+func (p *proposal) recycle() {
+	p.timer.Stop()
+	p.message.reset()
+	p.appliesItself, p.decided, p.missed = false, false, false
+	proposalPool.Put(p)
+}
+
+// A message is a message to the stream whose memory can be reused.
+type message struct {
+	nats.Msg
+	expected [1]string // the value of headerExpected
+}
+
+func newMessage() *message { return &message{Msg: nats.Msg{Header: nats.Header{}}} }
+
+// expect makes the sequence of the subject's last message a condition.
+func (m *message) expect(sequence uint64) {
+	m.expected[0] = strconv.FormatUint(sequence, 10)
+	m.Header[headerExpected] = m.expected[:]
+}
+
+// longestKept is the length of the longest message whose memory is reused.
+const longestKept = 16 << 10
+
+func (m *message) reset() {
+	clear(m.Header)
+	data := m.Data[:0]
+	if cap(data) > longestKept {
+		data = nil
+	}
+	m.Msg = nats.Msg{Header: m.Header, Data: data}
+}
