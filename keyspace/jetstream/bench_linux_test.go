@@ -72,11 +72,11 @@ func BenchmarkWrites(b *testing.B) {
 // A writeSide is one of the sides that write.
 type writeSide struct {
 	name  string
-	write func(ctx context.Context, key string) error // makes one write and waits for it
-	heard *bare                                       // if it is not nil, its messages are received
-	rates []float64                                   // writes a second, of each round
-	costs []float64                                   // CPU time of this process for a write, in µs
-	bytes []float64                                   // allocated by this process for a write
+	write writer
+	heard *bare     // if it is not nil, its messages are received
+	rates []float64 // writes a second, of each round
+	costs []float64 // CPU time of this process for a write, in µs
+	bytes []float64 // allocated by this process for a write
 }
 
 // round writes all keys for a time, each by a goroutine of its own.
@@ -93,7 +93,7 @@ func (x *writeSide) round(b *testing.B, keys int, length time.Duration) {
 		running.Go(func() {
 			n := int64(0)
 			for key := benchKey(i); time.Now().Before(end); n++ {
-				if err := x.write(b.Context(), key); err != nil {
+				if err := x.write(b.Context(), key, benchValue); err != nil {
 					b.Errorf("%s: write %s: %v", x.name, key, err)
 					return
 				}
@@ -124,9 +124,12 @@ func benchKey(i int) string { return fmt.Sprintf("device/%04d/state", i) }
 
 var benchValue = bytes.Repeat([]byte("x"), 64)
 
-func keyspaceWriter(ks *keyspace.Keyspace) func(context.Context, string) error {
-	return func(ctx context.Context, key string) error {
-		_, err := ks.Set(ctx, key, benchValue)
+// A writer makes one write and waits for it.
+type writer func(ctx context.Context, key string, value []byte) error
+
+func keyspaceWriter(ks *keyspace.Keyspace) writer {
+	return func(ctx context.Context, key string, value []byte) error {
+		_, err := ks.Set(ctx, key, value)
 		return err
 	}
 }
@@ -182,19 +185,26 @@ type bare struct {
 
 func newBare(b *testing.B, c *natstest.Cluster) *bare {
 	b.Helper()
+	conn, js := connectBare(b, c)
+	x := &bare{conn: conn, js: js, sequences: map[string]*uint64{}}
+	if _, err := x.js.CreateStream(b.Context(), jetstream.Config(bareStream, c.Servers())); err != nil {
+		b.Fatal(err)
+	}
+	return x
+}
+
+func connectBare(b *testing.B, c *natstest.Cluster) (*nats.Conn, natsjs.JetStream) {
+	b.Helper()
 	conn, err := nats.Connect(clientURL(c))
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(conn.Close)
-	x := &bare{conn: conn, sequences: map[string]*uint64{}}
-	if x.js, err = natsjs.New(x.conn, natsjs.WithPublishAsyncMaxPending(2000)); err != nil {
+	js, err := natsjs.New(conn, natsjs.WithPublishAsyncMaxPending(2000))
+	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := x.js.CreateStream(b.Context(), jetstream.Config(bareStream, c.Servers())); err != nil {
-		b.Fatal(err)
-	}
-	return x
+	return conn, js
 }
 
 func bareSubject(key string) string {
@@ -209,11 +219,11 @@ const codeOverlap = 10164
 // isChecked gives each message the condition that no other message of the key came between.
 // The stream may still have a key's last message in flight after it has confirmed it. Then
 // the function tries again.
-func (x *bare) writer(isChecked bool) func(context.Context, string) error {
+func (x *bare) writer(isChecked bool) writer {
 	publish := x.publisher(isChecked)
-	return func(ctx context.Context, key string) error {
+	return func(ctx context.Context, key string, value []byte) error {
 		for {
-			err := publish(ctx, key)
+			err := publish(ctx, key, value)
 			var refused *natsjs.APIError
 			if !errors.As(err, &refused) || refused.ErrorCode != codeOverlap {
 				return err
@@ -223,9 +233,9 @@ func (x *bare) writer(isChecked bool) func(context.Context, string) error {
 	}
 }
 
-func (x *bare) publisher(isChecked bool) func(context.Context, string) error {
-	return func(ctx context.Context, key string) error {
-		m := &nats.Msg{Subject: bareSubject(key), Data: benchValue}
+func (x *bare) publisher(isChecked bool) writer {
+	return func(ctx context.Context, key string, value []byte) error {
+		m := &nats.Msg{Subject: bareSubject(key), Data: value}
 		last := x.last(key)
 		var options []natsjs.PublishOpt
 		if isChecked {
