@@ -22,3 +22,6 @@ func (s *Store) LimitPending(messages int) error {
 
 // ParseAnswer returns the sequence that an answer of the stream has, 0 if it refuses.
 func ParseAnswer(data []byte) uint64 { return parseAnswer(&nats.Msg{Data: data}).sequence }
+
+// Received returns the bytes of all messages that the store has received.
+func (s *Store) Received() uint64 { return s.conn.Stats().InBytes }
