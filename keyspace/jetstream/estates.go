@@ -49,7 +49,7 @@ func (s *Store) carryOutEstate(dead instance) error {
 	prefix := s.subjects.wills + dead.String() + "."
 	var records []stored
 	for from := uint64(1); ; {
-		n, err := s.readSome(getRequest{Seq: from, NextFor: prefix + "*"}, func(x *stored) error {
+		n, err := s.readSome(getRequest{Seq: from, NextFor: prefix + "*", Batch: readBatch}, func(x *stored) error {
 			records = append(records, *x)
 			from = x.sequence + 1
 			return nil

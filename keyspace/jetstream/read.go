@@ -10,9 +10,14 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
+// For each request of several messages, the server counts those that remain, and looks at
+// every subject for it: 0.1 s for a million keys (nats-server 2.15, fileStore.NumPending). So
+// requests are large: to load a million keys takes 116 s with requests of 2000 messages. They
+// fit into what a subscription can hold, 65,536 messages and 64 MiB.
 const (
-	readBatch   = 2000            // messages of one request
-	readBytes   = 4 << 20         // bytes of one request
+	readBatch   = 50_000          // messages of one request
+	readBytes   = 16 << 20        // bytes of one request
+	readFew     = 64              // so many messages are read one by one, without the count
 	readTimeout = 5 * time.Second // for the next message of a request
 	readPause   = 20 * time.Millisecond
 )
@@ -23,8 +28,8 @@ const (
 type getRequest struct {
 	Seq      uint64 `json:"seq"`
 	NextFor  string `json:"next_by_subj,omitempty"` // the subjects; "": all
-	Batch    int    `json:"batch"`
-	MaxBytes int    `json:"max_bytes"`
+	Batch    int    `json:"batch,omitempty"`        // 0: one message
+	MaxBytes int    `json:"max_bytes,omitempty"`
 }
 
 var errShortRead = errors.New("jetstream: the server has ended its answer early")
@@ -36,7 +41,11 @@ var errShortRead = errors.New("jetstream: the server has ended its answer early"
 func (s *Store) readUntil(until uint64, each func(*stored) error) error {
 	for s.place.now() < until {
 		var eachErr error
-		n, err := s.readSome(getRequest{Seq: s.place.now() + 1}, func(x *stored) error {
+		r := getRequest{Seq: s.place.now() + 1, NextFor: ">"}
+		if until-s.place.now() > readFew {
+			r.Batch = readBatch
+		}
+		n, err := s.readSome(r, func(x *stored) error {
 			eachErr = each(x)
 			return eachErr
 		})
@@ -55,10 +64,11 @@ func (s *Store) readUntil(until uint64, each func(*stored) error) error {
 	return nil
 }
 
-// readSome passes the messages that a request brings to each, and returns their number. It
-// sets the limits of the request.
+// readSome passes the messages that a request brings to each, and returns their number.
 func (s *Store) readSome(r getRequest, each func(*stored) error) (n int, err error) {
-	r.Batch, r.MaxBytes = readBatch, readBytes
+	if r.Batch > 0 {
+		r.MaxBytes = readBytes
+	}
 	from := r.Seq
 	request, err := json.Marshal(r)
 	if err != nil {
@@ -95,7 +105,7 @@ func (s *Store) readSome(r getRequest, each func(*stored) error) (n int, err err
 		}
 		from = x.sequence + 1
 		n++
-		if err := each(&x); err != nil {
+		if err := each(&x); err != nil || r.Batch == 0 {
 			return n, err
 		}
 	}
