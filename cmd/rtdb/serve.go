@@ -143,7 +143,7 @@ func (c *serveCommand) keyspaceOptions(log serverLog, memory *memoryGuard, kept 
 		OnPanic: func(p keyspace.Panic) { logPanic(log.Logger, p) },
 	}
 	if kept != nil {
-		o.Store, o.Refuse = kept, kept.Room
+		o.Store, o.Refuse = kept.Store, kept.refuse
 	}
 	return o
 }
@@ -168,7 +168,7 @@ func (c *serveCommand) options(log serverLog, memory *memoryGuard, kept *store) 
 		HeaderTimeout: c.HeaderTimeout, IdleTimeout: c.IdleTimeout, MessageTimeout: c.MessageTimeout,
 	}
 	if kept != nil {
-		o.Backup, o.Collectors = kept.Backup, []prometheus.Collector{kept.metrics}
+		o.Backup, o.Collectors = kept.backup, []prometheus.Collector{kept.collector}
 	}
 	return o
 }
