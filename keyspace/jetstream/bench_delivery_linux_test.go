@@ -55,7 +55,7 @@ func BenchmarkDelivery(b *testing.B) {
 
 // A deliverySide is one of the sides whose deliveries are timed.
 type deliverySide struct {
-	write writer
+	write benchWriter
 
 	mu   sync.Mutex
 	took []time.Duration

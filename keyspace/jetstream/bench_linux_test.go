@@ -72,7 +72,7 @@ func BenchmarkWrites(b *testing.B) {
 // A writeSide is one of the sides that write.
 type writeSide struct {
 	name  string
-	write writer
+	write benchWriter
 	heard *bare     // if it is not nil, its messages are received
 	rates []float64 // writes a second, of each round
 	costs []float64 // CPU time of this process for a write, in µs
@@ -121,10 +121,10 @@ func benchKey(i int) string { return fmt.Sprintf("device/%04d/state", i) }
 
 var benchValue = bytes.Repeat([]byte("x"), 64)
 
-// A writer makes one write and waits for it.
-type writer func(ctx context.Context, key string, value []byte) error
+// A benchWriter makes one write and waits for it.
+type benchWriter func(ctx context.Context, key string, value []byte) error
 
-func keyspaceWriter(ks *keyspace.Keyspace) writer {
+func keyspaceWriter(ks *keyspace.Keyspace) benchWriter {
 	return func(ctx context.Context, key string, value []byte) error {
 		_, err := ks.Set(ctx, key, value)
 		return err
@@ -222,7 +222,7 @@ const codeOverlap = 10164
 // isChecked gives each message the condition that no other message of the key came between.
 // The stream may still have a key's last message in flight after it has confirmed it. Then
 // the function tries again.
-func (x *bare) writer(isChecked bool) writer {
+func (x *bare) writer(isChecked bool) benchWriter {
 	publish := x.publisher(isChecked)
 	return func(ctx context.Context, key string, value []byte) error {
 		for {
@@ -236,7 +236,7 @@ func (x *bare) writer(isChecked bool) writer {
 	}
 }
 
-func (x *bare) publisher(isChecked bool) writer {
+func (x *bare) publisher(isChecked bool) benchWriter {
 	return func(ctx context.Context, key string, value []byte) error {
 		m := &nats.Msg{Subject: bareSubject(key), Data: value}
 		last := x.last(key)

@@ -3,6 +3,7 @@ package jetstream
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -27,6 +28,7 @@ func (s *Store) connectOptions() ([]nats.Option, error) {
 		nats.ReconnectJitter(maxReconnect, maxReconnect),
 		nats.ReconnectBufSize(-1), // a message that cannot be sent now is refused, and sent again later
 		nats.RetryOnFailedConnect(true),
+		nats.IgnoreAuthErrorAbort(), // while the node runs, an operator may correct the server's users
 		nats.Timeout(2 * time.Second),
 		nats.PingInterval(pingInterval),
 		nats.MaxPingsOutstanding(2),
@@ -39,7 +41,15 @@ func (s *Store) connectOptions() ([]nats.Option, error) {
 			s.connected(c)
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { s.disconnected(err) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { s.heart.note(err) }),
 		nats.ErrorHandler(func(_ *nats.Conn, of *nats.Subscription, err error) { s.connectionError(of, err) }),
+	}
+	if user := userOf(o.URL); user != nil { // servers that the client learns of need it, too
+		if password, ok := user.Password(); ok {
+			options = append(options, nats.UserInfo(user.Username(), password))
+		} else {
+			options = append(options, nats.Token(user.Username()))
+		}
 	}
 	switch {
 	case o.Credentials != "":
@@ -84,14 +94,50 @@ func (s *Store) disconnected(err error) {
 }
 
 // connectionError receives errors that belong to no call. If messages were dropped because
-// too many waited, the feed reads its own from the stream, and those of topics are lost.
+// too many waited, the feed reads its own from the stream, and those of topics are lost. A
+// message without the right to send it gets no answer, so a start that lacks a right ends
+// here.
 func (s *Store) connectionError(of *nats.Subscription, err error) {
 	switch {
-	case !errors.Is(err, nats.ErrSlowConsumer):
-		s.heart.note(err)
-	case of != nil && strings.HasPrefix(of.Subject, s.subjects.topics):
-		s.bus.loseMessages()
+	case errors.Is(err, nats.ErrSlowConsumer):
+		if of != nil && strings.HasPrefix(of.Subject, s.subjects.topics) {
+			s.bus.loseMessages()
+		}
+		return
+	case errors.Is(err, nats.ErrPermissionViolation) && !s.loaded.Load():
+		s.end(err)
 	}
+	s.heart.note(err)
+}
+
+// notConnected returns why there is no connection.
+func (s *Store) notConnected() error {
+	if err := s.conn.LastError(); err != nil {
+		return fmt.Errorf("not connected to NATS: %w", err)
+	}
+	return errors.New("not connected to NATS")
+}
+
+// userOf returns the first user of a list of URLs, or nil.
+func userOf(urls string) *url.Userinfo {
+	for text := range strings.SplitSeq(urls, ",") {
+		if u, err := url.Parse(strings.TrimSpace(text)); err == nil && u.User != nil {
+			return u.User
+		}
+	}
+	return nil
+}
+
+// isRefusal reports whether the servers do not accept the credentials.
+func isRefusal(err error) bool {
+	for _, refusal := range []error{
+		nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired, nats.ErrPermissionViolation,
+	} {
+		if errors.Is(err, refusal) {
+			return true
+		}
+	}
+	return false
 }
 
 // A VersionError means that the NATS server is too old.

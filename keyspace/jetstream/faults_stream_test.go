@@ -64,7 +64,7 @@ func (w *witness) sawForeign(subject string) bool {
 	return false
 }
 
-// bare returns a client of JetStream that is not rtdb.
+// bareStreamOf returns a client of JetStream that is not rtdb.
 func bareStreamOf(t *testing.T, c *natstest.Cluster) natsjs.JetStream {
 	t.Helper()
 	js, err := natsjs.New(c.Connect(t))

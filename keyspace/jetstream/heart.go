@@ -54,14 +54,18 @@ func (s *Store) refusal() error {
 	return fmt.Errorf("%w: %w", keyspace.ErrCutOff, reason)
 }
 
-// Ready returns why the node is not ready although it has loaded the state: it is cut off, or
-// its state differs from that of the other nodes. Otherwise it returns nil.
+// Ready returns why the node is not ready: before it has loaded the state, what Load waits
+// for, if that is known; then, that it is cut off, or that its state differs from that of the
+// other nodes. Otherwise it returns nil.
 func (s *Store) Ready() error {
 	if err := s.refusal(); err != nil {
 		return err
 	}
 	s.heart.mu.Lock()
 	defer s.heart.mu.Unlock()
+	if !s.loaded.Load() {
+		return s.heart.trouble
+	}
 	return s.heart.disagreement
 }
 
@@ -89,6 +93,7 @@ func (s *Store) beat() {
 // checkHeart decides whether the node is cut off.
 func (s *Store) checkHeart() {
 	if !s.following.Load() {
+		s.tellWaits(s.Ready())
 		return
 	}
 	now := time.Now()
@@ -127,10 +132,7 @@ func (s *Store) checkHeart() {
 func (s *Store) troubleLocked() error {
 	switch {
 	case !s.conn.IsConnected():
-		if err := s.conn.LastError(); err != nil {
-			return fmt.Errorf("not connected to NATS: %w", err)
-		}
-		return errors.New("not connected to NATS")
+		return s.notConnected()
 	case s.heart.trouble != nil:
 		return s.heart.trouble
 	}

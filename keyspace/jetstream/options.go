@@ -47,6 +47,7 @@ type Options struct {
 type Observer struct {
 	Connected    func(server, version string)        // a connection to a NATS server was made
 	Disconnected func(err error)                     // the connection was lost; a new one is being made
+	Waits        func(reason error)                  // Load cannot go on yet; it tries again, once a second or less
 	Loaded       func(messages int64)                // during Load: after each 10,000 messages, and at the end
 	CutOff       func(reason error, since time.Time) // writes are refused from now on
 	CaughtUp     func(after time.Duration)           // writes are accepted again

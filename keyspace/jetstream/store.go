@@ -84,8 +84,7 @@ type counts struct {
 }
 
 // Open connects to NATS. If no server can be reached, it returns a store that goes on
-// trying, and Load waits for it. Open returns an error if a setting is wrong, or if NATS
-// refuses the credentials.
+// trying, and Load waits for it. Open returns an error if a setting is wrong.
 func Open(o Options) (*Store, error) {
 	s := &Store{options: o.settled(), process: newInstance()}
 	s.subjects = newSubjects(s.options.Stream)
@@ -109,7 +108,8 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
-// Load implements [keyspace.Store]. It waits until NATS can be reached. It has loaded the
+// Load implements [keyspace.Store]. It waits until NATS can be reached, and fails if NATS
+// refuses the credentials, or the account lacks a right. It has loaded the
 // state when it has applied all messages that were stored before a beat of its own.
 func (s *Store) Load(state keyspace.State) (keyspace.History, error) {
 	err := s.prepare()
@@ -164,8 +164,18 @@ func (s *Store) tellLoaded(messages int64) {
 	})
 }
 
+// tellWaits says why Load waits. nil: it does not.
+func (s *Store) tellWaits(reason error) {
+	s.observe(func(o *Observer) {
+		if o.Waits != nil && reason != nil {
+			o.Waits(reason)
+		}
+	})
+}
+
 // prepare opens the stream and subscribes to what is needed before a beat is sent. It tries
-// again until it succeeds, unless the stream has wrong settings or the server is too old.
+// again until it succeeds, unless the stream has wrong settings, the server is too old, or the
+// credentials are refused.
 func (s *Store) prepare() error {
 	for {
 		err := s.prepareOnce()
@@ -175,11 +185,13 @@ func (s *Store) prepare() error {
 		switch {
 		case err == nil:
 			return nil
-		case errors.As(err, &settings), errors.As(err, &version), errors.As(err, &payload),
-			errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrPermissionViolation):
+		case errors.As(err, &settings), errors.As(err, &version), errors.As(err, &payload), isRefusal(err):
 			return err
+		case s.lifetime.Err() != nil:
+			return context.Cause(s.lifetime)
 		}
 		s.heart.note(err)
+		s.tellWaits(err)
 		select {
 		case <-time.After(beatInterval):
 		case <-s.lifetime.Done():
@@ -192,7 +204,7 @@ func (s *Store) prepareOnce() error {
 	ctx, cancel := context.WithTimeout(s.lifetime, startTimeout)
 	defer cancel()
 	if !s.conn.IsConnected() {
-		return errors.New("not connected to NATS")
+		return s.notConnected()
 	}
 	if err := checkServer(s.conn.ConnectedServerVersion()); err != nil {
 		return err
@@ -204,6 +216,7 @@ func (s *Store) prepareOnce() error {
 	if err != nil {
 		return err
 	}
+	s.heart.note(nil)
 	s.created = created
 	if s.fed != nil {
 		return nil
@@ -271,6 +284,9 @@ func (s *Store) ExpiryDelay(key string) time.Duration {
 	}
 	return expiryDelay
 }
+
+// GiveUp ends a Load that waits. It returns at once. The store must still be closed.
+func (s *Store) GiveUp() { s.end(ErrClosed) }
 
 // Close implements [keyspace.Store]. It tells the other nodes that this one leaves, so that
 // they need not wait until they declare it dead.
