@@ -54,8 +54,10 @@ func (s *Store) refusal() error {
 	return fmt.Errorf("%w: %w", keyspace.ErrCutOff, reason)
 }
 
-// Ready returns why the node is not ready: before it has loaded the state, what Load waits
-// for, if that is known; then, that it is cut off, or that its state differs from that of the
+var errLoading = errors.New("the state is being loaded")
+
+// Ready returns why the node is not ready: that it loads the state, or what it waits for
+// before that; then, that it is cut off, or that its state differs from that of the
 // other nodes. Otherwise it returns nil.
 func (s *Store) Ready() error {
 	if err := s.refusal(); err != nil {
@@ -63,10 +65,13 @@ func (s *Store) Ready() error {
 	}
 	s.heart.mu.Lock()
 	defer s.heart.mu.Unlock()
-	if !s.loaded.Load() {
+	switch {
+	case s.loaded.Load():
+		return s.heart.disagreement
+	case s.heart.trouble != nil:
 		return s.heart.trouble
 	}
-	return s.heart.disagreement
+	return errLoading
 }
 
 // beat sends beats until the store is closed, and looks after the node's own.
@@ -93,7 +98,10 @@ func (s *Store) beat() {
 // checkHeart decides whether the node is cut off.
 func (s *Store) checkHeart() {
 	if !s.following.Load() {
-		s.tellWaits(s.Ready())
+		s.heart.mu.Lock()
+		trouble := s.heart.trouble
+		s.heart.mu.Unlock()
+		s.tellWaits(trouble)
 		return
 	}
 	now := time.Now()
