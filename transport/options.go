@@ -86,9 +86,10 @@ type Options struct {
 	// Node is the name of this node among several, for the operator. "": it has none.
 	Node string
 
-	// Ready returns nil, or the reason why the node is not ready although its state is
-	// loaded: it is cut off from the other nodes, or its state differs from theirs. It is for
-	// readiness checks; no request is refused. It must return at once. nil: the node is ready.
+	// Ready returns nil, or the reason why the node is not ready: what the loading of the state
+	// waits for, or that the node is cut off from the other nodes, or that its state differs
+	// from theirs. It is for readiness checks; no request is refused. It must return at once.
+	// nil: the node is ready when its state is loaded.
 	Ready func() error
 
 	// Takeover makes the other nodes end their session of a client that has said hello here

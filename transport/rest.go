@@ -275,13 +275,17 @@ func (x *restAPI) alive(w *response, _ *http.Request) error {
 // ready answers readiness checks: 200 if the server takes all requests, else the reason. The
 // gate has refused the check if the server is draining.
 func (x *restAPI) ready(w *response, r *http.Request) error {
-	if !x.keyspace.Loaded() {
-		return errLoading.as("loading")
-	}
+	var reason error
 	if x.options.Ready != nil {
-		if reason := x.options.Ready(); reason != nil {
-			return notReadyFailure(reason)
-		}
+		reason = x.options.Ready()
+	}
+	switch {
+	case !x.keyspace.Loaded() && reason != nil:
+		return notReadyFailure(reason).as("loading")
+	case !x.keyspace.Loaded():
+		return errLoading.as("loading")
+	case reason != nil:
+		return notReadyFailure(reason)
 	}
 	if err := x.keyspace.Refusal(); err != nil {
 		return refusalFailure(err)

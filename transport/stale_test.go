@@ -174,6 +174,13 @@ func TestANodeThatIsNotReady(t *testing.T) {
 	w.want(t, "GET", "/metrics", "", 200, `rtdb_node_info{node="node-1"} 1`)
 }
 
+// A readiness check says what the loading of the state waits for.
+func TestANodeThatWaits(t *testing.T) {
+	w, _ := newLoadingWire(t, transport.Options{Ready: func() error { return errors.New("not connected to NATS") }})
+	w.want(t, "GET", "/readyz", "", 503,
+		`{"status":"loading","error":{"code":"unavailable","message":"the node is not ready: not connected to NATS"}}`)
+}
+
 // A writer learns whether its write may have been made.
 func TestWritesOfANodeThatIsCutOff(t *testing.T) {
 	for _, test := range []struct {

@@ -37,7 +37,7 @@ func CheckEvents(t testing.TB, manual string, lines []string) {
 		}
 		for field := range e {
 			switch field {
-			case "message", "level", "time":
+			case "message", "level", "time", "node":
 			default:
 				if !row.fields[field] {
 					t.Errorf("%s: the row of %q lacks the field %q", manual, message, field)
