@@ -51,6 +51,7 @@ var flagGroups = []kong.Group{
 	{Key: "pages", Title: "Pages (they need no token):"},
 	{Key: "tls", Title: "TLS:"},
 	{Key: "storage", Title: "Storage (without a directory, the state is lost when rtdb ends):"},
+	{Key: "nodes", Title: "Several nodes (they share one state, in NATS JetStream):"},
 	{Key: "limits", Title: "Limits:"},
 	{Key: "logging", Title: "Logging:"},
 	{Key: "tuning", Title: "Tuning:"},

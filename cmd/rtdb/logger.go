@@ -22,6 +22,8 @@ const timeFormat = "2006-01-02T15:04:05.000Z07:00" // RFC 3339 with milliseconds
 type logFlags struct {
 	LogLevel  levelName  `default:"info" env:"LOG_LEVEL" help:"Lowest level that is logged: trace, debug, info, warn or error."`
 	LogFormat formatName `default:"auto" env:"LOG_FORMAT" help:"json, console, or auto: console on a terminal, else json."`
+
+	node string // in each line; "": in none
 }
 
 // A levelName is the name of a log level, in lower case.
@@ -71,9 +73,15 @@ func (f *logFlags) logger(out io.Writer) (l serverLog, err error) {
 	l.isConsole = f.LogFormat == "console" || f.LogFormat == "auto" && terminal
 	form := func(out io.Writer) zerolog.Logger {
 		if l.isConsole {
-			return zerolog.New(consoleWriter(out, terminal)).With().Timestamp().Logger()
+			out = consoleWriter(out, terminal)
+		} else {
+			out = escaper{out}
 		}
-		return zerolog.New(escaper{out}).With().Timestamp().Logger()
+		with := zerolog.New(out).With().Timestamp()
+		if f.node != "" {
+			with = with.Str("node", f.node)
+		}
+		return with.Logger()
 	}
 	if file, ok := out.(*os.File); ok && l.isConsole {
 		out = colorable.NewColorable(file) // for Windows, which needs calls for colours

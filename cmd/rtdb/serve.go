@@ -23,6 +23,7 @@ type serveCommand struct {
 	pageFlags        `group:"pages"`
 	certificateFlags `group:"tls"`
 	storageFlags     `group:"storage"`
+	clusterFlags     `group:"nodes"`
 	limitFlags       `group:"limits"`
 	logFlags         `group:"logging"`
 	FlushInterval    time.Duration `group:"tuning" default:"2ms" env:"FLUSH_INTERVAL" help:"Shortest time between two writes of updates to a WebSocket. 0 delays no update."`
@@ -39,6 +40,9 @@ type serveCommand struct {
 // AfterApply checks the flags and reads the keys.
 func (c *serveCommand) AfterApply(command *kong.Context) error {
 	c.storageFlags.check(command)
+	if err := c.clusterFlags.check(command, c.DataDir); err != nil {
+		return err
+	}
 	if err := c.addressFlags.check(); err != nil {
 		return err
 	}
@@ -77,6 +81,9 @@ var (
 // Run serves until a signal ends the server or a listener fails.
 func (c *serveCommand) Run(s *streams) error {
 	signals := catchSignals()
+	if c.NATSURL != "" {
+		c.logFlags.node = c.Node
+	}
 	log, err := c.logger(s.err)
 	if err != nil {
 		return err
@@ -109,9 +116,12 @@ func (c *serveCommand) Run(s *streams) error {
 	}
 	ks := keyspace.New(c.keyspaceOptions(log, memory, kept))
 	server := transport.NewServer(ks, c.options(log, memory, kept))
+	if kept != nil && kept.attach != nil {
+		kept.attach(server)
+	}
 	c.logStarted(log, listeners, admin, memory)
 	c.access.warnIfOpen(log.Logger, listeners, admin)
-	c.storageFlags.warn(log.Logger)
+	c.warnOfUnused(log.Logger)
 	c.access.follow(log.Logger, files)
 	defer c.access.close()
 
@@ -130,10 +140,29 @@ func (c *serveCommand) Run(s *streams) error {
 
 // openStore opens the store. It returns nil if the state is in memory.
 func (c *serveCommand) openStore(log serverLog) (*store, error) {
-	if c.DataDir == "" {
-		return nil, nil
+	switch {
+	case c.NATSURL != "":
+		return c.clusterFlags.open(log)
+	case c.DataDir != "":
+		return c.storageFlags.open(log)
 	}
-	return c.storageFlags.open(log)
+	return nil, nil
+}
+
+// warnOfUnused logs the settings that have no effect.
+func (c *serveCommand) warnOfUnused(log zerolog.Logger) {
+	warn := func(settings []string, message string) {
+		if len(settings) > 0 {
+			log.Warn().Strs("settings", settings).Msg(message)
+		}
+	}
+	switch {
+	case c.NATSURL != "":
+		warn(c.withoutUse, "the state is in NATS: these settings need --data-dir")
+	default:
+		warn(c.withoutUse, "the state is in memory: these settings need --data-dir")
+	}
+	warn(c.natsUnused, "this is not a node of several: these settings need --nats-url")
 }
 
 // keyspaceOptions returns the settings of the keyspace. kept may be nil.
@@ -164,11 +193,12 @@ func (c *serveCommand) options(log serverLog, memory *memoryGuard, kept *store) 
 		MaxValueBytes: c.MaxValueBytes, FlushInterval: c.FlushInterval,
 		MaxSessions: c.sessions(), MaxSubscriptions: c.MaxSubscriptions, MaxRequestRate: c.MaxRequestRate,
 		MaxPendingBytes: c.MaxPendingBytes, Crowded: memory.isShort,
-		Console: c.Console, Public: c.public,
+		Console: c.Console, Public: c.public, Node: c.logFlags.node,
 		HeaderTimeout: c.HeaderTimeout, IdleTimeout: c.IdleTimeout, MessageTimeout: c.MessageTimeout,
 	}
 	if kept != nil {
 		o.Backup, o.Collectors = kept.backup, []prometheus.Collector{kept.collector}
+		o.Ready = kept.ready
 	}
 	return o
 }
@@ -190,6 +220,9 @@ func (c *serveCommand) logStarted(log serverLog, listeners, admin []net.Listener
 	e := log.Info()
 	if len(admin) > 0 {
 		e = e.Array("admin", addresses(admin))
+	}
+	if c.NATSURL != "" {
+		e = e.Str("stream", c.NATSStream).Strs("nats", c.servers)
 	}
 	e = e.Str("addr", addrText(listeners[0].Addr())).Array("listeners", addresses(listeners)).Str("version", versionText())
 	if log.isConsole {

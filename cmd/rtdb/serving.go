@@ -108,6 +108,9 @@ func (x *serving) drain(grace time.Duration) error {
 		ctx, cancel = context.WithDeadline(context.Background(), deadline.Add(closeGrace))
 		defer cancel()
 	}
+	if x.store != nil && x.store.giveUp != nil && !x.keyspace.Loaded() {
+		x.store.giveUp()
+	}
 	closeErr := x.keyspace.Shutdown(ctx)
 	isClosed := closeErr == nil || ctx.Err() == nil
 	if !isClosed || x.store == nil {

@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
-	"github.com/rs/zerolog"
-
 	"rtdb/keyspace/journal"
 )
 
@@ -28,26 +27,26 @@ type storageFlags struct {
 // servers may share a configuration. But an operator that sets --fsync always must not
 // believe that the state is kept, so the start logs a warning.
 func (f *storageFlags) check(command *kong.Context) {
-	if f.DataDir != "" {
-		return
-	}
-	for _, step := range command.Path {
-		if step.Flag != nil && !step.Resolved && (step.Flag.Name == "fsync" || step.Flag.Name == "disk-reserve") {
-			f.withoutUse = append(f.withoutUse, "--"+step.Flag.Name)
-		}
-	}
-	for _, name := range []string{"FSYNC", "DISK_RESERVE"} {
-		if os.Getenv(name) != "" {
-			f.withoutUse = append(f.withoutUse, "$"+name)
-		}
+	if f.DataDir == "" {
+		f.withoutUse = given(command, "fsync", "disk-reserve")
 	}
 }
 
-// warn logs the settings that have no effect.
-func (f *storageFlags) warn(log zerolog.Logger) {
-	if len(f.withoutUse) > 0 {
-		log.Warn().Strs("settings", f.withoutUse).Msg("the state is in memory: these settings need --data-dir")
+// given returns those of some settings that the arguments or the environment set.
+func given(command *kong.Context, flags ...string) (settings []string) {
+	for _, step := range command.Path {
+		if step.Flag != nil && !step.Resolved && slices.Contains(flags, step.Flag.Name) {
+			settings = append(settings, "--"+step.Flag.Name)
+		}
 	}
+	for _, flag := range command.Flags() {
+		for _, name := range flag.Envs {
+			if slices.Contains(flags, flag.Name) && os.Getenv(name) != "" {
+				settings = append(settings, "$"+name)
+			}
+		}
+	}
+	return settings
 }
 
 // An fsyncMode says when writes are made durable, as [journal.Options].Fsync does.

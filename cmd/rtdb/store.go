@@ -39,6 +39,9 @@ type store struct {
 	collector prometheus.Collector                   // of its metrics
 	refuse    func() error                           // the reason if values are refused; nil: they never are
 	backup    func(context.Context, io.Writer) error // nil: it makes no backups
+	ready     func() error                           // why the node is not ready; nil: it is once it has loaded the state
+	giveUp    func()                                 // ends a load that waits; nil: no load does
+	attach    func(clusterClients)                   // gets the server's clients before load; nil: they are not needed
 
 	hasFailed bool // the failure was logged
 
@@ -129,5 +132,5 @@ func (s *store) logEnd(isClosed bool, err error) error {
 
 // plainStoreError returns err without the names of packages.
 func plainStoreError(err error) error {
-	return plainError{err, strings.NewReplacer("keyspace: load: ", "", "journal: ", "", "keyspace: ", "").Replace(err.Error())}
+	return plainError{err, strings.NewReplacer("keyspace: load: ", "", "journal: ", "", "jetstream: ", "", "keyspace: ", "").Replace(err.Error())}
 }

@@ -40,9 +40,13 @@ func (c *serveCommand) welcome(listeners []net.Listener) string {
 	case c.access.keys != nil:
 		who = "Only holders of a token may do anything (rtdb token makes one)."
 	}
+	place := c.storageFlags.describe()
+	if c.NATSURL != "" {
+		place = c.clusterFlags.describe()
+	}
 	return strings.Join([]string{
 		"rtdb is ready " + where + " (" + end + ").",
-		who + " " + c.storageFlags.describe(),
+		who + " " + place,
 	}, "\n") + "\n"
 }
 

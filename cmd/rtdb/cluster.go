@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"rtdb/keyspace/jetstream"
+)
+
+// A clusterStore keeps the state in a stream of NATS that several nodes share. It logs the
+// events of the stream, and tells the node's clients when their state is stale.
+type clusterStore struct {
+	*jetstream.Store
+	log      clusterLog
+	stream   string
+	messages int64 // that were loaded
+
+	clients clusterClients // set before the state is loaded
+	ending  sync.WaitGroup // sessions that are being ended
+}
+
+// clusterClients are the clients of a node. Their methods may be called at the same time.
+type clusterClients interface {
+	Stale(since time.Time)
+	Fresh()
+	EndSessions(ctx context.Context, reason string) error
+}
+
+// open opens the store in the stream of the flags.
+func (f *clusterFlags) open(log serverLog) (*store, error) {
+	c := &clusterStore{log: clusterLog{Logger: log.Logger}, stream: f.NATSStream}
+	s := newStore(log, c)
+	o := f.options()
+	o.Observer = c.observer(s)
+	var err error
+	if c.Store, err = jetstream.Open(o); err != nil {
+		return nil, fmt.Errorf("--nats-url ($NATS_URL): %w", plainStoreError(err))
+	}
+	s.Store, s.ready, s.giveUp, s.attach = c, c.readiness, c.GiveUp, c.attach
+	s.collector = &clusterMetrics{status: c.Status, node: f.Node, stream: f.NATSStream}
+	return s, nil
+}
+
+// readiness returns why the node is not ready, in the words of an operator.
+func (c *clusterStore) readiness() error {
+	if err := c.Ready(); err != nil {
+		return plainStoreError(err)
+	}
+	return nil
+}
+
+// attach makes the store tell the clients about its events.
+func (c *clusterStore) attach(clients clusterClients) { c.clients = clients }
+
+// observer returns the functions that log the store's events, and tell the clients about
+// them.
+func (c *clusterStore) observer(s *store) jetstream.Observer {
+	log := &c.log
+	return jetstream.Observer{
+		Connected:    log.connected,
+		Disconnected: log.lost,
+		Waits:        log.waits,
+		Loaded: func(messages int64) {
+			c.messages = messages
+			s.showProgress(messages, "messages")
+		},
+		CutOff: func(reason error, since time.Time) {
+			log.cutOff(reason, since)
+			c.clients.Stale(since)
+		},
+		CaughtUp: func(after time.Duration) {
+			log.caughtUp(after)
+			c.clients.Fresh()
+		},
+		Behind:       log.behind,
+		Filled:       log.filled,
+		Disagrees:    log.disagrees,
+		Agrees:       log.agrees,
+		Foreign:      log.foreign,
+		DeclaredDead: c.endSessions,
+		Buried:       log.buried,
+		Failed:       func(err error) { s.failed <- err },
+	}
+}
+
+// endSessions ends the sessions of the node, because another node carries out their wills:
+// clients that reconnect make them anew.
+func (c *clusterStore) endSessions() {
+	c.log.declaredDead()
+	c.ending.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), endSessionsTimeout)
+		defer cancel()
+		if err := c.clients.EndSessions(ctx, "the node was cut off"); err != nil {
+			c.log.Warn().Err(err).Msg("sessions not ended")
+		}
+	})
+}
+
+// Close closes the store, and waits for what its events have begun.
+func (c *clusterStore) Close() error {
+	err := c.Store.Close()
+	c.ending.Wait()
+	return err
+}
+
+const endSessionsTimeout = 10 * time.Second
+
+func (c *clusterStore) addLoaded(e *zerolog.Event) {
+	e.Int64("messages", c.messages).Str("stream", c.stream)
+}
+
+func (c *clusterStore) addClosed(e *zerolog.Event) {
+	e.Str("stream", c.stream)
+}
+
+func (c *clusterStore) addError(e *zerolog.Event, err error) { e.Err(withClusterHint(c.stream, err)) }
+
+// withClusterHint adds advice to an error of a store in NATS.
+func withClusterHint(stream string, err error) error {
+	err = plainStoreError(err)
+	var settings *jetstream.SettingsError
+	switch {
+	case errors.As(err, &settings):
+		return fmt.Errorf("%w: correct them by nats stream edit %s, or choose another stream by --nats-stream ($NATS_STREAM)", err, stream)
+	case errors.Is(err, nats.ErrPermissionViolation):
+		return fmt.Errorf("%w: give the NATS user the rights that cmd/rtdb/README.md lists", err)
+	case isNATSRefusal(err):
+		return fmt.Errorf("%w: correct the user, password or token in --nats-url ($NATS_URL), or the file of --nats-creds or --nats-seed", err)
+	}
+	return err
+}
+
+// isNATSRefusal reports whether the NATS servers refuse the credentials.
+func isNATSRefusal(err error) bool {
+	return errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) ||
+		errors.Is(err, nats.ErrAuthRevoked) || errors.Is(err, nats.ErrAccountAuthExpired)
+}
+
+// describe names the place of the state.
+func (f *clusterFlags) describe() string {
+	return "The state is kept in the stream " + f.NATSStream + " of " + strings.Join(f.servers, ", ") + "."
+}
