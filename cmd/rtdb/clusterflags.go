@@ -85,10 +85,14 @@ func (f *clusterFlags) checkNode() error {
 }
 
 // natsServers checks a list of URLs, and returns them without users, passwords and tokens.
-// Its errors have neither.
+// Its errors do not have them either: a list with a user is not shown at all, because a
+// password may have any character.
 func natsServers(list string) (servers []string, err error) {
-	for _, text := range splitList(list) {
-		shown := text[strings.LastIndexByte(text, '@')+1:]
+	for i, text := range splitList(list) {
+		shown := fmt.Sprintf("%q", text)
+		if strings.Contains(list, "@") {
+			shown = fmt.Sprintf("something else for server %d, which is not shown because it may have a password", i+1)
+		}
 		full := text
 		if !strings.Contains(full, "://") {
 			full = "nats://" + full
@@ -97,7 +101,7 @@ func natsServers(list string) (servers []string, err error) {
 		switch {
 		case err != nil, u.Hostname() == "", u.Path != "" && u.Path != "/", u.RawQuery != "", u.Fragment != "", !isPort(u.Port()),
 			!slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme):
-			return nil, fmt.Errorf("--nats-url ($NATS_URL): expected URLs like nats://host:4222 or tls://host:4222, with characters of a password such as @ and / written as %%40 and %%2F, but got %q", shown)
+			return nil, fmt.Errorf("--nats-url ($NATS_URL): expected URLs like nats://host:4222 or tls://host:4222, with the characters @ / : , of a password written as %%40 %%2F %%3A %%2C, but got %s", shown)
 		}
 		u.User = nil
 		servers = append(servers, u.String())

@@ -110,7 +110,7 @@ func brief(update string) string {
 	return fmt.Sprintf("%s=%s %v", u.Key, u.Value, u.Deleted)
 }
 
-func versionOf(t *testing.T, text string) uint64 {
+func versionOf(t testing.TB, text string) uint64 {
 	t.Helper()
 	var answer struct{ Version uint64 }
 	if err := json.Unmarshal([]byte(text), &answer); err != nil || answer.Version == 0 {
