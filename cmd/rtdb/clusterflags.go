@@ -161,7 +161,8 @@ func (f *clusterFlags) checkFiles() error {
 // The errors of nkeys may have a part of the seed, so they are not passed on.
 
 func checkCredentials(text []byte) error {
-	if _, err := nkeys.ParseDecoratedJWT(text); err != nil {
+	// Without a block of a JWT, nkeys returns the whole text.
+	if jwt, err := nkeys.ParseDecoratedJWT(text); err != nil || strings.Count(jwt, ".") != 2 {
 		return errors.New("it has no JWT: make the file by nsc generate creds")
 	}
 	if _, err := nkeys.ParseDecoratedNKey(text); err != nil {
