@@ -41,7 +41,7 @@ func (s *Store) connectOptions() ([]nats.Option, error) {
 			s.connected(c)
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { s.disconnected(err) }),
-		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { s.heart.note(err) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { s.dialError.Store(&err) }),
 		nats.ErrorHandler(func(_ *nats.Conn, of *nats.Subscription, err error) { s.connectionError(of, err) }),
 	}
 	if user := userOf(o.URL); user != nil { // servers that the client learns of need it, too
@@ -106,17 +106,29 @@ func (s *Store) connectionError(of *nats.Subscription, err error) {
 		return
 	case errors.Is(err, nats.ErrPermissionViolation) && !s.loaded.Load():
 		s.end(err)
+	case errors.Is(err, nats.ErrPermissionViolation):
+		s.observe(func(o *Observer) {
+			if o.Denied != nil {
+				o.Denied(err)
+			}
+		})
 	}
 	s.heart.note(err)
 }
 
 // notConnected returns why there is no connection.
 func (s *Store) notConnected() error {
-	if err := s.conn.LastError(); err != nil {
-		return fmt.Errorf("not connected to NATS: %w", err)
+	err := s.conn.LastError()
+	if dial := s.dialError.Load(); err == nil && dial != nil {
+		err = *dial
 	}
-	return errors.New("not connected to NATS")
+	if err == nil {
+		return errNotConnected
+	}
+	return fmt.Errorf("%w: %w", errNotConnected, err)
 }
+
+var errNotConnected = errors.New("not connected to NATS")
 
 // userOf returns the first user of a list of URLs, or nil.
 func userOf(urls string) *url.Userinfo {

@@ -15,8 +15,6 @@ import (
 // sequences that fall, or a key without the message that it had. Each beat has a condition that
 // only the history meets that the node knows, so a node that sees nothing notices it soon.
 
-var errNotConnected = errors.New("not connected to NATS")
-
 // verify returns nil if the stream is still the one that was loaded. If it is another one, the
 // store fails.
 func (s *Store) verify(ctx context.Context) error {

@@ -49,6 +49,7 @@ type Observer struct {
 	Disconnected func(err error)                     // the connection was lost; a new one is being made
 	Waits        func(reason error)                  // Load cannot go on yet; it tries again, once a second or less
 	Loaded       func(messages int64)                // during Load: after each 10,000 messages, and at the end
+	Denied       func(err error)                     // after Load: the account lacks a right, which err names
 	CutOff       func(reason error, since time.Time) // writes are refused from now on
 	CaughtUp     func(after time.Duration)           // writes are accepted again
 	Behind       func(messages uint64)               // the feed has fallen behind by so many messages

@@ -27,8 +27,11 @@ type Store struct {
 	process  instance // names the operations of this process
 	conn     *nats.Conn
 	js       natsjs.JetStream
-	stream   natsjs.Stream
-	created  time.Time // when the stream was made
+
+	dialError atomic.Pointer[error] // of the last attempt to connect; nil: there was none
+
+	stream  natsjs.Stream
+	created time.Time // when the stream was made
 
 	proposals proposals
 	barriers  barriers
@@ -177,7 +180,7 @@ func (s *Store) tellWaits(reason error) {
 // again until it succeeds, unless the stream has wrong settings, the server is too old, or the
 // credentials are refused.
 func (s *Store) prepare() error {
-	for {
+	for attempt := 0; ; attempt++ {
 		err := s.prepareOnce()
 		var settings *SettingsError
 		var version *VersionError
@@ -191,7 +194,9 @@ func (s *Store) prepare() error {
 			return context.Cause(s.lifetime)
 		}
 		s.heart.note(err)
-		s.tellWaits(err)
+		if attempt > 0 || err != errNotConnected { // otherwise the reason comes soon
+			s.tellWaits(err)
+		}
 		select {
 		case <-time.After(beatInterval):
 		case <-s.lifetime.Done():
