@@ -79,6 +79,7 @@ func (c *clusterStore) observer(s *store) jetstream.Observer {
 			log.caughtUp(after)
 			c.clients.Fresh()
 		},
+		Denied:       log.denied,
 		Behind:       log.behind,
 		Filled:       log.filled,
 		Disagrees:    log.disagrees,
@@ -130,7 +131,7 @@ func withClusterHint(stream string, err error) error {
 	case errors.As(err, &settings):
 		return fmt.Errorf("%w: correct them by nats stream edit %s, or choose another stream by --nats-stream ($NATS_STREAM)", err, stream)
 	case errors.Is(err, nats.ErrPermissionViolation):
-		return fmt.Errorf("%w: give the NATS user the rights that cmd/rtdb/README.md lists", err)
+		return fmt.Errorf("%w: give the NATS user the rights that cmd/rtdb/NODES.md lists", err)
 	case isNATSRefusal(err):
 		return fmt.Errorf("%w: correct the user, password or token in --nats-url ($NATS_URL), or the file of --nats-creds or --nats-seed", err)
 	}

@@ -13,7 +13,7 @@ import (
 // event that may come often is logged at most once in 10 s, after some at the beginning.
 type clusterLog struct {
 	zerolog.Logger
-	connects, losses, waiting, gaps, foreigns, behinds sparse
+	connects, losses, waiting, denials, gaps, foreigns, behinds sparse
 }
 
 // A sparse event is logged only if its last lines are long enough ago.
@@ -68,6 +68,10 @@ func (l *clusterLog) lost(err error) {
 
 func (l *clusterLog) waits(reason error) {
 	l.waiting.log(l.Warn(), 1, func(e *zerolog.Event) { e.AnErr("reason", plainStoreError(reason)) }, "waiting for the cluster")
+}
+
+func (l *clusterLog) denied(err error) {
+	l.denials.log(l.Error(), 1, func(e *zerolog.Event) { e.Err(err) }, "cluster denies a right")
 }
 
 // cutOff is not sparse: it comes at most once in 3 s.
