@@ -178,7 +178,7 @@ func TestAnotherClientWritesToTheStream(t *testing.T) {
 			t.Fatalf("publish to %s: %v", subject, err)
 		}
 	}
-	foreign := []string{"rtdb.k.k.0", "rtdb.k.k.1", "rtdb.k.new", "rtdb.k.not=a", "rtdb.k.copied"}
+	foreign := []string{"rtdb.k.k.0", "rtdb.k.k.1", "rtdb.k.k.2", "rtdb.k.new", "rtdb.k.not=a", "rtdb.k.copied"}
 	for range choose(3, 30) {
 		publish("rtdb.k.k.0", []byte("rubbish"))
 		publish("rtdb.k.k.1", nil)

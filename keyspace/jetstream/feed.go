@@ -25,6 +25,10 @@ type stored struct {
 	sequence uint64
 	time     string // RFC 3339 with nanoseconds
 	data     []byte
+
+	// hasCondition says that the publisher has named the last sequence of the subject. A
+	// commit without a condition could bring an old value back.
+	hasCondition bool
 }
 
 // parseStored reads a message that the server has published again, or has answered a direct
@@ -35,7 +39,8 @@ func parseStored(m *nats.Msg) (x stored, ok bool) {
 		return x, false
 	}
 	n, err := strconv.ParseUint(sequence[0], 10, 64)
-	return stored{subject: subject[0], sequence: n, time: at[0], data: m.Data}, err == nil && n > 0
+	x = stored{subject: subject[0], sequence: n, time: at[0], data: m.Data, hasCondition: len(m.Header[headerExpected]) == 1}
+	return x, err == nil && n > 0
 }
 
 // at returns the server's time when the message was stored.
@@ -177,6 +182,9 @@ func (s *Store) handleCommit(x *stored, encoded string, to sink) error {
 	name, err := decodeName(encoded)
 	if err == nil {
 		err = keyspace.CheckName(name)
+	}
+	if err == nil && !x.hasCondition {
+		err = errNotMessage
 	}
 	var o operation
 	var records []keyspace.Record

@@ -24,7 +24,9 @@ import (
 //	checksum                 4 bytes: CRC-32C of the subject and everything before
 //
 // The checksum is not against damage, which NATS notices itself. It tells a message of rtdb
-// from one that another program has published, or has copied from another key.
+// from one that another program has published, or has copied from another key. A copy of an
+// old message of the same key has no condition on the key's last sequence, and so does not
+// count either.
 const (
 	formatVersion = 1
 	headerLength  = 1 + 8 + 8 + 1
