@@ -18,6 +18,7 @@ type clock struct {
 	mu      sync.Mutex
 	samples [clockSamples]clockSample
 	next    int
+	ahead   time.Duration // of this machine's clock; only tests set it
 }
 
 type clockSample struct {
@@ -34,9 +35,18 @@ func (c *clock) learn(sent, received, stored time.Time) {
 	middle := sent.Add(trip / 2).Round(0) // without the monotonic clock
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.samples[c.next] = clockSample{shift: stored.Sub(middle), trip: max(trip, 1)}
+	latest := clockSample{shift: stored.Sub(middle) - c.ahead, trip: max(trip, 1)}
+	for i, s := range c.samples {
+		if (s.shift - latest.shift).Abs() > (s.trip+latest.trip)/2+maxDrift {
+			c.samples[i] = clockSample{} // both cannot be right: a clock was set
+		}
+	}
+	c.samples[c.next] = latest
 	c.next = (c.next + 1) % clockSamples
 }
+
+// maxDrift is how far clocks drift apart while a sample is kept.
+const maxDrift = 10 * time.Millisecond
 
 // minShift is the difference below which clocks count as equal. Clocks that are kept by NTP
 // differ less, and an estimate from a busy network is not better.
@@ -60,4 +70,11 @@ func (c *clock) shift() time.Duration {
 }
 
 // now returns the time of the server.
-func (c *clock) now() time.Time { return time.Now().Add(c.shift()) }
+func (c *clock) now() time.Time { return c.local().Add(c.shift()) }
+
+// local returns the time of this machine.
+func (c *clock) local() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.ahead)
+}

@@ -1,6 +1,10 @@
 package jetstream
 
-import "github.com/nats-io/nats.go"
+import (
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
 
 // Config returns the settings of a stream, for tests that compare with other programs.
 var Config = config
@@ -25,3 +29,11 @@ func ParseAnswer(data []byte) uint64 { return parseAnswer(&nats.Msg{Data: data})
 
 // Received returns the bytes of all messages that the store has received.
 func (s *Store) Received() uint64 { return s.conn.Stats().InBytes }
+
+// SetClock sets the clock of the store's machine ahead of the real time. The keyspace's own
+// clock stays right.
+func (s *Store) SetClock(ahead time.Duration) {
+	s.clock.mu.Lock()
+	defer s.clock.mu.Unlock()
+	s.clock.ahead = ahead
+}

@@ -223,7 +223,7 @@ func (s *Store) willMessage(ctx context.Context, p *proposal, w keptWill) (*nats
 	if w.IfVersion != nil && *w.IfVersion != version || w.Value == nil && version == 0 {
 		return nil, nil
 	}
-	now := time.Now()
+	now := s.clock.local()
 	record := keyspace.Record{Key: w.Key, Value: w.Value, Written: now.UnixMilli(), Position: firstVersion(position)}
 	if w.TTL > 0 {
 		record.Expires = now.Add(time.Duration(w.TTL) * time.Millisecond)
