@@ -48,7 +48,10 @@ func (s *Store) AnswerTakeovers(end EndSession) error {
 		}
 		s.start(func() { s.answerTakeover(m, t, end) })
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return s.conn.FlushTimeout(flushTimeout) // from here on, the servers pass requests on
 }
 
 func (s *Store) answerTakeover(m *nats.Msg, t takeover, end EndSession) {
