@@ -69,7 +69,7 @@ const (
 	deadAfter      = 10 * time.Second       // without a beat, a node is declared dead
 	attemptTimeout = time.Second            // until a message is sent again
 	commitTimeout  = 8 * time.Second        // until a commit is given up; an election takes up to 6 s
-	startTimeout   = 30 * time.Second       // for one step of the start, which is then tried again
+	startTimeout   = 3 * time.Second        // for one attempt to open the stream; servers without a leader do not answer
 	deleteAge      = 24 * time.Hour         // how long the stream remembers a delete
 	beatAge        = 10 * time.Minute       // how long the stream remembers a beat
 	expiryDelay    = time.Second            // after the owner of a key, other nodes delete it
