@@ -56,11 +56,36 @@ func storeCollectors() []prometheus.Collector {
 	return all
 }
 
+// clusterCollectors stand for those of a node, with --nats-url.
+func clusterCollectors() []prometheus.Collector {
+	var all []prometheus.Collector
+	for name, value := range map[string]float64{
+		"rtdb_cluster_connected":           1,
+		"rtdb_cluster_ready":               1,
+		"rtdb_cluster_peers":               2,
+		"rtdb_cluster_feed_sequence":       1e6,
+		"rtdb_cluster_feed_lag_messages":   0,
+		"rtdb_cluster_feed_lag_seconds":    0,
+		"rtdb_cluster_proposals_in_flight": 0,
+	} {
+		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: "Stands for the program's."})
+		g.Set(value)
+		all = append(all, g)
+	}
+	for _, name := range []string{
+		"rtdb_cluster_conflicts_total", "rtdb_cluster_unknown_outcomes_total", "rtdb_cluster_reconnects_total",
+		"rtdb_cluster_filled_messages_total", "rtdb_cluster_foreign_messages_total",
+	} {
+		all = append(all, prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: "Stands for the program's."}))
+	}
+	return all
+}
+
 // scrape returns the metrics of a server on which every metric was counted, and the ids
 // of its sessions.
 func scrape(t *testing.T) (text string, sessions []string) {
 	t.Helper()
-	w := newWire(t, transport.Options{MaxSessions: 4, Collectors: storeCollectors()})
+	w := newWire(t, transport.Options{MaxSessions: 4, Collectors: append(storeCollectors(), clusterCollectors()...)})
 	w.want(t, "PUT", "/data/"+private, `{"value":"`+private+`"}`, 200, "")
 	w.want(t, "GET", "/data/"+private+"-missing", "", 404, "")
 	w.want(t, "POST", "/topics/"+private, `{"value":"`+private+`"}`, 202, "")
@@ -274,12 +299,12 @@ func TestAlerts(t *testing.T) {
 
 // No alert fires for a server that has just been started, whatever metrics it has.
 func TestNoAlertFiresForANewServer(t *testing.T) {
-	for name, collectors := range map[string][]prometheus.Collector{"in memory": nil, "with a store": storeCollectors()} {
+	for name, collectors := range map[string][]prometheus.Collector{"in memory": nil, "with a store": storeCollectors(), "of several": clusterCollectors()} {
 		t.Run(name, func(t *testing.T) {
 			w := newWire(t, transport.Options{MaxSessions: 1000, Collectors: collectors})
 			_, text := w.call(t, "GET", "/metrics", "")
-			if strings.Contains(text, "\nrtdb_store_") != (collectors != nil) {
-				t.Errorf("the metrics of a store: %v, want %v", collectors == nil, collectors != nil)
+			if strings.Contains(text, "\nrtdb_store_") != (name == "with a store") || strings.Contains(text, "\nrtdb_cluster_") != (name == "of several") {
+				t.Errorf("the metrics are those of another server:\n%s", text)
 			}
 			noAlertFires(t, text)
 		})
