@@ -33,12 +33,12 @@ type clusterClients interface {
 	EndSessions(ctx context.Context, reason string) error
 }
 
-// open opens the store in the stream of the flags.
-func (f *clusterFlags) open(log serverLog) (*store, error) {
+// open opens the store in the stream of the flags. Values are at most so long.
+func (f *clusterFlags) open(log serverLog, maxValueBytes int) (*store, error) {
 	c := &clusterStore{log: clusterLog{Logger: log.Logger}, stream: f.NATSStream}
 	s := newStore(log, c)
 	o := f.options()
-	o.Observer = c.observer(s)
+	o.Observer, o.MaxValueBytes = c.observer(s), maxValueBytes
 	var err error
 	if c.Store, err = jetstream.Open(o); err != nil {
 		return nil, fmt.Errorf("--nats-url ($NATS_URL): %w", plainStoreError(err))

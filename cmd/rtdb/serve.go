@@ -142,7 +142,7 @@ func (c *serveCommand) Run(s *streams) error {
 func (c *serveCommand) openStore(log serverLog) (*store, error) {
 	switch {
 	case c.NATSURL != "":
-		return c.clusterFlags.open(log)
+		return c.clusterFlags.open(log, c.MaxValueBytes)
 	case c.DataDir != "":
 		return c.storageFlags.open(log)
 	}
