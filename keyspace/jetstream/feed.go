@@ -68,6 +68,33 @@ func (s *Store) subscribeFeed() (err error) {
 	return s.fed.SetPendingLimits(feedPendingMessages, feedPendingBytes)
 }
 
+// A feed is behind from the first number of waiting messages on, until there are fewer than
+// the second.
+const (
+	behindFrom  = 10_000
+	behindUntil = 1000
+)
+
+// checkFeed tells the observer when the feed falls behind. Only beat calls it.
+func (s *Store) checkFeed() {
+	if !s.following.Load() {
+		return
+	}
+	waiting, _, err := s.fed.Pending()
+	switch {
+	case err != nil:
+	case waiting < behindUntil:
+		s.behind = false
+	case waiting >= behindFrom && !s.behind:
+		s.behind = true
+		s.observe(func(o *Observer) {
+			if o.Behind != nil {
+				o.Behind(uint64(waiting))
+			}
+		})
+	}
+}
+
 // nextFed returns the next message that was published again. It returns the cause of the
 // store's lifetime when that has ended.
 func (s *Store) nextFed() (stored, error) {

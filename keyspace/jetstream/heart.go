@@ -86,6 +86,7 @@ func (s *Store) beat() {
 		} else {
 			s.buryTheDead()
 		}
+		s.checkFeed()
 		s.replaceForgotten()
 		select {
 		case <-ticker.C:

@@ -82,3 +82,53 @@ func TestAStartThatWaits(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A stuckFeed takes no records until it is released.
+type stuckFeed struct{ released chan struct{} }
+
+func (f stuckFeed) Apply([]keyspace.Record) { <-f.released }
+func (f stuckFeed) Advance(uint64)          {}
+
+// An emptyState takes no records, because the stream has none.
+type emptyState struct{}
+
+func (emptyState) Apply(*keyspace.Record) error                { return errors.New("a record") }
+func (emptyState) Snapshot(func(*keyspace.Record) bool) uint64 { return 0 }
+
+// A node whose feed falls behind tells so once.
+func TestAFeedThatFallsBehind(t *testing.T) {
+	t.Parallel()
+	c := natstest.Start(t, natstest.Options{Lazy: true})
+	behind := make(chan uint64, 10)
+	s, err := jetstream.Open(jetstream.Options{URL: c.URL(), Observer: jetstream.Observer{
+		Behind: func(messages uint64) { behind <- messages },
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	feed := stuckFeed{make(chan struct{})}
+	if _, err := s.Load(emptyState{}); err != nil {
+		t.Fatal(err)
+	}
+	s.Follow(feed)
+	writer := open(t, c.URL())
+	if _, err := writer.Write(t.Context(), "k", keyspace.Change{Value: []byte("1")}); err != nil { // it is stuck there
+		t.Fatal(err)
+	}
+	nc := c.Connect(t)
+	for range 12_000 {
+		if err := nc.Publish("rtdb.b.foreign", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := <-behind; n < 10_000 {
+		t.Errorf("it is behind by %d messages", n)
+	}
+	close(feed.released)
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if n := len(behind); n != 0 {
+		t.Errorf("it told so %d times more", n)
+	}
+}

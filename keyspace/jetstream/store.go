@@ -61,7 +61,8 @@ type Store struct {
 	estates map[instance]struct{} // the nodes that had left wills when the state was loaded
 	advance func(version uint64)  // of the keyspace's feed; nil during Load
 
-	missing int // how often in a row the stream was missing; only beat uses it
+	behind  bool // the feed has fallen behind; only beat uses it
+	missing int  // how often in a row the stream was missing; only beat uses it
 
 	lifetime context.Context
 	end      context.CancelCauseFunc
