@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -103,8 +104,12 @@ func ceilMilliseconds(t time.Time) int64 {
 }
 
 // decodeCommit reads the message of a commit at a sequence of the stream. It returns
-// errNotMessage if appendCommit has not made it. The values are parts of data. shift is
-// subtracted from the time when the key expires.
+// errNotMessage if appendCommit has not made it. shift is subtracted from the time when the
+// key expires.
+//
+// The values are copies, because data shares its memory with the headers of its message. A
+// node with a million keys of 64 bytes takes 540 MiB, and 840 MiB without copies
+// (BenchmarkStart).
 func decodeCommit(data []byte, subject, key string, sequence uint64, shift time.Duration) (operation, []keyspace.Record, error) {
 	o, count, ok := decodeHeader(data, subject)
 	if !ok {
@@ -129,7 +134,7 @@ func decodeCommit(data []byte, subject, key string, sequence uint64, shift time.
 			w.Expires = time.UnixMilli(d.varint()).Add(-shift)
 		}
 		if flags&flagDelete == 0 {
-			w.Value = d.bytes(d.uvarint())
+			w.Value = bytes.Clone(d.bytes(d.uvarint()))
 		}
 	}
 	if d.failed || len(d.rest) > 0 {
