@@ -68,9 +68,10 @@ func BenchmarkFanoutAllocs(b *testing.B) {
 
 // A side is one of the servers that are compared.
 type side struct {
-	name   string
-	server *child
-	say    speaker
+	name      string
+	server    *child
+	say       speaker
+	publishAt string // the address of another server for the publishers; "": the same one
 
 	load  *load
 	since time.Time // when the load's connections were made
@@ -85,16 +86,21 @@ const maxLoadAge = 15 * time.Second
 
 // compare measures rtdb and the others in turn.
 func compare(b *testing.B, s shape, others ...string) {
-	rounds, length := 5, time.Second
-	if testing.Short() {
-		rounds, length = 1, 50*time.Millisecond
-		s.subscribers = min(s.subscribers, 50)
-	}
 	var sides []*side
 	for _, name := range append([]string{"rtdb"}, others...) {
 		if x := startSide(b, name); x != nil {
 			sides = append(sides, x)
 		}
+	}
+	compareSides(b, s, sides...)
+}
+
+// compareSides measures the sides in turn, and compares the first one with each other one.
+func compareSides(b *testing.B, s shape, sides ...*side) {
+	rounds, length := 5, time.Second
+	if testing.Short() {
+		rounds, length = 1, 50*time.Millisecond
+		s.subscribers = min(s.subscribers, 50)
 	}
 	for b.Loop() {
 		for range rounds {
@@ -150,6 +156,7 @@ func (x *side) connect(b *testing.B, s shape) {
 	}
 	x.disconnect(b)
 	x.since = time.Now()
+	s.publishAt = x.publishAt
 	var err error
 	if x.load, err = newLoad(x.server.address, x.say, s); err == nil {
 		_, err = x.load.run(20*time.Millisecond, s) // so that one-time work is done

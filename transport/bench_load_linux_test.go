@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -47,6 +48,8 @@ type shape struct {
 
 	window int // writes that the slowest subscriber may be behind
 	rate   int // writes a second, evenly; 0 is as fast as the window allows
+
+	publishAt string // where publishers connect; "": where the subscribers do
 }
 
 // mostWindow is the largest window, and how many requests a publisher has.
@@ -77,7 +80,7 @@ func newLoad(address string, say speaker, s shape) (l *load, err error) {
 	}
 	l.at[0] = len(l.subscribers)
 	for i := range s.publishers {
-		k, err := dialSocket(address)
+		k, err := dialSocket(cmp.Or(s.publishAt, address))
 		if err != nil {
 			return l, err
 		}

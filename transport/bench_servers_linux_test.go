@@ -30,13 +30,15 @@ import (
 // serverVariable names the server that a process becomes.
 const serverVariable = "RTDB_BENCHMARK_SERVER"
 
-// directoryVariable names a directory in which the server may keep its state.
+// directoryVariable names a directory in which the server may keep its state, or the URL of
+// NATS for the server node.
 const directoryVariable = "RTDB_BENCHMARK_DIRECTORY"
 
 var servers = map[string]func(net.Listener) error{
 	"rtdb":       serveRTDB,
 	"always":     func(l net.Listener) error { return serveDurable(l, journal.Always) },
 	"100ms":      func(l net.Listener) error { return serveDurable(l, 100*time.Millisecond) },
+	"node":       serveNode,
 	"library":    serveLibrary,
 	"unmeasured": serveUnmeasured,
 	"bare":       serveBare,
