@@ -82,13 +82,29 @@ func (x *deliverySide) receive(value []byte) {
 	x.took = append(x.took, took)
 }
 
-// round writes the keys in turn at a rate. It does not wait for the answers.
+// round writes the keys in turn at a rate, and times the deliveries.
 func (x *deliverySide) round(b *testing.B, keys, rate int, length time.Duration) {
 	b.Helper()
 	x.mu.Lock()
 	x.took = nil
 	x.mu.Unlock()
-	writes := int(length.Seconds() * float64(rate))
+	writes := x.pace(b, keys, rate, length)
+	for end := time.Now().Add(10 * time.Second); x.received() < writes; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			b.Fatalf("%d of %d writes were delivered", x.received(), writes)
+		}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	slices.Sort(x.took)
+	x.p50s = append(x.p50s, x.took[len(x.took)/2].Seconds()*1e3)
+	x.p99s = append(x.p99s, x.took[len(x.took)*99/100].Seconds()*1e3)
+}
+
+// pace writes the keys in turn at a rate. It returns their number when all are answered.
+func (x *deliverySide) pace(b *testing.B, keys, rate int, length time.Duration) (writes int) {
+	b.Helper()
+	writes = int(length.Seconds() * float64(rate))
 	var running sync.WaitGroup
 	began := time.Now()
 	turns := make([]sync.Mutex, keys) // a key's writes do not overlap
@@ -103,16 +119,7 @@ func (x *deliverySide) round(b *testing.B, keys, rate int, length time.Duration)
 		})
 	}
 	running.Wait()
-	for end := time.Now().Add(10 * time.Second); x.received() < writes; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			b.Fatalf("%d of %d writes were delivered", x.received(), writes)
-		}
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	slices.Sort(x.took)
-	x.p50s = append(x.p50s, x.took[len(x.took)/2].Seconds()*1e3)
-	x.p99s = append(x.p99s, x.took[len(x.took)*99/100].Seconds()*1e3)
+	return writes
 }
 
 func (x *deliverySide) received() int {
