@@ -71,7 +71,8 @@ type side struct {
 	name      string
 	server    *child
 	say       speaker
-	publishAt string // the address of another server for the publishers; "": the same one
+	publishAt string   // the address of another server for the publishers; "": the same one
+	more      []*child // servers that take turns with the first one in getting the subscribers
 
 	load  *load
 	since time.Time // when the load's connections were made
@@ -157,6 +158,9 @@ func (x *side) connect(b *testing.B, s shape) {
 	x.disconnect(b)
 	x.since = time.Now()
 	s.publishAt = x.publishAt
+	for _, server := range x.more {
+		s.more = append(s.more, server.address)
+	}
 	var err error
 	if x.load, err = newLoad(x.server.address, x.say, s); err == nil {
 		_, err = x.load.run(20*time.Millisecond, s) // so that one-time work is done
@@ -164,19 +168,31 @@ func (x *side) connect(b *testing.B, s shape) {
 	if err != nil {
 		b.Fatalf("%s: %v", x.name, err)
 	}
-	x.server.rest(b)
+	for _, server := range append(x.more, x.server) {
+		server.rest(b)
+	}
+}
+
+// cpu returns the CPU time of the side's servers.
+func (x *side) cpu(b *testing.B) time.Duration {
+	b.Helper()
+	sum := x.server.cpu(b)
+	for _, server := range x.more {
+		sum += server.cpu(b)
+	}
+	return sum
 }
 
 func (x *side) round(b *testing.B, s shape, length time.Duration) {
 	b.Helper()
 	x.connect(b, s)
-	cpu, start := x.server.cpu(b), time.Now()
+	cpu, start := x.cpu(b), time.Now()
 	writes, err := x.load.run(length, s)
 	if err != nil {
 		b.Fatalf("%s: %v", x.name, err)
 	}
 	took := time.Since(start)
-	cpu = x.server.cpu(b) - cpu
+	cpu = x.cpu(b) - cpu
 	deliveries := float64(writes * s.subscribers)
 	x.costs = append(x.costs, float64(cpu.Nanoseconds())/deliveries)
 	x.rates = append(x.rates, deliveries/took.Seconds())

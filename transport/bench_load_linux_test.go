@@ -49,7 +49,8 @@ type shape struct {
 	window int // writes that the slowest subscriber may be behind
 	rate   int // writes a second, evenly; 0 is as fast as the window allows
 
-	publishAt string // where publishers connect; "": where the subscribers do
+	publishAt string   // where publishers connect; "": where the first subscriber does
+	more      []string // other addresses for the subscribers, in turn
 }
 
 // mostWindow is the largest window, and how many requests a publisher has.
@@ -65,8 +66,9 @@ func newLoad(address string, say speaker, s shape) (l *load, err error) {
 			err = errors.Join(err, l.close())
 		}
 	}()
-	for range s.subscribers {
-		k, err := dialSocket(address)
+	addresses := append([]string{address}, s.more...)
+	for i := range s.subscribers {
+		k, err := dialSocket(addresses[i%len(addresses)])
 		if err != nil {
 			return l, err
 		}

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"testing"
+	"time"
 
 	"rtdb/keyspace"
 	"rtdb/keyspace/jetstream"
@@ -26,6 +27,40 @@ func BenchmarkNodesFanout(b *testing.B) {
 			compareSides(b, shape{keys: 1, subscribers: 1000, publishers: 8, window: 200, rate: 1000}, node, startSide(b, "rtdb"))
 		})
 	}
+}
+
+// BenchmarkNodes measures three nodes with 5000 sockets each that subscribe to one key, which
+// is written 20 times a second, and compares with a single server with 5000 sockets.
+func BenchmarkNodes(b *testing.B) {
+	const each = 5000
+	c := natstest.Start(b, natstest.Options{Servers: 1, Lazy: true})
+	nodes := &side{name: "nodes", server: startChildIn(b, "node", c.URL()), say: webSocketSpeaker{}}
+	nodes.more = []*child{startChildIn(b, "node", c.URL()), startChildIn(b, "node", c.URL())}
+	b.Cleanup(func() { nodes.disconnect(b) }) // before the servers end
+	one := startSide(b, "rtdb")
+	s := shape{keys: 1, publishers: 1, window: 200, rate: 20}
+	rounds, length := 5, 2*time.Second
+	if testing.Short() {
+		rounds, length, s.rate = 1, 50*time.Millisecond, 200
+	}
+	for b.Loop() {
+		for range rounds {
+			for _, x := range []*side{nodes, one} {
+				s.subscribers = each * (1 + len(x.more))
+				if testing.Short() {
+					s.subscribers /= 100
+				}
+				x.round(b, s, length)
+				x.disconnect(b) // all sockets at once may be more than the limit of open files
+			}
+		}
+	}
+	for _, x := range []*side{nodes, one} {
+		b.ReportMetric(median(x.costs), x.name+"-ns/delivery")
+		b.ReportMetric(median(x.rates), x.name+"-deliveries/s")
+	}
+	b.ReportMetric(median(nodes.costs)/median(one.costs), "x-rtdb")
+	b.ReportMetric(0, "ns/op")
 }
 
 // serveNode serves rtdb with the state on a stream of NATS.
