@@ -14,8 +14,9 @@ import (
 // once for all keyspaces.
 //
 // The rules of Store hold, with these differences. Record.Position says which record of the
-// key the keyspace had applied last. If the store has a newer record, Commit passes that
-// record, and those before it, to Feed.Apply, and then returns a [ConflictError]. Commit
+// key the keyspace had applied last. If the store has a newer record, Commit passes all
+// records up to that one to Feed.Apply, and then returns a [ConflictError]. If the store has
+// forgotten the key, Commit first passes all records that the store has. Commit
 // returns an error that wraps [ErrUnknownOutcome] if the writes may take effect later; if
 // they do, they are passed to the Feed, although this keyspace made them. It gets at most
 // [MaxSharedRun] writes. It may set Written, because the clocks of several machines differ.

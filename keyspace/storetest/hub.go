@@ -129,7 +129,8 @@ func (h *Hub) ForgetDeletes() {
 }
 
 // propose makes a commit if the proposer knows the key's newest record. Otherwise it returns
-// the number of the commit that is newer. The caller's writes get their versions.
+// the number of a commit that the proposer has to know first. The caller's writes get their
+// versions.
 func (h *Hub) propose(by *HubStore, answered bool, writes []keyspace.Record) (newer uint64, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -139,7 +140,11 @@ func (h *Hub) propose(by *HubStore, answered bool, writes []keyspace.Record) (ne
 		position = newest.position()
 	}
 	if writes[0].Position != position && !h.fault.blind {
-		return newest.number, &keyspace.ConflictError{Position: position}
+		newer = newest.number
+		if !found { // the key's delete was forgotten
+			newer = uint64(len(h.commits))
+		}
+		return newer, &keyspace.ConflictError{Position: position}
 	}
 	c := hubCommit{key: writes[0].Key, records: slices.Clone(writes)}
 	if answered {
