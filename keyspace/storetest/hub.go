@@ -44,7 +44,8 @@ type HubOptions struct {
 	// nil: each is Answered.
 	Outcome func() Outcome
 
-	// Echo says that the feed passes a keyspace's own records, too.
+	// Echo says that the feed passes a keyspace's own records, too, and records that it has
+	// passed before.
 	Echo bool
 
 	// Newest says that the feed passes only the newest of the records of a key that it

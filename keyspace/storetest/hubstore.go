@@ -135,6 +135,20 @@ func (s *HubStore) pass(last uint64) {
 	}
 }
 
+// repeat passes a commit again, if the store passes some records twice.
+func (s *HubStore) repeat(number uint64) {
+	if !s.hub.o.Echo || s.hub.fault.deliver != nil {
+		return
+	}
+	s.feedMu.Lock()
+	defer s.feedMu.Unlock()
+	for _, c := range s.hub.after(number-1, number) {
+		if len(c.records) > 0 {
+			s.feed.Apply(slices.Clone(c.records))
+		}
+	}
+}
+
 // Commit implements [keyspace.Store].
 func (s *HubStore) Commit(ctx context.Context, writes []keyspace.Record) error {
 	if n := len(writes); n == 0 || n > keyspace.MaxSharedRun {
@@ -165,6 +179,7 @@ func (s *HubStore) Commit(ctx context.Context, writes []keyspace.Record) error {
 		newer, err := s.hub.propose(s, true, writes)
 		if err != nil && !s.hub.fault.silent {
 			s.pass(newer)
+			s.repeat(newer)
 		}
 		_ = s.hub.pause(context.Background()) // the commit is made or refused, even if ctx ends
 		return err
