@@ -376,4 +376,3 @@ func TestATouchBringsAValue(t *testing.T) {
 		}
 	})
 }
-
