@@ -32,5 +32,22 @@
 // In other words: if the suite passes, a client cannot tell a durable store from one that
 // never stops. Power cuts and failures of the disk are left to each store's own tests.
 //
+// # Shared stores
+//
+// [RunShared] tests a [keyspace.SharedStore] with up to three keyspaces on it:
+//
+//   - Decisions: of several writers with the same condition, one wins. No merge is lost.
+//     Refusals, too, rest on the newest state. Histories of racing clients are linearizable.
+//   - Feed: the subscribers of all keyspaces receive each write once, in one order for each
+//     key. A revision is never above a write that was not delivered. Touches and expiries
+//     reach all keyspaces, and a key that expires is deleted once.
+//   - Moves: a client that goes to another keyspace resumes without a reset. A keyspace that
+//     is opened while others write misses nothing.
+//   - Topics, of a store that is a [keyspace.Bus]: each message arrives once and in order.
+//
+// The suite needs a healthy network. Faults of the network are left to each store's own
+// tests. [Hub] is a model of a shared store. It loses answers, cuts keyspaces off, and passes
+// records twice, as a test of a keyspace wants.
+//
 // The suite is tested with stores that are broken on purpose: each of them fails.
 package storetest
