@@ -31,17 +31,16 @@ func TestAPanicWhileFollowing(t *testing.T) {
 			mustSubscribe(t, a, keyspace.Key("other"), &in)
 			mustSubscribe(t, b, keyspace.Pattern("#"), &all)
 			since := b.Revision()
-			last := uint64(0)
 			for n := range 5 {
-				last = mustSet(t, b, "k", fmt.Sprint(n))
+				mustSet(t, b, "k", fmt.Sprint(n))
 				mustSet(t, b, "other", fmt.Sprint(n))
 				_, err := a.Write(t.Context(), "k", appendTo("+"))
 				if err != nil && !errors.Is(err, keyspace.ErrInternal) {
 					t.Errorf("write: %v", err)
 				}
 			}
-			var err error
-			if last, err = b.Delete(t.Context(), "k"); err != nil {
+			last, err := b.Delete(t.Context(), "k")
+			if err != nil {
 				t.Fatal(err)
 			}
 			settleDown()
