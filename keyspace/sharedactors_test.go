@@ -27,7 +27,8 @@ func TestAPanicWhileFollowing(t *testing.T) {
 			a := open(t, keyspace.Options{Store: hub.Open(), OnPanic: func(keyspace.Panic) { panics.Add(1) }})
 			b, _ := openOn(t, hub)
 			var in, all inbox
-			mustSubscribe(t, a, keyspace.Key("k"), new(bomb))
+			bad := new(bomb)
+			mustSubscribe(t, a, keyspace.Key("k"), bad)
 			mustSubscribe(t, a, keyspace.Key("other"), &in)
 			mustSubscribe(t, b, keyspace.Pattern("#"), &all)
 			since := b.Revision()
@@ -55,7 +56,7 @@ func TestAPanicWhileFollowing(t *testing.T) {
 			if _, m := resume(t, a, since, nil); !m.Reset {
 				t.Errorf("%+v, want a reset: updates were not delivered", m)
 			}
-			mustUnsubscribe(t, a, keyspace.Key("k"), new(bomb))
+			mustUnsubscribe(t, a, keyspace.Key("k"), bad)
 			wantRising(t, &all)
 			wantQuiet(t, a)
 			if a.Keys() != 1 || b.Keys() != 1 {
