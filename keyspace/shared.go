@@ -49,9 +49,10 @@ type Feed interface {
 	Apply(records []Record)
 
 	// Advance says that each record up to a version has been passed to Apply, or belongs to
-	// a Commit of this keyspace that has returned nil or will return nil. Versions rise
-	// from call to call. The keyspace's revision rises with them, so Advance is called for
-	// the commits of this keyspace, too.
+	// a Commit of this keyspace that has returned nil or will return nil. A store that was
+	// behind may leave out a record if a newer one of the key follows. Versions rise from
+	// call to call. The keyspace's revision rises with them, so Advance is called for the
+	// commits of this keyspace, too.
 	Advance(version uint64)
 }
 
