@@ -152,6 +152,9 @@ func (s *Store) follow(to sink) {
 // fill reads the messages of a gap: from the feed's place on, at least until the sequence.
 // Only the newest message of each key is still there.
 func (s *Store) fill(until uint64, to sink) error {
+	if err := s.checkDeletes(); err != nil {
+		return err
+	}
 	began := time.Now()
 	n := 0
 	s.continuous = false

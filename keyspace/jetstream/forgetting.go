@@ -1,10 +1,28 @@
 package jetstream
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // deleteMargin is how much earlier than deleteAge a delete counts as forgotten, because the
 // clocks of the servers may differ.
 const deleteMargin = time.Hour
+
+// checkDeletes fails if the feed has a gap that may be older than the deletes that the stream
+// remembers. The node would go on with keys that were deleted.
+func (s *Store) checkDeletes() error {
+	s.heart.mu.Lock()
+	silence := time.Since(s.heart.heardAt)
+	s.heart.mu.Unlock()
+	if silence < deleteAge-deleteMargin {
+		return nil
+	}
+	err := fmt.Errorf("jetstream: this node was cut off for %v, and the stream has forgotten deletes of that time: restart this node",
+		silence.Round(time.Minute))
+	s.fail(err)
+	return err
+}
 
 // A forgetting finds the sequence up to which deletes may be missing from the stream. The
 // stream forgets a delete after deleteAge. So all deletes that were stored after the limit
