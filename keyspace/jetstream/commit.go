@@ -114,11 +114,17 @@ func (s *Store) commitError(err error) error {
 // If an attempt has no answer, its outcome is not known. Then propose goes on until it is
 // known, and in the end returns an error that wraps keyspace.ErrUnknownOutcome.
 //
+// After a partition, two servers may lead the stream for a moment, and both may answer an
+// attempt. Only one of them can accept it. The other one may refuse it although the first one
+// accepts it.
+//
 // Several messages are stored together, or not at all (atomic batch of JetStream, ADR-50).
 // Then the result is the sequence of the last one.
 func (s *Store) propose(ctx context.Context, p *proposal, messages ...*nats.Msg) (uint64, error) {
 	deadline := time.Now().Add(commitTimeout)
-	unanswered, before := 0, s.place.now()
+	before := s.place.now()
+	sent, unanswered, lastAnswered := 0, 0, -1
+	var gone time.Time // when the stream first said that it lacks the message that the key had
 	reason := errNoAnswer
 	giveUp := func(err error) (uint64, error) {
 		if unanswered > 0 {
@@ -132,6 +138,7 @@ func (s *Store) propose(ctx context.Context, p *proposal, messages ...*nats.Msg)
 		if err := s.publish(p, attempt, messages); err != nil { // it was not sent
 			reason, wait = err, pause(attempt)
 		} else {
+			sent++
 			unanswered++
 		}
 		for again := false; !again; {
@@ -145,17 +152,27 @@ func (s *Store) propose(ctx context.Context, p *proposal, messages ...*nats.Msg)
 				if a.sequence != 0 {
 					return a.sequence, nil
 				}
-				unanswered--
+				if a.attempt > lastAnswered { // an attempt may have two answers
+					lastAnswered = a.attempt
+					unanswered--
+				}
 				var wrong wrongSequence
-				switch {
-				case errors.As(a.err, &wrong):
-					if len(messages) == 1 && wrong.current < expectedSequence(messages[0]) {
-						// The message was deleted, or the stream is another one.
-						if err := s.verify(ctx); err != nil {
-							return giveUp(err)
-						}
+				switch isWrong := errors.As(a.err, &wrong); {
+				case isWrong && len(messages) == 1 && wrong.current < expectedSequence(messages[0]):
+					if gone.IsZero() {
+						gone = time.Now()
+					} else if time.Since(gone) < goneAfter {
+						break
 					}
-					return s.settleConflict(ctx, p, wrong.current, deadline, unanswered > 0)
+					err := s.verify(ctx)
+					if failure := s.failure(); failure != nil {
+						return giveUp(failure)
+					}
+					if err == nil && unanswered == 0 && time.Since(gone) >= goneAfter {
+						return s.settleConflict(ctx, p, wrong.current, deadline, sent > 1)
+					}
+				case isWrong:
+					return s.settleConflict(ctx, p, wrong.current, deadline, sent > 1)
 				case errors.Is(a.err, errNotAllowed), errors.Is(a.err, errNoStorage):
 					return giveUp(a.err)
 				}
@@ -174,6 +191,11 @@ func (s *Store) propose(ctx context.Context, p *proposal, messages ...*nats.Msg)
 		}
 	}
 }
+
+// goneAfter is how long the stream must say that it lacks the message that a key had. Somebody
+// may have deleted the message. But a server that no longer leads the stream, and does not know
+// it yet, says so, too.
+const goneAfter = time.Second
 
 // publish publishes the messages of an attempt.
 func (s *Store) publish(p *proposal, attempt int, messages []*nats.Msg) error {
@@ -218,8 +240,9 @@ var errReplaced = errors.New("the answer was lost, and a newer write of the key 
 // settleConflict finds out why the key has another sequence than the proposal expects: the
 // message may be the proposal itself, whose answer was lost. It waits until the feed has
 // brought the message. If it is another one, the proposal can never be accepted. If it is
-// another one and the feed has missed messages, the proposal may have been accepted before.
-func (s *Store) settleConflict(ctx context.Context, p *proposal, current uint64, deadline time.Time, isUnknown bool) (uint64, error) {
+// another one and the feed has missed messages, an earlier attempt may have been accepted
+// before.
+func (s *Store) settleConflict(ctx context.Context, p *proposal, current uint64, deadline time.Time, isRepeated bool) (uint64, error) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	err := s.place.await(ctx, current)
@@ -235,11 +258,11 @@ func (s *Store) settleConflict(ctx context.Context, p *proposal, current uint64,
 		break
 	}
 	switch {
-	case err == nil && isUnknown && s.proposals.mayHaveMissed(p):
+	case err == nil && isRepeated && s.proposals.mayHaveMissed(p):
 		return 0, fmt.Errorf("%w: %w", keyspace.ErrUnknownOutcome, errReplaced)
 	case err == nil:
 		return 0, &keyspace.ConflictError{Position: lastVersion(current)}
-	case isUnknown:
+	case isRepeated:
 		return 0, fmt.Errorf("%w: %w", keyspace.ErrUnknownOutcome, err)
 	}
 	return 0, fmt.Errorf("jetstream: another node has written the key, and its write has not arrived: %w", err)

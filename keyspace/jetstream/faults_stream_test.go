@@ -263,7 +263,7 @@ func TestAKeyIsPurged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range choose(5, 50) {
+	for range choose(2, 10) {
 		if err := stream.Purge(within(t), natsjs.WithPurgeSubject("rtdb.k.k.*")); err != nil {
 			t.Fatal(err)
 		}

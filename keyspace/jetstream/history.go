@@ -35,12 +35,19 @@ func (s *Store) verify(ctx context.Context) error {
 	case info.State.LastSeq < place:
 		err = fmt.Errorf("jetstream: the stream %q has lost its newest messages: it ends at sequence %d, but this node has seen %d: restart this node",
 			s.options.Stream, info.State.LastSeq, place)
+		if info.Config.Replicas > 1 {
+			// A server that no longer leads the stream, and does not know it, says so, too.
+			return &lostError{err}
+		}
 	default:
 		return nil
 	}
 	s.fail(err)
 	return err
 }
+
+// A lostError says that the stream lacks messages, according to a server that may be wrong.
+type lostError struct{ error }
 
 // awaitVerified returns nil when the stream is known to be the one that was loaded. It returns
 // an error if it is not, or if the store was closed.
@@ -61,20 +68,26 @@ func (s *Store) awaitVerified() error {
 	}
 }
 
-// missingLimit is how many times in a row, once a beat, the stream must be missing.
-const missingLimit = 10
+// missingLimit is how many times in a row, once a beat, the stream must be missing, or must
+// lack messages. A server that has lost its followers needs up to 20 s to notice that it does
+// not lead any more.
+const missingLimit = 25
 
 // checkStream verifies the stream while the node is cut off.
 func (s *Store) checkStream() {
 	err := s.verify(s.lifetime)
+	var lost *lostError
+	isMissing := errors.Is(err, natsjs.ErrStreamNotFound) // a cluster that has just started may not know it yet
+	if isMissing {
+		err = fmt.Errorf("jetstream: the stream %q is gone: restart this node", s.options.Stream)
+	}
 	switch {
-	case errors.Is(err, natsjs.ErrStreamNotFound):
-		// A cluster that has just started may not know its streams yet.
-		if s.missing++; s.missing >= missingLimit {
-			s.fail(fmt.Errorf("jetstream: the stream %q is gone: restart this node", s.options.Stream))
-		}
 	case err == nil:
 		s.missing = 0
+	case isMissing || errors.As(err, &lost):
+		if s.missing++; s.missing >= missingLimit {
+			s.fail(err)
+		}
 	}
 }
 
