@@ -101,6 +101,8 @@ func TestABackupIsATarFile(t *testing.T) {
 func TestAServerInMemoryHasNoBackup(t *testing.T) {
 	w := newWire(t, transport.Options{})
 	w.want(t, "GET", "/backup", "", 404, "this server keeps its state in memory; start it with --data-dir")
+	w = newWire(t, transport.Options{Node: "a"})
+	w.want(t, "GET", "/backup", "", 404, "make a backup there by nats stream backup")
 	w.want(t, "HEAD", "/backup", "", 404, "")
 }
 

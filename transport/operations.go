@@ -191,7 +191,10 @@ func (b *backups) wait() { b.running.Wait() }
 
 // backup sends a copy of the state.
 func (x *operations) backup(w *response, r *http.Request) error {
-	if x.options.Backup == nil {
+	switch {
+	case x.options.Backup == nil && x.options.Node != "":
+		return refuse(codeNotFound, "a node keeps its state in NATS: make a backup there by nats stream backup, or use rtdb export")
+	case x.options.Backup == nil:
 		return refuse(codeNotFound, "there is no backup: this server keeps its state in memory; start it with --data-dir")
 	}
 	if r.Method == http.MethodHead {
