@@ -263,6 +263,26 @@ func (w *nodeWriter) write(t *testing.T, done <-chan struct{}) {
 	}
 }
 
+// The will of a client is carried out by another node if its own is killed.
+func TestWillsOfAKilledNode(t *testing.T) {
+	t.Parallel()
+	c := natstest.Start(t, natstest.Options{})
+	a, b := startNode(t, c, "a"), startNode(t, c, "b")
+	client := dialV1(t, a)
+	if err := client.WriteMessage(websocket.TextMessage, []byte(`{"action":"will","key":"will","value":"gone","id":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	if reply := receive(t, client); !strings.Contains(reply, `"ok":true`) {
+		t.Fatal(reply)
+	}
+	a.kill()
+	b.awaitStatus("GET", "/data/will", "", 200)
+	if e := b.await("cluster has lost a node", 1)[0]; e["other"] != "a" {
+		t.Errorf("logged %v", e)
+	}
+	b.stop()
+}
+
 // Nodes and NATS servers are restarted one by one while clients write: no answered write is
 // lost. This is the upgrade of the manual.
 func TestARollingUpgrade(t *testing.T) {
@@ -299,7 +319,11 @@ func TestARollingUpgrade(t *testing.T) {
 		old := nodes[name]
 		delete(nodes, name)
 		mu.Unlock()
-		old.stop()
+		if name == "c" {
+			old.kill() // a node that crashes loses no more
+		} else {
+			old.stop()
+		}
 		p := startNode(t, c, name)
 		p.awaitStatus("GET", "/readyz", "", 200)
 		mu.Lock()

@@ -1,6 +1,7 @@
 // Command rtdb is a real-time database and publish/subscribe server. It keeps keys
 // and values in memory and, with --data-dir, on disk, and every change of a key reaches
-// every subscribed client at once.
+// every subscribed client at once. With --nats-url it is one of several nodes that share
+// one state.
 //
 //	rtdb             run the server
 //	rtdb health      check that a server is alive
@@ -34,8 +35,8 @@
 // standard error: lines that it does not take are dropped and counted.
 //
 // The server exits with status 0 after SIGTERM, SIGINT or SIGQUIT, 1 if it cannot load
-// the certificate or the state, listen or serve, 2 if a setting is wrong, and 3 if its
-// store could not write. At SIGHUP it reads its files again.
+// the certificate or the state, listen or serve, or if NATS refuses it, 2 if a setting is wrong, and 3 if its
+// store could not write or is gone. At SIGHUP it reads its files again.
 //
 // # Structure
 //
