@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"rtdb/keyspace/jetstream/natstest"
@@ -284,14 +287,23 @@ func TestWillsOfAKilledNode(t *testing.T) {
 }
 
 // Nodes and NATS servers are restarted one by one while clients write: no answered write is
-// lost. This is the upgrade of the manual.
+// lost. This is the upgrade of the manual. The nodes know one of the servers; they learn of
+// the others, and use the same user there.
 func TestARollingUpgrade(t *testing.T) {
 	t.Parallel()
-	c := natstest.Start(t, natstest.Options{Servers: 3})
+	c := natstest.Start(t, natstest.Options{
+		Servers: 3, Config: "authorization { user: rtdb, password: secret }",
+		Connect: []nats.Option{nats.UserInfo("rtdb", "secret")},
+	})
+	startNode := func(name string) *process {
+		p := start(t, []string{"NATS_URL=nats://rtdb:secret@" + c.Server(0).Addr(), "NATS_REPLICAS=3"}, "--node", name)
+		p.await("state loaded", 1)
+		return p
+	}
 	var mu sync.Mutex
 	nodes := map[string]*process{}
 	for _, name := range []string{"a", "b", "c"} {
-		nodes[name] = startNode(t, c, name)
+		nodes[name] = startNode(name)
 	}
 	urls := func() (all []string) {
 		mu.Lock()
@@ -324,7 +336,7 @@ func TestARollingUpgrade(t *testing.T) {
 		} else {
 			old.stop()
 		}
-		p := startNode(t, c, name)
+		p := startNode(name)
 		p.awaitStatus("GET", "/readyz", "", 200)
 		mu.Lock()
 		nodes[name] = p
@@ -375,4 +387,51 @@ func TestARollingUpgrade(t *testing.T) {
 		t.Errorf("only %d writes were answered", answered)
 	}
 	t.Logf("%d writes were answered within %v, none is lost; %d attempts failed and were made again", answered, took, failures)
+}
+
+// A NATS server that is too old, or whose messages are too short, is refused.
+func TestNATSServersThatAreNotGoodEnough(t *testing.T) {
+	t.Parallel()
+	errs := refusedStart(t, "NATS_URL="+oldNATSServer(t))
+	if want := `the NATS server has the version \"2.10.4\", want 2.15 or later: upgrade it`; !strings.Contains(errs, want) {
+		t.Errorf("the log lacks %s: %s", want, errs)
+	}
+	c := natstest.Start(t, natstest.Options{Config: "max_payload: 60000"})
+	errs = refusedStart(t, "NATS_URL="+c.URL())
+	if want := "max_payload of the NATS server is 60000 bytes, which is too little for values of 65536 bytes: raise it"; !strings.Contains(errs, want) {
+		t.Errorf("the log lacks %s: %s", want, errs)
+	}
+}
+
+// oldNATSServer serves as much of the protocol of NATS as a client needs to learn the version.
+func oldNATSServer(t *testing.T) (url string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	t.Cleanup(func() {
+		_ = l.Close()
+		running.Wait()
+	})
+	running.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() {
+				defer c.Close()
+				_, _ = fmt.Fprint(c, `INFO {"server_name":"old","version":"2.10.4","proto":1,"headers":true,"max_payload":1048576}`+"\r\n")
+				lines := bufio.NewScanner(c)
+				for lines.Scan() { // until the client has ended
+					if lines.Text() == "PING" {
+						_, _ = fmt.Fprint(c, "PONG\r\n")
+					}
+				}
+			})
+		}
+	})
+	return "nats://" + l.Addr().String()
 }
