@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"rtdb/keyspace/jetstream"
+	"rtdb/transport"
 )
 
 // A clusterStore keeps the state in a stream of NATS that several nodes share. It logs the
@@ -22,15 +23,8 @@ type clusterStore struct {
 	stream   string
 	messages int64 // that were loaded
 
-	clients clusterClients // set before the state is loaded
-	ending  sync.WaitGroup // sessions that are being ended
-}
-
-// clusterClients are the clients of a node. Their methods may be called at the same time.
-type clusterClients interface {
-	Stale(since time.Time)
-	Fresh()
-	EndSessions(ctx context.Context, reason string) error
+	server *transport.Server // set before the state is loaded
+	ending sync.WaitGroup    // sessions that are being ended
 }
 
 // open opens the store in the stream of the flags. Values are at most so long.
@@ -43,7 +37,8 @@ func (f *clusterFlags) open(log serverLog, maxValueBytes int) (*store, error) {
 	if c.Store, err = jetstream.Open(o); err != nil {
 		return nil, fmt.Errorf("--nats-url ($NATS_URL): %w", plainStoreError(err))
 	}
-	s.Store, s.ready, s.giveUp, s.attach = c, c.readiness, c.GiveUp, c.attach
+	s.Store, s.ready, s.giveUp, s.takeOver = c, c.readiness, c.GiveUp, c.takeOver
+	s.attach, s.loaded = func(server *transport.Server) { c.server = server }, c.answerTakeovers
 	s.collector = &clusterMetrics{status: c.Status, node: f.Node, stream: f.NATSStream}
 	return s, nil
 }
@@ -56,8 +51,21 @@ func (c *clusterStore) readiness() error {
 	return nil
 }
 
-// attach makes the store tell the clients about its events.
-func (c *clusterStore) attach(clients clusterClients) { c.clients = clients }
+// takeOver ends the sessions of a client on the other nodes, as [transport.Options] wants it.
+func (c *clusterStore) takeOver(ctx context.Context, client, subject string, since time.Time) error {
+	err := c.TakeOver(ctx, client, subject, since)
+	if errors.Is(err, jetstream.ErrNewerSession) {
+		return fmt.Errorf("%w: %w", transport.ErrNewerSession, err)
+	}
+	return err
+}
+
+// answerTakeovers makes the server end its sessions of clients that come to other nodes.
+func (c *clusterStore) answerTakeovers() {
+	if err := c.AnswerTakeovers(c.server.EndClient); err != nil {
+		c.log.Warn().AnErr("reason", plainStoreError(err)).Msg("cluster lost") // it is subscribed when the node connects again
+	}
+}
 
 // observer returns the functions that log the store's events, and tell the clients about
 // them.
@@ -73,11 +81,11 @@ func (c *clusterStore) observer(s *store) jetstream.Observer {
 		},
 		CutOff: func(reason error, since time.Time) {
 			log.cutOff(reason, since)
-			c.clients.Stale(since)
+			c.server.Stale(since)
 		},
 		CaughtUp: func(after time.Duration) {
 			log.caughtUp(after)
-			c.clients.Fresh()
+			c.server.Fresh()
 		},
 		Denied:       log.denied,
 		Behind:       log.behind,
@@ -98,7 +106,7 @@ func (c *clusterStore) endSessions() {
 	c.ending.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), endSessionsTimeout)
 		defer cancel()
-		if err := c.clients.EndSessions(ctx, "the node was cut off"); err != nil {
+		if err := c.server.EndSessions(ctx, "the node was cut off"); err != nil {
 			c.log.Warn().Err(err).Msg("sessions not ended")
 		}
 	})

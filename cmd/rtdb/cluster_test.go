@@ -266,6 +266,63 @@ func (w *nodeWriter) write(t *testing.T, done <-chan struct{}) {
 	}
 }
 
+// A client that says hello on another node takes over from its older session, whose will is
+// written before the reply. A message of a topic reaches the subscribers of both nodes.
+func TestAClientThatMoves(t *testing.T) {
+	t.Parallel()
+	c := natstest.Start(t, natstest.Options{})
+	a, b := startNode(t, c, "a"), startNode(t, c, "b")
+	for _, p := range []*process{a, b} {
+		transporttest.Eventually(t, "the nodes hear each other", func() bool {
+			_, metrics := p.call("GET", "/metrics", "")
+			return strings.Contains(metrics, "\nrtdb_cluster_peers 1\n")
+		})
+	}
+	ask := func(c *websocket.Conn, request, want string) {
+		t.Helper()
+		if err := c.WriteMessage(websocket.TextMessage, []byte(request)); err != nil {
+			t.Fatal(err)
+		}
+		if reply := receive(t, c); !strings.Contains(reply, want) {
+			t.Errorf("%s: %s, want %s", request, reply, want)
+		}
+	}
+	older, newer := dialV1(t, a), dialV1(t, b)
+	ask(older, `{"action":"hello","client":"c","id":1}`, `"ok":true`)
+	ask(older, `{"action":"will","key":"will","value":1,"id":2}`, `"ok":true`)
+	ask(older, `{"action":"subscribe","topic":"t","id":3}`, `"ok":true`)
+	ask(newer, `{"action":"subscribe","topic":"t","id":1}`, `"ok":true`)
+	received := make(chan string, 1)
+	go func() {
+		_, message, _ := older.ReadMessage()
+		received <- string(message)
+	}()
+	transporttest.Eventually(t, "a message reaches the other node", func() bool {
+		b.write("POST", "/topics/t", `{"value":"m"}`, 202)
+		select {
+		case message := <-received:
+			return strings.Contains(message, `"topic":"t"`)
+		default:
+			return false
+		}
+	})
+	again := dialV1(t, b)
+	ask(again, `{"action":"hello","client":"c","id":2}`, `"ok":true`)
+	b.write("GET", "/data/will", "", 200)
+	for {
+		_, _, err := older.ReadMessage()
+		if err == nil {
+			continue // a message
+		}
+		if !websocket.IsCloseError(err, 4011) {
+			t.Errorf("the older session ends with %v, want 4011", err)
+		}
+		break
+	}
+	a.stop()
+	b.stop()
+}
+
 // The will of a client is carried out by another node if its own is killed.
 func TestWillsOfAKilledNode(t *testing.T) {
 	t.Parallel()

@@ -198,7 +198,7 @@ func (c *serveCommand) options(log serverLog, memory *memoryGuard, kept *store) 
 	}
 	if kept != nil {
 		o.Backup, o.Collectors = kept.backup, []prometheus.Collector{kept.collector}
-		o.Ready = kept.ready
+		o.Ready, o.Takeover = kept.ready, kept.takeOver
 	}
 	return o
 }

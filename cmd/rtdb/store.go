@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"rtdb/keyspace"
+	"rtdb/transport"
 )
 
 const (
@@ -41,7 +42,11 @@ type store struct {
 	backup    func(context.Context, io.Writer) error // nil: it makes no backups
 	ready     func() error                           // why the node is not ready; nil: it is once it has loaded the state
 	giveUp    func()                                 // ends a load that waits; nil: no load does
-	attach    func(clusterClients)                   // gets the server's clients before load; nil: they are not needed
+	attach    func(*transport.Server)                // gets the server before load; nil: it is not needed
+	loaded    func()                                 // called when the state is loaded; nil: nothing is to do
+
+	// takeOver is that of [transport.Options]. nil: there are no other nodes.
+	takeOver func(ctx context.Context, client, subject string, since time.Time) error
 
 	hasFailed bool // the failure was logged
 
@@ -71,6 +76,9 @@ func (s *store) load(ks *keyspace.Keyspace) error {
 	}
 	if err != nil {
 		return err
+	}
+	if s.loaded != nil {
+		s.loaded()
 	}
 	e := s.log.Info().Int("keys", ks.Keys())
 	s.addLoaded(e)
