@@ -39,6 +39,15 @@ func (p *process) awaitStatus(method, path, body string, want int) (answer strin
 	return answer
 }
 
+// awaitPeer waits until a node hears another one.
+func (p *process) awaitPeer() {
+	p.t.Helper()
+	transporttest.Eventually(p.t, "the node hears another one", func() bool {
+		_, metrics := p.call("GET", "/metrics", "")
+		return strings.Contains(metrics, "\nrtdb_cluster_peers 1\n")
+	})
+}
+
 // A write on one node reaches the clients of another, and a client of one resumes on another
 // without a reset, also after kill -9.
 func TestTwoNodes(t *testing.T) {
@@ -272,12 +281,8 @@ func TestAClientThatMoves(t *testing.T) {
 	t.Parallel()
 	c := natstest.Start(t, natstest.Options{})
 	a, b := startNode(t, c, "a"), startNode(t, c, "b")
-	for _, p := range []*process{a, b} {
-		transporttest.Eventually(t, "the nodes hear each other", func() bool {
-			_, metrics := p.call("GET", "/metrics", "")
-			return strings.Contains(metrics, "\nrtdb_cluster_peers 1\n")
-		})
-	}
+	a.awaitPeer()
+	b.awaitPeer()
 	ask := func(c *websocket.Conn, request, want string) {
 		t.Helper()
 		if err := c.WriteMessage(websocket.TextMessage, []byte(request)); err != nil {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 	"github.com/nats-io/jwt/v2"
@@ -42,6 +43,9 @@ func TestTheLeastRights(t *testing.T) {
 	a.await("state loaded", 1)
 	b.await("state loaded", 1)
 
+	a.awaitPeer()
+	b.awaitPeer()
+
 	client := dialV1(t, a)
 	ask := func(request, want string) {
 		t.Helper()
@@ -52,7 +56,11 @@ func TestTheLeastRights(t *testing.T) {
 			t.Errorf("%s: %s", request, reply)
 		}
 	}
+	began := time.Now()
 	ask(`{"action":"hello","client":"c","id":1}`, `"ok":true`)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("hello took %v, so the other node did not answer", took)
+	}
 	ask(`{"action":"will","key":"will","value":1,"id":2}`, `"ok":true`)
 	ask(`{"action":"publish","topic":"a/b","value":1,"id":3}`, `"ok":true`)
 	ask(`{"action":"subscribe","topic":"a/b","id":4}`, `"ok":true`)
