@@ -58,6 +58,7 @@ func BenchmarkWrites(b *testing.B) {
 			for _, x := range sides {
 				b.ReportMetric(median(x.rates), x.name+"-writes/s")
 				b.ReportMetric(median(x.costs), x.name+"-µs/write")
+				b.ReportMetric(median(x.servers), x.name+"-servers-µs/write")
 				b.ReportMetric(median(x.bytes), x.name+"-B/write")
 				if x != sides[0] {
 					b.ReportMetric(medianRatio(sides[0].rates, x.rates), "x-"+x.name)
@@ -71,12 +72,13 @@ func BenchmarkWrites(b *testing.B) {
 
 // A writeSide is one of the sides that write.
 type writeSide struct {
-	name  string
-	write benchWriter
-	heard *bare     // if it is not nil, its messages are received
-	rates []float64 // writes a second, of each round
-	costs []float64 // CPU time of this process for a write, in µs
-	bytes []float64 // allocated by this process for a write
+	name    string
+	write   benchWriter
+	heard   *bare     // if it is not nil, its messages are received
+	rates   []float64 // writes a second, of each round
+	costs   []float64 // CPU time of this process for a write, in µs
+	servers []float64 // CPU time of all servers for a write, in µs
+	bytes   []float64 // allocated by this process for a write
 }
 
 // round writes all keys for a time, each by a goroutine of its own.
@@ -87,7 +89,7 @@ func (x *writeSide) round(b *testing.B, keys int, length time.Duration) {
 	}
 	var running sync.WaitGroup
 	var writes atomic.Int64
-	began, cpu, before := time.Now(), processCPU(), allocated()
+	began, cpu, servers, before := time.Now(), processCPU(), serversCPU(b), allocated()
 	end := began.Add(length)
 	for i := range keys {
 		running.Go(func() {
@@ -105,6 +107,7 @@ func (x *writeSide) round(b *testing.B, keys int, length time.Duration) {
 	n := float64(writes.Load())
 	x.rates = append(x.rates, n/time.Since(began).Seconds())
 	x.costs = append(x.costs, microseconds(processCPU()-cpu)/n)
+	x.servers = append(x.servers, microseconds(serversCPU(b)-servers)/n)
 	x.bytes = append(x.bytes, float64(allocated()-before)/n)
 }
 
