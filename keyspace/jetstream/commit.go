@@ -114,17 +114,16 @@ func (s *Store) commitError(err error) error {
 // If an attempt has no answer, its outcome is not known. Then propose goes on until it is
 // known, and in the end returns an error that wraps keyspace.ErrUnknownOutcome.
 //
-// After a partition, two servers may lead the stream for a moment, and both may answer an
-// attempt. Only one of them can accept it. The other one may refuse it although the first one
-// accepts it.
+// After a partition, two servers may believe for some seconds that they lead the stream, and
+// both may answer an attempt. Only one of them can accept it. So an attempt that was refused
+// may have been accepted nevertheless, unless the refusal says that the key has a newer message.
 //
 // Several messages are stored together, or not at all (atomic batch of JetStream, ADR-50).
 // Then the result is the sequence of the last one.
 func (s *Store) propose(ctx context.Context, p *proposal, messages ...*nats.Msg) (uint64, error) {
 	deadline := time.Now().Add(commitTimeout)
 	before := s.place.now()
-	sent, unanswered, lastAnswered := 0, 0, -1
-	var gone time.Time // when the stream first said that it lacks the message that the key had
+	sent, unanswered := 0, 0
 	reason := errNoAnswer
 	giveUp := func(err error) (uint64, error) {
 		if unanswered > 0 {
@@ -152,31 +151,23 @@ func (s *Store) propose(ctx context.Context, p *proposal, messages ...*nats.Msg)
 				if a.sequence != 0 {
 					return a.sequence, nil
 				}
-				if a.attempt > lastAnswered { // an attempt may have two answers
-					lastAnswered = a.attempt
-					unanswered--
-				}
+				reason = a.err
 				var wrong wrongSequence
 				switch isWrong := errors.As(a.err, &wrong); {
 				case isWrong && len(messages) == 1 && wrong.current < expectedSequence(messages[0]):
-					if gone.IsZero() {
-						gone = time.Now()
-					} else if time.Since(gone) < goneAfter {
-						break
+					sequence, err := s.settleLower(ctx, p, wrong.current, deadline)
+					if !errors.Is(err, errNotSettled) {
+						return sequence, err
 					}
-					err := s.verify(ctx)
-					if failure := s.failure(); failure != nil {
-						return giveUp(failure)
-					}
-					if err == nil && unanswered == 0 && time.Since(gone) >= goneAfter {
-						return s.settleConflict(ctx, p, wrong.current, deadline, sent > 1)
-					}
+					reason = err
 				case isWrong:
 					return s.settleConflict(ctx, p, wrong.current, deadline, sent > 1)
+				case errors.Is(a.err, errNoLeader): // no server has got the attempt
+					unanswered--
 				case errors.Is(a.err, errNotAllowed), errors.Is(a.err, errNoStorage):
+					unanswered--
 					return giveUp(a.err)
 				}
-				reason = a.err
 				if a.attempt == attempt { // otherwise a newer attempt waits for its answer
 					wait = pause(attempt)
 				}
@@ -191,11 +182,6 @@ func (s *Store) propose(ctx context.Context, p *proposal, messages ...*nats.Msg)
 		}
 	}
 }
-
-// goneAfter is how long the stream must say that it lacks the message that a key had. Somebody
-// may have deleted the message. But a server that no longer leads the stream, and does not know
-// it yet, says so, too.
-const goneAfter = time.Second
 
 // publish publishes the messages of an attempt.
 func (s *Store) publish(p *proposal, attempt int, messages []*nats.Msg) error {
@@ -236,6 +222,26 @@ func expectedSequence(m *nats.Msg) uint64 {
 // errReplaced is why it is not known what came of a proposal whose answer was lost: the feed
 // has not brought its message, but has missed messages.
 var errReplaced = errors.New("the answer was lost, and a newer write of the key has replaced what was there")
+
+// errNotSettled is why another attempt is needed.
+var errNotSettled = errors.New("a server lacks the key's last message")
+
+// settleLower finds out why the key has a lower sequence than the proposal expects. The message
+// may be gone: a delete that the stream has forgotten, or an operator has purged the key. Or a
+// server that no longer leads the stream has answered. A barrier needs the server that leads.
+// When it has passed, that server has taken or refused the attempts before it.
+func (s *Store) settleLower(ctx context.Context, p *proposal, current uint64, deadline time.Time) (uint64, error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	_ = s.verify(ctx) // the stream may be another one
+	if err := s.failure(); err != nil {
+		return 0, fmt.Errorf("%w: %w", keyspace.ErrUnknownOutcome, err)
+	}
+	if err := s.barriers.wait(ctx, s.makeBarrier); err != nil {
+		return 0, fmt.Errorf("%w: %w", errNotSettled, err)
+	}
+	return s.settleConflict(ctx, p, current, deadline, true)
+}
 
 // settleConflict finds out why the key has another sequence than the proposal expects: the
 // message may be the proposal itself, whose answer was lost. It waits until the feed has
