@@ -79,7 +79,7 @@ func (s *Store) checkStream() {
 	var lost *lostError
 	isMissing := errors.Is(err, natsjs.ErrStreamNotFound) // a cluster that has just started may not know it yet
 	if isMissing {
-		err = fmt.Errorf("jetstream: the stream %q is gone: restart this node", s.options.Stream)
+		err = fmt.Errorf("jetstream: the stream %q is gone: restore it from a backup before you restart the nodes, or they begin with an empty state", s.options.Stream)
 	}
 	switch {
 	case err == nil:
