@@ -52,6 +52,7 @@ func (s *Store) Commit(ctx context.Context, writes []keyspace.Record) error {
 		return err
 	}
 	sequence, err := s.propose(ctx, p, &m.Msg)
+	s.outbox.leave(p, true)
 	if late := s.proposals.end(p); late != 0 {
 		sequence, err = late, nil
 	}
@@ -126,15 +127,20 @@ func (s *Store) propose(ctx context.Context, p *proposal, messages ...*nats.Msg)
 	sent, unanswered := 0, 0
 	reason := errNoAnswer
 	giveUp := func(err error) (uint64, error) {
+		if s.outbox.leave(p, false) {
+			unanswered--
+		}
 		if unanswered > 0 {
 			return 0, fmt.Errorf("%w: %w", keyspace.ErrUnknownOutcome, err)
 		}
 		return 0, fmt.Errorf("jetstream: the message was not accepted: %w", err)
 	}
 	for attempt := 0; ; attempt++ {
-		messages[len(messages)-1].Reply = s.proposals.replySubject(p, attempt)
 		wait := attemptTimeout
-		if err := s.publish(p, attempt, messages); err != nil { // it was not sent
+		if attempt == 0 && p.appliesItself {
+			s.outbox.send(p)
+			unanswered++
+		} else if err := s.publish(p, attempt, messages); err != nil { // it was not sent
 			reason, wait = err, pause(attempt)
 		} else {
 			sent++
@@ -172,6 +178,9 @@ func (s *Store) propose(ctx context.Context, p *proposal, messages ...*nats.Msg)
 					wait = pause(attempt)
 				}
 			case <-p.timer.C:
+				if attempt == 0 && s.outbox.leave(p, wait < attemptTimeout) {
+					unanswered--
+				}
 				if !time.Now().Before(deadline) {
 					return giveUp(fmt.Errorf("no success within %v: %w", commitTimeout, reason))
 				}
@@ -185,6 +194,10 @@ func (s *Store) propose(ctx context.Context, p *proposal, messages ...*nats.Msg)
 
 // publish publishes the messages of an attempt.
 func (s *Store) publish(p *proposal, attempt int, messages []*nats.Msg) error {
+	messages[len(messages)-1].Reply = s.proposals.replySubject(p, attempt)
+	if p.appliesItself {
+		p.message.clearBatch()
+	}
 	if len(messages) > 1 {
 		id := fmt.Sprintf("%v-%d-%d", s.process, p.number, attempt)
 		for i, m := range messages {

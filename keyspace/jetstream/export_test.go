@@ -37,3 +37,13 @@ func (s *Store) SetClock(ahead time.Duration) {
 	defer s.clock.mu.Unlock()
 	s.clock.ahead = ahead
 }
+
+// Published returns the number of commits, and of the parcels that they were published in.
+func (s *Store) Published() (commits, parcels uint64) {
+	s.proposals.mu.Lock()
+	commits = s.proposals.last
+	s.proposals.mu.Unlock()
+	s.outbox.mu.Lock()
+	defer s.outbox.mu.Unlock()
+	return commits, s.outbox.last
+}

@@ -18,6 +18,8 @@ type proposal struct {
 	missed        bool // likewise; the feed may have missed its message
 	answers       chan answer
 
+	parcel *parcel // of its first attempt, until it has left the outbox; guarded by outbox.mu
+
 	// Only the caller of begin uses these.
 	timer   *time.Timer // it is stopped between uses
 	message *message
@@ -52,6 +54,21 @@ func newMessage() *message { return &message{Msg: nats.Msg{Header: nats.Header{}
 func (m *message) expect(sequence uint64) {
 	m.expected[0] = strconv.FormatUint(sequence, 10)
 	m.Header[headerExpected] = m.expected[:]
+}
+
+// setBatch makes the message one of an atomic batch.
+func (m *message) setBatch(id string, sequence int, commit bool) {
+	m.Header[headerBatch], m.Header[headerBatchSequence] = []string{id}, []string{strconv.Itoa(sequence)}
+	if commit {
+		m.Header[headerBatchCommit] = []string{"1"}
+	}
+}
+
+// clearBatch makes the message a single one.
+func (m *message) clearBatch() {
+	delete(m.Header, headerBatch)
+	delete(m.Header, headerBatchSequence)
+	delete(m.Header, headerBatchCommit)
 }
 
 // longestKept is the length of the longest message whose memory is reused.

@@ -99,9 +99,9 @@ func (ps *proposals) replySubject(p *proposal, attempt int) string {
 	return string(b)
 }
 
-// answered receives the stream's answer to an attempt.
-func (ps *proposals) answered(m *nats.Msg) {
-	first, second, _ := strings.Cut(m.Subject[len(ps.prefix)+len("."):], ".")
+// answered receives the stream's answer to an attempt. first and second are the tokens that
+// replySubject has appended to the prefix.
+func (ps *proposals) answered(m *nats.Msg, first, second string) {
 	number, err := strconv.ParseUint(first, 10, 64)
 	attempt, err2 := strconv.Atoi(second)
 	if err != nil || err2 != nil {
@@ -109,6 +109,11 @@ func (ps *proposals) answered(m *nats.Msg) {
 	}
 	a := parseAnswer(m)
 	a.attempt = attempt
+	ps.deliver(number, a)
+}
+
+// deliver passes an answer to a proposal.
+func (ps *proposals) deliver(number uint64, a answer) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	p := ps.pending[number]

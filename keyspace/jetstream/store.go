@@ -34,6 +34,7 @@ type Store struct {
 	created time.Time // when the stream was made
 
 	proposals proposals
+	outbox    outbox
 	barriers  barriers
 	place     place
 	clock     clock
@@ -97,6 +98,7 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	s.heart.instance = newInstance()
+	s.outbox.store = s
 	s.lifetime, s.end = context.WithCancelCause(context.Background())
 	options, err := s.connectOptions()
 	if err != nil {
@@ -228,7 +230,7 @@ func (s *Store) prepareOnce() error {
 		return nil
 	}
 	s.proposals.prefix = s.conn.NewInbox() // without a dot at its end
-	if _, err := s.conn.Subscribe(s.proposals.prefix+".*.*", s.proposals.answered); err != nil {
+	if _, err := s.conn.Subscribe(s.proposals.prefix+".*.*", s.answered); err != nil {
 		return err
 	}
 	if _, err := s.conn.Subscribe(s.beatPrefix()+"*", s.beatAnswered); err != nil {
