@@ -154,11 +154,14 @@ func (s *Store) heard(x *stored, number uint64) {
 			break
 		}
 	}
-	first := s.heart.first
+	first, wasCutOff := s.heart.first, s.heart.cutOff != nil
 	s.heart.first = nil
 	s.heart.mu.Unlock()
 	if first != nil {
 		first <- x.sequence
+	}
+	if wasCutOff {
+		s.checkHeart()
 	}
 }
 

@@ -76,20 +76,28 @@ func (s *Store) Ready() error {
 
 // beat sends beats until the store is closed, and looks after the node's own.
 func (s *Store) beat() {
-	ticker := time.NewTicker(beatInterval)
-	defer ticker.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var checkedAt time.Time
 	for {
+		interval := beatInterval
+		if s.refusal() != nil {
+			interval = cutOffInterval
+		}
+		timer.Reset(interval)
 		s.sendBeat()
 		s.checkHeart()
-		if s.refusal() != nil {
-			s.checkStream()
-		} else {
+		switch {
+		case s.refusal() == nil:
 			s.buryTheDead()
+		case time.Since(checkedAt) >= beatInterval:
+			s.checkStream()
+			checkedAt = time.Now()
 		}
 		s.checkFeed()
 		s.replaceForgotten()
 		select {
-		case <-ticker.C:
+		case <-timer.C:
 		case <-s.lifetime.Done():
 			return
 		}

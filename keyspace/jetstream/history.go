@@ -68,7 +68,7 @@ func (s *Store) awaitVerified() error {
 	}
 }
 
-// missingLimit is how many times in a row, once a beat, the stream must be missing, or must
+// missingLimit is how many times in a row, once a second, the stream must be missing, or must
 // lack messages. A server that has lost its followers needs up to 20 s to notice that it does
 // not lead any more.
 const missingLimit = 25

@@ -65,6 +65,7 @@ type Observer struct {
 // The times of a node.
 const (
 	beatInterval   = time.Second
+	cutOffInterval = 250 * time.Millisecond // between beats of a node that is cut off
 	cutOffAfter    = 3 * beatInterval       // without a beat of its own, a node is cut off
 	deadAfter      = 10 * time.Second       // without a beat, a node is declared dead
 	attemptTimeout = time.Second            // until a message is sent again
