@@ -139,6 +139,7 @@ func (s *Store) propose(ctx context.Context, p *proposal, messages ...*nats.Msg)
 		wait := attemptTimeout
 		if attempt == 0 && p.appliesItself {
 			s.outbox.send(p)
+			sent++
 			unanswered++
 		} else if err := s.publish(p, attempt, messages); err != nil { // it was not sent
 			reason, wait = err, pause(attempt)
@@ -179,6 +180,7 @@ func (s *Store) propose(ctx context.Context, p *proposal, messages ...*nats.Msg)
 				}
 			case <-p.timer.C:
 				if attempt == 0 && s.outbox.leave(p, wait < attemptTimeout) {
+					sent--
 					unanswered--
 				}
 				if !time.Now().Before(deadline) {
