@@ -328,26 +328,6 @@ func TestAClientThatMoves(t *testing.T) {
 	b.stop()
 }
 
-// The will of a client is carried out by another node if its own is killed.
-func TestWillsOfAKilledNode(t *testing.T) {
-	t.Parallel()
-	c := natstest.Start(t, natstest.Options{})
-	a, b := startNode(t, c, "a"), startNode(t, c, "b")
-	client := dialV1(t, a)
-	if err := client.WriteMessage(websocket.TextMessage, []byte(`{"action":"will","key":"will","value":"gone","id":1}`)); err != nil {
-		t.Fatal(err)
-	}
-	if reply := receive(t, client); !strings.Contains(reply, `"ok":true`) {
-		t.Fatal(reply)
-	}
-	a.kill()
-	b.awaitStatus("GET", "/data/will", "", 200)
-	if e := b.await("cluster has lost a node", 1)[0]; e["other"] != "a" {
-		t.Errorf("logged %v", e)
-	}
-	b.stop()
-}
-
 // Nodes and NATS servers are restarted one by one while clients write: no answered write is
 // lost. This is the upgrade of the manual. The nodes know one of the servers; they learn of
 // the others, and use the same user there.
