@@ -115,38 +115,51 @@ func (s *Store) nextFed() (stored, error) {
 }
 
 // follow passes the messages that are stored from now on to the sink, until the store is
-// closed. It reads the messages of a gap from the stream.
+// closed.
+func (s *Store) follow(to sink) {
+	for s.followOne(to) == nil {
+	}
+}
+
+// catchUp follows the feed until it has brought every message since a beat that was sent after
+// the stream was read. A message that is replaced while the stream is read may be missing from
+// what was read, and the message that replaced it comes by the feed.
+func (s *Store) catchUp(to sink) error {
+	s.sendBeat() // the next regular one may be a second away
+	for !s.continuous {
+		if err := s.followOne(to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// followOne passes the next message of the feed to the sink. It reads the messages of a gap
+// from the stream.
 //
 // It verifies the stream if a sequence is not the next one, or falls, and after the connection
 // was lost.
-func (s *Store) follow(to sink) {
-	for last := uint64(0); ; {
-		x, err := s.nextFed()
-		if err != nil {
-			return
-		}
-		next := s.place.now() + 1
-		if s.suspect.Swap(false) || x.sequence <= last || x.sequence > next {
-			if s.awaitVerified() != nil {
-				return
-			}
-		}
-		last = x.sequence
-		switch {
-		case x.sequence < next:
-			continue // it was read to fill a gap
-		case x.sequence > next:
-			if err := s.fill(x.sequence, to); err != nil {
-				return
-			}
-			if x.sequence <= s.place.now() {
-				continue
-			}
-		}
-		if err := s.take(&x, to); err != nil {
-			return
+func (s *Store) followOne(to sink) error {
+	x, err := s.nextFed()
+	if err != nil {
+		return err
+	}
+	next := s.place.now() + 1
+	if s.suspect.Swap(false) || x.sequence <= s.lastFed || x.sequence > next {
+		if err := s.awaitVerified(); err != nil {
+			return err
 		}
 	}
+	s.lastFed = x.sequence
+	if x.sequence > next {
+		if err := s.fill(x.sequence, to); err != nil {
+			return err
+		}
+	}
+	if x.sequence <= s.place.now() {
+		return nil // it was read to fill a gap
+	}
+	return s.take(&x, to)
 }
 
 // fill reads the messages of a gap: from the feed's place on, at least until the sequence.

@@ -50,6 +50,7 @@ type Store struct {
 
 	// These fields belong to the goroutine that loads or follows.
 	fed      *nats.Subscription
+	lastFed  uint64 // the sequence of the last message that the feed has brought
 	digester digester
 
 	// continuous says that the feed has brought every message since a beat that was sent
@@ -116,7 +117,8 @@ func Open(o Options) (*Store, error) {
 
 // Load implements [keyspace.Store]. It waits until NATS can be reached, and fails if NATS
 // refuses the credentials, or the account lacks a right. It has loaded the
-// state when it has applied all messages that were stored before a beat of its own.
+// state when it has read the messages that were stored before a beat of its own, and then has
+// followed the feed until a second beat, because messages may be replaced while it reads.
 func (s *Store) Load(state keyspace.State) (keyspace.History, error) {
 	err := s.prepare()
 	if err != nil {
@@ -131,6 +133,7 @@ func (s *Store) Load(state keyspace.State) (keyspace.History, error) {
 	if err != nil {
 		return keyspace.History{}, err
 	}
+	s.continuous = false // until the stream is read
 	forgotten := forgetting{limit: s.clock.now().Add(-deleteAge + deleteMargin)}
 	messages := int64(0)
 	apply := func(records []keyspace.Record) error {
@@ -152,6 +155,9 @@ func (s *Store) Load(state keyspace.State) (keyspace.History, error) {
 	}
 	s.tellLoaded(messages)
 	s.readAt = time.Now()
+	if err := s.catchUp(apply); err != nil {
+		return keyspace.History{}, err
+	}
 	place := s.place.now()
 	s.heart.mu.Lock()
 	s.heart.loaded = place
@@ -253,6 +259,9 @@ func (s *Store) awaitFirstBeat(first <-chan uint64) (uint64, error) {
 		}
 		s.heart.mu.Lock()
 		own := rest == s.heart.instance.String()
+		if own {
+			s.heart.last = max(s.heart.last, x.sequence)
+		}
 		s.heart.mu.Unlock()
 		var b beat
 		if own && json.Unmarshal(x.data, &b) == nil {
