@@ -30,7 +30,7 @@ type clusterFlags struct {
 	NATSTLSCert  string `name:"nats-tls-cert" env:"NATS_TLS_CERT" placeholder:"FILE" help:"Certificate that this node shows to NATS, in PEM."`
 	NATSTLSKey   string `name:"nats-tls-key" env:"NATS_TLS_KEY" placeholder:"FILE" help:"Private key of that certificate, in PEM."`
 	NATSStream   string `name:"nats-stream" default:"rtdb" env:"NATS_STREAM" placeholder:"NAME" help:"JetStream stream that all nodes share. It is made if it does not exist."`
-	NATSReplicas int    `name:"nats-replicas" default:"0" env:"NATS_REPLICAS" help:"Servers that keep a stream that is made: 1, 3 or 5. 0 is 3 if there are as many servers, else 1."`
+	NATSReplicas int    `name:"nats-replicas" default:"0" env:"NATS_REPLICAS" help:"Servers that keep a stream that is made: 1, 3 or 5. 0 is 3, or 1 for a server alone."`
 	Node         string `env:"NODE_NAME" placeholder:"NAME" help:"Name of this node in logs and metrics. Without one it is the host's name."`
 
 	servers    []string // of NATSURL, without users, passwords and tokens

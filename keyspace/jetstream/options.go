@@ -26,9 +26,9 @@ type Options struct {
 	// Stream names the JetStream stream that all nodes share. "" means DefaultStream.
 	Stream string
 
-	// Replicas is the number of servers that keep the stream, if it is made. 0 means 3 if
-	// the cluster has three servers or more, and 1 otherwise. A stream that exists keeps
-	// its own number.
+	// Replicas is the number of servers that keep the stream, if it is made. 0 means 3, or
+	// 1 for a server that is not part of a cluster. A stream that exists keeps its own
+	// number.
 	Replicas int
 
 	// MaxValueBytes is the length of the longest value that is written. Load returns a

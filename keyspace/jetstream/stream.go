@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,14 +59,7 @@ func config(stream string, replicas int) natsjs.StreamConfig {
 func (s *Store) ensureStream(ctx context.Context) (created time.Time, err error) {
 	stream, err := s.js.Stream(ctx, s.options.Stream)
 	if errors.Is(err, natsjs.ErrStreamNotFound) {
-		replicas := s.options.Replicas
-		if replicas == 0 {
-			replicas = s.defaultReplicas()
-		}
-		stream, err = s.js.CreateStream(ctx, config(s.options.Stream, replicas))
-		if errors.Is(err, natsjs.ErrStreamNameAlreadyInUse) { // another node was faster
-			stream, err = s.js.Stream(ctx, s.options.Stream)
-		}
+		stream, err = s.makeStream(ctx)
 	}
 	if err != nil {
 		return created, fmt.Errorf("jetstream: cannot open the stream %q: %w", s.options.Stream, err)
@@ -78,12 +72,30 @@ func (s *Store) ensureStream(ctx context.Context) (created time.Time, err error)
 	return info.Created, nil
 }
 
-// defaultReplicas returns 3 if the cluster has three servers or more, and 1 otherwise.
-func (s *Store) defaultReplicas() int {
-	if len(s.conn.Servers()) >= 3 {
-		return 3
+// Error codes of JetStream when a stream is made.
+const (
+	codeNoPeers      = 10005 // too few servers can be reached
+	codeNotClustered = 10074 // a server alone has no replicas
+)
+
+// makeStream makes the stream. A cluster of servers that has just started may not know three of
+// them yet. Then makeStream fails, rather than make a stream with one copy.
+func (s *Store) makeStream(ctx context.Context) (natsjs.Stream, error) {
+	replicas := cmp.Or(s.options.Replicas, 3)
+	stream, err := s.js.CreateStream(ctx, config(s.options.Stream, replicas))
+	var refused *natsjs.APIError
+	if errors.As(err, &refused) {
+		switch {
+		case refused.ErrorCode == codeNotClustered && s.options.Replicas == 0:
+			stream, err = s.js.CreateStream(ctx, config(s.options.Stream, 1))
+		case refused.ErrorCode == codeNoPeers:
+			return nil, fmt.Errorf("%w: a stream with %d replicas needs as many NATS servers: start them, or set --nats-replicas", err, replicas)
+		}
 	}
-	return 1
+	if errors.Is(err, natsjs.ErrStreamNameAlreadyInUse) { // another node was faster
+		return s.js.Stream(ctx, s.options.Stream)
+	}
+	return stream, err
 }
 
 // differences compares the settings that the guarantees of the store rest on. An operator may
