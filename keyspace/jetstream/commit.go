@@ -300,6 +300,9 @@ func (s *Store) Barrier(ctx context.Context) error {
 
 // makeBarrier stores a message and waits until the feed has brought it.
 func (s *Store) makeBarrier() error {
+	if err := s.refusal(); err != nil { // the caller may have waited for the barrier before
+		return err
+	}
 	p := s.proposals.begin(false)
 	defer s.proposals.end(p)
 	sequence, err := s.propose(s.lifetime, p, &nats.Msg{

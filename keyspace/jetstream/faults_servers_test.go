@@ -11,6 +11,12 @@ import (
 	"rtdb/transport/transporttest"
 )
 
+// servers starts one server, or three in CI, for faults that do not concern the servers.
+func servers(t *testing.T) *natstest.Cluster {
+	t.Helper()
+	return natstest.Start(t, natstest.Options{Servers: choose(1, 3)})
+}
+
 func three(t *testing.T) *natstest.Cluster {
 	t.Helper()
 	return natstest.Start(t, natstest.Options{Servers: 3})
@@ -27,14 +33,14 @@ func TestTheLeaderIsKilled(t *testing.T) {
 	c := three(t)
 	r := newTrial(t, c.URL(), nodes(2)...)
 	r.writeEverywhere()
-	r.more(200)
+	r.more(60)
 	leader := c.Leader(t, jetstream.DefaultStream)
 	r.fault()
 	c.Server(leader).Kill()
 	r.healthy()
-	r.more(100)
+	r.more(60)
 	c.Server(leader).Restart()
-	r.more(100)
+	r.more(60)
 	r.finish("kill -9 of the stream's leader")
 }
 
@@ -43,9 +49,9 @@ func TestAllServersAreKilled(t *testing.T) {
 	c := three(t)
 	r := newTrial(t, c.URL(), nodes(2)...)
 	r.writeEverywhere()
-	rounds := choose(2, 20)
+	rounds := choose(1, 20)
 	for range rounds {
-		r.more(100)
+		r.more(60)
 		r.fault()
 		var all sync.WaitGroup
 		for i := range c.Servers() {
@@ -63,23 +69,22 @@ func TestAllServersAreKilled(t *testing.T) {
 
 func TestTheLeaderIsPaused(t *testing.T) {
 	t.Parallel()
-	pauseServer(t, "leader", func(c *natstest.Cluster) int { return c.Leader(t, jetstream.DefaultStream) })
+	pauseServer(t, "leader", choose(7*time.Second, 30*time.Second), func(c *natstest.Cluster) int { return c.Leader(t, jetstream.DefaultStream) })
 }
 
 func TestAFollowerIsPaused(t *testing.T) {
 	t.Parallel()
-	pauseServer(t, "follower", func(c *natstest.Cluster) int { return follower(t, c) })
+	pauseServer(t, "follower", choose(4*time.Second, 30*time.Second), func(c *natstest.Cluster) int { return follower(t, c) })
 }
 
-func pauseServer(t *testing.T, name string, which func(*natstest.Cluster) int) {
+func pauseServer(t *testing.T, name string, length time.Duration, which func(*natstest.Cluster) int) {
 	c := three(t)
 	r := newTrial(t, c.URL(), nodes(3)...)
 	r.writeEverywhere()
-	r.more(200)
+	r.more(60)
 	paused := c.Server(which(c))
 	r.fault()
 	paused.Stop()
-	length := choose(7*time.Second, 30*time.Second)
 	<-time.After(length)
 	if inCI() { // shorter than that, the election may not be over
 		r.healthy()
@@ -94,12 +99,12 @@ func TestServersAreRestartedInTurn(t *testing.T) {
 	c := three(t)
 	r := newTrial(t, c.URL(), nodes(2)...)
 	r.writeEverywhere()
-	r.more(200)
+	r.more(60)
 	r.fault()
 	for i := range c.Servers() {
 		c.Server(i).Restart()
 		r.healthy()
-		r.more(100)
+		r.more(60)
 	}
 	r.finish("all servers restarted in turn")
 }
@@ -121,7 +126,7 @@ func TestAServerIsPartitioned(t *testing.T) {
 	}
 	r := newTrial(t, c.URL(), each...)
 	r.writeEverywhere()
-	r.more(200)
+	r.more(60)
 	leader := c.Leader(t, jetstream.DefaultStream)
 	cut := func(on bool) {
 		for p, link := range links {

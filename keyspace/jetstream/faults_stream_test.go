@@ -93,7 +93,7 @@ func TestTheStreamIsMadeAnew(t *testing.T) {
 			var w [2]witness
 			r := newTrial(t, c.URL(), observed(&w)...)
 			r.writeEverywhere()
-			r.more(100)
+			r.more(60)
 			r.fault()
 			if err := js.DeleteStream(within(t), jetstream.DefaultStream); err != nil {
 				t.Fatal(err)
@@ -166,7 +166,7 @@ func TestAnotherClientWritesToTheStream(t *testing.T) {
 	var w [2]witness
 	r := newTrial(t, c.URL(), observed(&w)...)
 	r.writeEverywhere()
-	r.more(100)
+	r.more(60)
 	r.fault()
 	stream, err := js.Stream(within(t), jetstream.DefaultStream)
 	if err != nil {
@@ -257,7 +257,7 @@ func TestAKeyIsPurged(t *testing.T) {
 	var w [2]witness
 	r := newTrial(t, c.URL(), observed(&w)...)
 	r.writeEverywhere()
-	r.more(100)
+	r.more(60)
 	r.fault()
 	stream, err := js.Stream(within(t), jetstream.DefaultStream)
 	if err != nil {
@@ -282,7 +282,7 @@ func TestBeatsAreForgotten(t *testing.T) {
 	var w [2]witness
 	r := newTrial(t, c.URL(), observed(&w)...)
 	r.writeEverywhere()
-	r.more(100)
+	r.more(60)
 	r.fault()
 	stream, err := js.Stream(within(t), jetstream.DefaultStream)
 	if err != nil {

@@ -100,6 +100,7 @@ func (s *Store) fail(err error) {
 	}
 	s.heart.mu.Unlock()
 	if isFirst {
+		s.place.fail(err)
 		s.observe(func(o *Observer) {
 			if o.Failed != nil {
 				o.Failed(err)

@@ -199,7 +199,7 @@ func TestRacingClientsAreLinearizable(t *testing.T) {
 		checkRace(t, both, fmt.Sprintf("k%d", round), "the leader killed", func(await func(more int)) {
 			leader := c.Server(c.Leader(t, jetstream.DefaultStream))
 			leader.Kill()
-			await(60)
+			await(choose(30, 60))
 			leader.Restart()
 		})
 	}
@@ -247,7 +247,7 @@ func checkRace(t *testing.T, nodes []node, key, fault string, spoil func(await f
 	})
 	defer racing.Wait()
 	defer end()
-	await(60)
+	await(choose(30, 60))
 	spoil(await)
 	await(20)
 	end()

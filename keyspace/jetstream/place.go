@@ -13,6 +13,7 @@ type place struct {
 
 	mu      sync.Mutex
 	waiters map[chan struct{}]uint64
+	failure error // why the place moves no more; nil: it may
 }
 
 func (p *place) now() uint64 { return p.sequence.Load() }
@@ -33,8 +34,19 @@ func (p *place) advance(sequence uint64) {
 	}
 }
 
-// await returns when the place has come to a sequence. It returns the cause of ctx if ctx
-// ends first.
+// fail ends the waiting of all callers: the place moves no more.
+func (p *place) fail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failure = err
+	for reached := range p.waiters {
+		close(reached)
+		delete(p.waiters, reached)
+	}
+}
+
+// await returns nil when the place has come to a sequence. It returns the cause of ctx if ctx
+// ends first, or an error if the place moves no more.
 func (p *place) await(ctx context.Context, sequence uint64) error {
 	if sequence <= p.now() {
 		return nil
@@ -43,9 +55,9 @@ func (p *place) await(ctx context.Context, sequence uint64) error {
 	defer p.waiting.Add(-1)
 	reached := make(chan struct{})
 	p.mu.Lock()
-	if sequence <= p.now() {
-		p.mu.Unlock()
-		return nil
+	if sequence <= p.now() || p.failure != nil {
+		defer p.mu.Unlock()
+		return p.failure
 	}
 	if p.waiters == nil {
 		p.waiters = map[chan struct{}]uint64{}
@@ -54,7 +66,9 @@ func (p *place) await(ctx context.Context, sequence uint64) error {
 	p.mu.Unlock()
 	select {
 	case <-reached:
-		return nil
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.failure
 	case <-ctx.Done():
 		p.mu.Lock()
 		defer p.mu.Unlock()

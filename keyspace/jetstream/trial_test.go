@@ -153,7 +153,7 @@ func (r *trial) write(m *member, writers int, pace time.Duration) {
 // writeEverywhere starts writers on all nodes.
 func (r *trial) writeEverywhere() {
 	for _, m := range r.members {
-		r.write(m, choose(4, 16), choose(20*time.Millisecond, 4*time.Millisecond))
+		r.write(m, choose(3, 16), choose(30*time.Millisecond, 4*time.Millisecond))
 	}
 }
 
@@ -198,9 +198,10 @@ func (r *trial) acked() (n int) {
 	return n
 }
 
-// more waits until so many more writes were acknowledged.
+// more waits until so many more writes were acknowledged, in CI ten times as many.
 func (r *trial) more(n int) {
 	r.t.Helper()
+	n *= choose(1, 10)
 	from := r.acked()
 	eventually(r.t, patience, fmt.Sprintf("%d more writes", n), func() bool { return r.acked() >= from+n })
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -122,14 +123,22 @@ func (w *writer) write(key string, number int) (keyspace.Entry, error) {
 // prints the events of its writers, and ends if its input does.
 const nodeURL = "RTDB_TEST_NODE_URL"
 
-// firstRemote is the number of the first writer of such a process.
-const firstRemote = 1000
+// firstWriter is the variable with the number of the first writer of such a process. It is at
+// least firstRemote.
+const (
+	firstWriter = "RTDB_TEST_FIRST_WRITER"
+	firstRemote = 1000
+)
 
 func runNode(url string) {
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
+	first, err := strconv.Atoi(os.Getenv(firstWriter))
+	if err != nil {
+		panic(err)
+	}
 	s, err := jetstream.Open(jetstream.Options{URL: url, Node: "remote"})
 	if err != nil {
 		panic(err)
@@ -141,7 +150,7 @@ func runNode(url string) {
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for i := range 4 {
-		w := &writer{number: firstRemote + i, ks: ks, keys: trialKeys, pace: 5 * time.Millisecond, tell: func(e event) {
+		w := &writer{number: first + i, ks: ks, keys: trialKeys, pace: 5 * time.Millisecond, tell: func(e event) {
 			b, err := json.Marshal(e)
 			if err != nil {
 				panic(err)
