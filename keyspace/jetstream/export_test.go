@@ -1,9 +1,12 @@
 package jetstream
 
 import (
+	"encoding/binary"
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"rtdb/keyspace"
 )
 
 // Config returns the settings of a stream, for tests that compare with other programs.
@@ -46,4 +49,27 @@ func (s *Store) Published() (commits, parcels uint64) {
 	s.outbox.mu.Lock()
 	defer s.outbox.mu.Unlock()
 	return commits, s.outbox.last
+}
+
+// EncodeName, DecodeName and EncodePattern are the subjects of names.
+var (
+	EncodeName    = encodeName
+	DecodeName    = decodeName
+	EncodePattern = encodePattern
+)
+
+// EncodeCommit returns the message of a commit.
+func EncodeCommit(subject string, writes []keyspace.Record) []byte {
+	return appendCommit(nil, subject, operation{1, 2}, writes, 0)
+}
+
+// Seal appends the checksum to a message.
+func Seal(subject string, data []byte) []byte {
+	return binary.BigEndian.AppendUint32(data[:len(data):len(data)], checksum(subject, data))
+}
+
+// DecodeCommit returns the records of a message.
+func DecodeCommit(data []byte, subject, key string, sequence uint64) ([]keyspace.Record, error) {
+	_, records, err := decodeCommit(data, subject, key, sequence, 0)
+	return records, err
 }

@@ -93,8 +93,12 @@ func appendCommit(b []byte, subject string, o operation, writes []keyspace.Recor
 			b = append(b, w.Value...)
 		}
 	}
-	sum := crc32.Update(checksumString(subject), castagnoli, b[start:])
-	return binary.BigEndian.AppendUint32(b, sum)
+	return binary.BigEndian.AppendUint32(b, checksum(subject, b[start:]))
+}
+
+// checksum returns the checksum of a message without it.
+func checksum(subject string, data []byte) uint32 {
+	return crc32.Update(checksumString(subject), castagnoli, data)
 }
 
 // ceilMilliseconds returns a time in Unix milliseconds, rounded up, so that no key expires
@@ -159,7 +163,7 @@ func decodeHeader(data []byte, subject string) (o operation, count int, ok bool)
 	o.number = binary.BigEndian.Uint64(data[9:])
 	count = int(data[17])
 	body := data[:len(data)-sumLength]
-	sum := crc32.Update(checksumString(subject), castagnoli, body)
+	sum := checksum(subject, body)
 	ok = count >= 1 && count <= keyspace.MaxSharedRun && binary.BigEndian.Uint32(data[len(body):]) == sum
 	return o, count, ok
 }
