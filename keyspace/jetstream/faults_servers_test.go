@@ -98,6 +98,7 @@ func TestServersAreRestartedInTurn(t *testing.T) {
 	t.Parallel()
 	c := three(t)
 	r := newTrial(t, c.URL(), nodes(2)...)
+	r.limit = commitLimit
 	r.writeEverywhere()
 	r.more(60)
 	r.fault()
