@@ -138,8 +138,15 @@ func (s *Store) handleDeath(id instance, b beat) {
 	}
 }
 
-// age returns how long ago a message was stored.
-func (s *Store) age(x *stored) time.Duration { return max(0, s.clock.now().Sub(x.at())) }
+// age returns how long ago a message was stored. If the feed has brought it, it is new. Its
+// time is not asked then: if this machine's clock was just set, all other nodes would seem to
+// be silent.
+func (s *Store) age(x *stored) time.Duration {
+	if s.continuous {
+		return 0
+	}
+	return max(0, s.clock.now().Sub(x.at()))
+}
 
 // heard notes that a beat of this node has come back.
 func (s *Store) heard(x *stored, number uint64) {

@@ -86,7 +86,7 @@ func pauseServer(t *testing.T, name string, length time.Duration, which func(*na
 	r.fault()
 	paused.Stop()
 	<-time.After(length)
-	if inCI() { // shorter than that, the election may not be over
+	if isLong() { // shorter than that, the election may not be over
 		r.healthy()
 	}
 	paused.Continue()

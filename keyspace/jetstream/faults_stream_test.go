@@ -304,7 +304,7 @@ func TestBeatsAreForgotten(t *testing.T) {
 		})
 	}
 	r.healthy()
-	if inCI() {
+	if isLong() {
 		r.members[0].await(t, "left", patience)
 	}
 	r.finish("no beats left in the stream")

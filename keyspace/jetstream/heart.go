@@ -157,10 +157,10 @@ func (s *Store) troubleLocked() error {
 }
 
 // buryTheDead declares nodes dead from which no beat has come. A node that was cut off itself
-// waits first, because it may not have read their beats yet.
+// waits first, because it may not have read their beats yet. So does a node that loads.
 func (s *Store) buryTheDead() {
 	s.heart.mu.Lock()
-	ok := time.Since(s.heart.healthyAt) > deadAfter
+	ok := s.following.Load() && time.Since(s.heart.healthyAt) > deadAfter
 	by := s.heart.instance
 	s.heart.mu.Unlock()
 	if !ok {

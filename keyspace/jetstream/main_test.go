@@ -18,13 +18,15 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// inCI reports whether faults last as long, and come as often, as they should be tested.
-// Otherwise they are shorter.
-func inCI() bool { return os.Getenv("CI") != "" }
+// longFaults is the environment variable that makes faults last as long, and come as often, as
+// they should be tested. Without it they are shorter.
+const longFaults = "RTDB_LONG_FAULTS"
 
-// choose returns the first value, or in CI the second one.
+func isLong() bool { return os.Getenv(longFaults) != "" }
+
+// choose returns the first value, or with longFaults the second one.
 func choose[T any](short, long T) T {
-	if inCI() {
+	if isLong() {
 		return long
 	}
 	return short
