@@ -62,9 +62,7 @@ func (c *clusterStore) takeOver(ctx context.Context, client, subject string, sin
 
 // answerTakeovers makes the server end its sessions of clients that come to other nodes.
 func (c *clusterStore) answerTakeovers() {
-	if err := c.AnswerTakeovers(c.server.EndClient); err != nil {
-		c.log.Warn().AnErr("reason", plainStoreError(err)).Msg("cluster lost") // it is subscribed when the node connects again
-	}
+	c.AnswerTakeovers(c.server.EndClient)
 }
 
 // observer returns the functions that log the store's events, and tell the clients about

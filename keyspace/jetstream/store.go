@@ -42,6 +42,9 @@ type Store struct {
 	heart     heart
 	wills     wills
 	bus       bus
+
+	endSession atomic.Pointer[EndSession] // nil: the node has no sessions yet
+
 	loaded    atomic.Bool
 	following atomic.Bool // Follow was called
 	suspect   atomic.Bool // the feed must verify the stream
@@ -240,6 +243,9 @@ func (s *Store) prepareOnce() error {
 		return err
 	}
 	if _, err := s.conn.Subscribe(s.beatPrefix()+"*", s.beatAnswered); err != nil {
+		return err
+	}
+	if err := s.subscribeTakeovers(); err != nil {
 		return err
 	}
 	return s.subscribeFeed()

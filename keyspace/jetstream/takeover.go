@@ -38,29 +38,33 @@ type takeoverAnswer struct {
 
 func (s *Store) takeoverSubject() string { return s.subjects.services + "takeover" }
 
-// AnswerTakeovers lets end end the sessions that other nodes ask for. It is called once,
-// after the state is loaded.
-func (s *Store) AnswerTakeovers(end EndSession) error {
+// AnswerTakeovers lets end end the sessions that other nodes ask for. It is called once, before
+// the node has sessions.
+func (s *Store) AnswerTakeovers(end EndSession) { s.endSession.Store(&end) }
+
+// subscribeTakeovers answers the other nodes from the first beat on. They wait for an answer of
+// each node that is alive, also if it still loads the state and has no sessions.
+func (s *Store) subscribeTakeovers() error {
 	_, err := s.conn.Subscribe(s.takeoverSubject(), func(m *nats.Msg) {
 		var t takeover
 		if m.Reply == "" || json.Unmarshal(m.Data, &t) != nil {
 			return
 		}
-		s.start(func() { s.answerTakeover(m, t, end) })
+		s.start(func() { s.answerTakeover(m, t) })
 	})
-	if err != nil {
-		return err
-	}
-	return s.conn.FlushTimeout(flushTimeout) // from here on, the servers pass requests on
+	return err
 }
 
-func (s *Store) answerTakeover(m *nats.Msg, t takeover, end EndSession) {
+func (s *Store) answerTakeover(m *nats.Msg, t takeover) {
 	ctx, cancel := context.WithTimeout(s.lifetime, takeoverTimeout)
 	defer cancel()
-	newer, err := end(ctx, t.Client, t.Subject, time.Unix(0, t.Since).Add(-s.clock.shift()))
-	a := takeoverAnswer{Node: s.options.Node, Newer: newer}
-	if err != nil {
-		a.Error = err.Error()
+	a := takeoverAnswer{Node: s.options.Node}
+	if end := s.endSession.Load(); end != nil {
+		newer, err := (*end)(ctx, t.Client, t.Subject, time.Unix(0, t.Since).Add(-s.clock.shift()))
+		a.Newer = newer
+		if err != nil {
+			a.Error = err.Error()
+		}
 	}
 	if data, err := json.Marshal(a); err == nil {
 		_ = m.Respond(data) // without the answer, the other node waits longer

@@ -156,12 +156,10 @@ func TestTakeOver(t *testing.T) {
 	b := start(t, jetstream.Options{URL: c.URL(), Node: "b"})
 	since := time.Now()
 	asked := make(chan string, 10)
-	if err := b.store.AnswerTakeovers(func(_ context.Context, client, subject string, at time.Time) (bool, error) {
+	b.store.AnswerTakeovers(func(_ context.Context, client, subject string, at time.Time) (bool, error) {
 		asked <- fmt.Sprint(client, " ", subject, " ", at.Sub(since).Abs() < 200*time.Millisecond)
 		return client == "newer", nil
-	}); err != nil {
-		t.Fatal(err)
-	}
+	})
 	for deadline := time.Now().Add(10 * time.Second); a.store.Status().Peers != 1; {
 		if time.Now().After(deadline) {
 			t.Fatal("a has not heard of b")
@@ -176,5 +174,39 @@ func TestTakeOver(t *testing.T) {
 	}
 	if err := a.store.TakeOver(t.Context(), "newer", "s", since); !errors.Is(err, jetstream.ErrNewerSession) {
 		t.Errorf("%v, want ErrNewerSession", err)
+	}
+}
+
+// A node that loads the state has no sessions, so nobody waits for its answer.
+func TestTakeOverWhileANodeLoads(t *testing.T) {
+	t.Parallel()
+	c := natstest.Start(t, natstest.Options{})
+	a := start(t, jetstream.Options{URL: c.URL(), Node: "a"})
+	if _, err := a.Set(t.Context(), "k", []byte("1")); err != nil {
+		t.Fatal(err)
+	}
+	loading, err := jetstream.Open(jetstream.Options{URL: c.URL(), Node: "loading"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = loading.Close() }()
+	stopped, goOn := make(chan struct{}), make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, err := loading.Load(&keptState{versions: map[string]uint64{}, first: func() { close(stopped); <-goOn }})
+		if err != nil {
+			t.Error(err)
+		}
+	}()
+	<-stopped
+	defer func() { close(goOn); <-ended }()
+	eventually(t, patience, "the beat of the other node", func() bool { return a.store.Status().Peers == 1 })
+	began := time.Now()
+	if err := a.store.TakeOver(t.Context(), "c", "s", began); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("it took %v", took)
 	}
 }
