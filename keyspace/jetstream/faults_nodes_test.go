@@ -133,7 +133,7 @@ func TestAnswersAreLost(t *testing.T) {
 
 // At 1000 writes a second to one key, with a healthy network, no subscriber misses a write.
 func TestNoWriteIsMissed(t *testing.T) {
-	if !isLong() { // there, other tests must not take the time that it needs
+	if !isLong() { // otherwise it runs alone, because it needs the time that it measures
 		t.Parallel()
 	}
 	c := servers(t)
