@@ -52,10 +52,11 @@ func (x *stored) at() time.Time {
 // A sink receives the records of one commit that the feed brings.
 type sink func(records []keyspace.Record) error
 
-// feedPending is how many messages, and bytes of them, may wait for the feed. If more wait,
-// they are dropped, and the feed reads them from the stream later.
+// So many messages, and bytes of them, may wait for the feed. If more wait, they are dropped,
+// and the feed reads them from the stream later. A subscription of nats.go holds no more
+// messages.
 const (
-	feedPendingMessages = 1 << 20
+	feedPendingMessages = nats.DefaultMaxChanLen
 	feedPendingBytes    = 512 << 20
 )
 
