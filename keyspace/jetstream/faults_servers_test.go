@@ -79,7 +79,7 @@ func TestAFollowerIsPaused(t *testing.T) {
 
 func pauseServer(t *testing.T, name string, length time.Duration, which func(*natstest.Cluster) int) {
 	c := three(t)
-	r := newTrial(t, c.URL(), nodes(3)...)
+	r := newTrial(t, c.URL(), nodes(2)...)
 	r.writeEverywhere()
 	r.more(60)
 	paused := c.Server(which(c))

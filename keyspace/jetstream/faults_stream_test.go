@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"rtdb/keyspace"
@@ -199,6 +200,13 @@ func TestAnotherClientWritesToTheStream(t *testing.T) {
 	// A message that only looks as if the server has published it again.
 	nc := c.Connect(t)
 	if err := nc.Publish("rtdb.r.rtdb.k.k.0", []byte("rubbish")); err != nil {
+		t.Fatal(err)
+	}
+	const far = "rtdb.k.far"
+	foreign = append(foreign, far)
+	if err := nc.PublishMsg(&nats.Msg{Subject: "rtdb.r." + far, Data: []byte("rubbish"), Header: nats.Header{
+		"Nats-Subject": {far}, "Nats-Sequence": {"1000000000"}, "Nats-Time-Stamp": {time.Now().Format(time.RFC3339Nano)},
+	}}); err != nil {
 		t.Fatal(err)
 	}
 	r.healthy()

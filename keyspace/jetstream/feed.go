@@ -147,8 +147,13 @@ func (s *Store) followOne(to sink) error {
 	}
 	next := s.place.now() + 1
 	if s.suspect.Swap(false) || x.sequence <= s.lastFed || x.sequence > next {
-		if err := s.awaitVerified(); err != nil {
+		end, err := s.awaitVerified()
+		if err != nil {
 			return err
+		}
+		if x.sequence > end { // another client has made it up, or a server knows an old end
+			s.tellForeign(&x)
+			return nil
 		}
 	}
 	s.lastFed = x.sequence
@@ -236,12 +241,7 @@ func (s *Store) handleCommit(x *stored, encoded string, to sink) error {
 		o, records, err = decodeCommit(x.data, x.subject, name, x.sequence, s.clock.shift())
 	}
 	if err != nil {
-		s.counts.foreign.Add(1)
-		s.observe(func(ob *Observer) {
-			if ob.Foreign != nil {
-				ob.Foreign(x.subject, x.sequence)
-			}
-		})
+		s.tellForeign(x)
 		return nil
 	}
 	s.digester.set(name, x.sequence, records[len(records)-1].Value != nil)
@@ -249,4 +249,13 @@ func (s *Store) handleCommit(x *stored, encoded string, to sink) error {
 		return nil
 	}
 	return to(records)
+}
+
+func (s *Store) tellForeign(x *stored) {
+	s.counts.foreign.Add(1)
+	s.observe(func(o *Observer) {
+		if o.Foreign != nil {
+			o.Foreign(x.subject, x.sequence)
+		}
+	})
 }

@@ -18,15 +18,21 @@ import (
 // verify returns nil if the stream is still the one that was loaded. If it is another one, the
 // store fails.
 func (s *Store) verify(ctx context.Context) error {
+	_, err := s.verifyEnd(ctx)
+	return err
+}
+
+// verifyEnd is verify. If it returns no error, end is the sequence of the stream's last message.
+func (s *Store) verifyEnd(ctx context.Context) (end uint64, err error) {
 	if !s.conn.IsConnected() {
-		return errNotConnected
+		return 0, errNotConnected
 	}
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	place := s.place.now()
 	stream, err := s.js.Stream(ctx, s.options.Stream)
 	if err != nil {
-		return fmt.Errorf("jetstream: cannot verify the stream %q: %w", s.options.Stream, err)
+		return 0, fmt.Errorf("jetstream: cannot verify the stream %q: %w", s.options.Stream, err)
 	}
 	info := stream.CachedInfo()
 	switch {
@@ -37,33 +43,33 @@ func (s *Store) verify(ctx context.Context) error {
 			s.options.Stream, info.State.LastSeq, place)
 		if info.Config.Replicas > 1 {
 			// A server that no longer leads the stream, and does not know it, says so, too.
-			return &lostError{err}
+			return 0, &lostError{err}
 		}
 	default:
-		return nil
+		return info.State.LastSeq, nil
 	}
 	s.fail(err)
-	return err
+	return 0, err
 }
 
 // A lostError says that the stream lacks messages, according to a server that may be wrong.
 type lostError struct{ error }
 
-// awaitVerified returns nil when the stream is known to be the one that was loaded. It returns
-// an error if it is not, or if the store was closed.
-func (s *Store) awaitVerified() error {
+// awaitVerified returns the stream's last sequence when the stream is known to be the one that
+// was loaded. It returns an error if it is not, or if the store was closed.
+func (s *Store) awaitVerified() (end uint64, err error) {
 	for {
-		err := s.verify(s.lifetime)
+		end, err := s.verifyEnd(s.lifetime)
 		if err == nil {
-			return nil
+			return end, nil
 		}
 		if failure := s.failure(); failure != nil {
-			return failure
+			return 0, failure
 		}
 		select {
 		case <-time.After(readPause):
 		case <-s.lifetime.Done():
-			return context.Cause(s.lifetime)
+			return 0, context.Cause(s.lifetime)
 		}
 	}
 }
