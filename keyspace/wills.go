@@ -2,6 +2,7 @@ package keyspace
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -15,18 +16,23 @@ type Will struct {
 	TTL       time.Duration // the time to live that the key gets; 0: none
 }
 
+// ErrTooManyWills means that a WillStore has no space for all wills of a session.
+var ErrTooManyWills = errors.New("keyspace: the wills of the session are too many or too large")
+
 // A WillStore is a [SharedStore] that keeps the wills of sessions, so that they survive the
 // server.
 type WillStore interface {
 	// KeepWills keeps the wills of a session, in the place of those that it kept before.
-	// When it returns nil, they survive this server. No wills: the session needs none.
+	// When it returns nil, they survive this server. No wills: the session needs none. It
+	// returns an error that wraps ErrTooManyWills if they can never be kept.
 	// session is a name without a meaning, of ASCII letters and digits.
 	KeepWills(ctx context.Context, session string, wills []Will) error
 
 	// CarryOutWills makes the writes of the given wills of a session, and keeps none of the
 	// session's wills any more. A will whose condition does not hold, or that has nothing
 	// to delete, does nothing. If another server has carried out the session's wills
-	// already, CarryOutWills does nothing. It returns when the Feed has brought the writes.
+	// already, CarryOutWills does nothing. It returns when the Feed has brought the writes. If
+	// it returns an error, the store goes on to try.
 	CarryOutWills(ctx context.Context, session string, wills []Will) error
 }
 

@@ -80,7 +80,11 @@ func (s *Session) keepWills(ctx context.Context) error {
 	if s.willName == "" {
 		s.willName = rand.Text()
 	}
-	if err := store.KeepWills(ctx, s.willName, slices.Collect(s.sharedWills(nil))); err != nil {
+	err := store.KeepWills(ctx, s.willName, slices.Collect(s.sharedWills(nil)))
+	switch {
+	case errors.Is(err, keyspace.ErrTooManyWills):
+		return fmt.Errorf("%w: %w", ErrTooMany, err)
+	case err != nil:
 		return fmt.Errorf("%w: keep a will: %w", keyspace.ErrUnavailable, err)
 	}
 	return nil
@@ -95,6 +99,9 @@ func (s *Session) sharedWills(permit func(Will) bool) iter.Seq[keyspace.Will] {
 				continue
 			}
 			c := w.Change
+			if c.Delete { // it counts before the value
+				c.Value, c.TTL = nil, 0
+			}
 			if !yield(keyspace.Will{Target: w.Target, Value: c.Value, IfVersion: w.IfVersion, TTL: c.TTL}) {
 				return
 			}

@@ -201,6 +201,8 @@ func (s *Store) publish(p *proposal, attempt int, messages []*nats.Msg) error {
 		p.message.clearBatch()
 	}
 	if len(messages) > 1 {
+		s.batching.Lock() // otherwise batches mix, and the stream takes 50 unfinished ones
+		defer s.batching.Unlock()
 		id := fmt.Sprintf("%v-%d-%d", s.process, p.number, attempt)
 		for i, m := range messages {
 			m.Header[headerBatch] = []string{id}
@@ -306,7 +308,7 @@ func (s *Store) makeBarrier() error {
 	p := s.proposals.begin(false)
 	defer s.proposals.end(p)
 	sequence, err := s.propose(s.lifetime, p, &nats.Msg{
-		Subject: s.subjects.beats + s.process.String() + barrierSuffix,
+		Subject: s.barrierSubject(),
 		Header:  nats.Header{headerTTL: {beatAge.String()}},
 	})
 	if err != nil {
@@ -314,5 +316,13 @@ func (s *Store) makeBarrier() error {
 	}
 	ctx, cancel := context.WithTimeout(s.lifetime, commitTimeout)
 	defer cancel()
-	return s.place.await(ctx, sequence)
+	if err := s.place.await(ctx, sequence); err != nil {
+		return err
+	}
+	s.barriers.last.Store(sequence)
+	return nil
+}
+
+func (s *Store) barrierSubject() string {
+	return s.subjects.beats + s.process.String() + barrierSuffix
 }

@@ -2,7 +2,6 @@ package jetstream
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"strings"
@@ -44,6 +43,23 @@ func (s *Store) settleEstate(dead instance, isFirst bool) {
 	})
 }
 
+// persist calls try beside the caller, until it succeeds or the store is closed.
+func (s *Store) persist(try func() error) {
+	const longest = 10 * time.Second
+	s.start(func() {
+		for wait := beatInterval; ; wait = min(2*wait, longest) {
+			select {
+			case <-time.After(wait/2 + rand.N(wait)):
+			case <-s.lifetime.Done():
+				return
+			}
+			if try() == nil {
+				return
+			}
+		}
+	})
+}
+
 // carryOutEstate carries out the wills that a dead node has left.
 func (s *Store) carryOutEstate(dead instance) error {
 	prefix := s.subjects.wills + dead.String() + "."
@@ -61,27 +77,32 @@ func (s *Store) carryOutEstate(dead instance) error {
 			break
 		}
 	}
+	var first error // one session's wills do not keep those of the others waiting
 	for i := range records {
-		if err := s.carryOutRecord(&records[i]); err != nil {
+		if err := s.refusal(); err != nil {
 			return err
 		}
+		if err := s.carryOutRecord(&records[i]); err != nil && first == nil {
+			first = err
+		}
 	}
-	return nil
+	return first
 }
 
 // carryOutRecord carries out the wills of one session.
 func (s *Store) carryOutRecord(x *stored) error {
-	var record willRecord
-	if json.Unmarshal(x.data, &record) != nil || len(record.Wills) == 0 {
+	record, ok := decodeRecord(x.data)
+	if !ok || len(record.Wills) == 0 {
 		return nil // it is empty, or not a record
 	}
 	ctx, cancel := context.WithTimeout(s.lifetime, estateTimeout)
 	defer cancel()
-	sequence, err := s.carryOut(ctx, ownRecord{x.subject, x.sequence}, record.Wills)
-	if err == nil && sequence > 0 {
-		s.counts.inherited.Add(uint64(len(record.Wills)))
+	sequence, err := s.carryOut(ctx, ownRecord{subject: x.subject, sequence: x.sequence, isOfDead: true}, record.Wills)
+	if sequence == 0 {
+		return err
 	}
-	return err
+	s.counts.inherited.Add(uint64(len(record.Wills)))
+	return nil // if wills for topics are lost, they were published at most once
 }
 
 // seeRecord notes, while the state is loaded, which nodes have left wills.
@@ -113,7 +134,8 @@ func isConflict(err error) bool {
 	return errors.As(err, &conflict)
 }
 
-// lastMessage returns the last message of a subject. Its sequence is 0 if there is none.
+// lastMessage returns the last message of a subject. Its sequence is 0 if there is none. It may
+// be an older one, because any server that has a copy of the stream answers.
 func (s *Store) lastMessage(ctx context.Context, subject string) (sequence uint64, data []byte, err error) {
 	m, err := s.stream.GetLastMsgForSubject(ctx, subject)
 	switch {
@@ -123,4 +145,33 @@ func (s *Store) lastMessage(ctx context.Context, subject string) (sequence uint6
 		return 0, nil, err
 	}
 	return m.Sequence, m.Data, nil
+}
+
+// newest is lastMessage with a message that is not older than the call. The server that answers
+// has the message of a barrier, too, so it has what was stored before the barrier.
+func (s *Store) newest(ctx context.Context, subject string) (sequence uint64, data []byte, err error) {
+	if err := s.Barrier(ctx); err != nil {
+		return 0, nil, err
+	}
+	barrier, barrierAt := s.barrierSubject(), s.barriers.last.Load()
+	for {
+		isCurrent := false
+		sequence, data = 0, nil
+		_, err = s.readSome(getRequest{LastOf: []string{subject, barrier}, Batch: 2}, func(x *stored) error {
+			if x.subject == barrier {
+				isCurrent = x.sequence >= barrierAt
+			} else {
+				sequence, data = x.sequence, x.data
+			}
+			return nil
+		})
+		if err == nil && isCurrent {
+			return sequence, data, nil
+		}
+		select {
+		case <-time.After(readPause):
+		case <-ctx.Done():
+			return 0, nil, context.Cause(ctx)
+		}
+	}
 }

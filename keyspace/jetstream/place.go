@@ -83,6 +83,8 @@ type barriers struct {
 	mu   sync.Mutex
 	next *barrier // gathers callers; nil: there is none
 	busy sync.Mutex
+
+	last atomic.Uint64 // the sequence of the message of the newest one that has passed
 }
 
 type barrier struct {

@@ -186,6 +186,10 @@ const (
 	codeStorageExceeded      = 10047
 	codeStoreFailed          = 10077
 	codeUnavailable          = 10008
+	codeTooManyRequests      = 10167 // more messages wait for the stream than it takes
+	codeIncompleteBatch      = 10176 // the leader changed, or another batch too many was begun
+	codeTooManyBatches       = 10210
+	codeAccountExceeded      = 10002
 )
 
 // statusNoResponders is the status of a message that nobody listens to (NATS protocol,
@@ -225,9 +229,9 @@ func parseAnswer(m *nats.Msg) answer {
 		return answer{err: wrongSequence{current}}
 	case codeWrongSequenceNoValue:
 		return answer{err: errOverlap}
-	case codeNoResources, codeStorageExceeded, codeStoreFailed:
+	case codeNoResources, codeStorageExceeded, codeStoreFailed, codeAccountExceeded:
 		return answer{err: fmt.Errorf("%w: %s", errNoStorage, text)}
-	case codeUnavailable, codeStreamOffline:
+	case codeUnavailable, codeStreamOffline, codeTooManyRequests, codeIncompleteBatch, codeTooManyBatches:
 		return answer{err: fmt.Errorf("%w: %s", errTemporary, text)}
 	}
 	if ack.Error.Code >= 500 {

@@ -26,10 +26,11 @@ const (
 // A server that answers it reads its own copy of the stream, so its answer may lack the
 // newest messages.
 type getRequest struct {
-	Seq      uint64 `json:"seq"`
-	NextFor  string `json:"next_by_subj,omitempty"` // the subjects; "": all
-	Batch    int    `json:"batch,omitempty"`        // 0: one message
-	MaxBytes int    `json:"max_bytes,omitempty"`
+	Seq      uint64   `json:"seq,omitempty"`
+	NextFor  string   `json:"next_by_subj,omitempty"` // the subjects; "": all
+	LastOf   []string `json:"multi_last,omitempty"`   // instead: the last message of each subject
+	Batch    int      `json:"batch,omitempty"`        // 0: one message
+	MaxBytes int      `json:"max_bytes,omitempty"`
 }
 
 var errShortRead = errors.New("jetstream: the server has ended its answer early")

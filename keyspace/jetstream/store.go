@@ -35,6 +35,7 @@ type Store struct {
 
 	proposals proposals
 	outbox    outbox
+	batching  sync.Mutex // held while a batch of wills is published
 	barriers  barriers
 	place     place
 	clock     clock

@@ -2,10 +2,8 @@ package jetstream
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"strconv"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -13,77 +11,17 @@ import (
 	"rtdb/keyspace"
 )
 
-// A willRecord is the message that keeps the wills of a session. Its subject has the instance
-// of the node and the name of the session.
-//
-// The wills are carried out in one atomic batch: the writes, and a message that empties the
-// record. All have the last sequence of their subjects as their conditions. So of the
-// session's own node and the survivors, exactly one carries them out.
-type willRecord struct {
-	Wills []keptWill `json:"wills"` // none: the record is empty
-}
-
-// A keptWill is a [keyspace.Will] as the stream keeps it.
-type keptWill struct {
-	Key       string  `json:"key,omitempty"`
-	Topic     string  `json:"topic,omitempty"`
-	Value     []byte  `json:"value,omitempty"` // none: the key is deleted
-	IfVersion *uint64 `json:"if_version,omitempty"`
-	TTL       int64   `json:"ttl_ms,omitempty"`
-}
-
-func newKeptWill(w keyspace.Will) keptWill {
-	k := keptWill{Value: w.Value, IfVersion: w.IfVersion, TTL: w.TTL.Milliseconds()}
-	if w.Target.OfTopics() {
-		k.Topic = w.Target.Name
-	} else {
-		k.Key = w.Target.Name
-	}
-	return k
-}
-
-// emptyAge is how long the stream remembers a record that is empty. It is as long as a node
-// may take to notice that it was declared dead.
-const emptyAge = time.Hour
-
-// wills are the records of this node's sessions.
-type wills struct {
-	mu      sync.Mutex
-	records map[string]ownRecord // by the session's name
-}
-
-// An ownRecord is where the record of a session is.
-type ownRecord struct {
-	subject  string
-	sequence uint64
-}
-
-func (w *wills) find(session string) (ownRecord, bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	r, ok := w.records[session]
-	return r, ok
-}
-
-func (w *wills) put(session string, r ownRecord) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.records == nil {
-		w.records = map[string]ownRecord{}
-	}
-	w.records[session] = r
-}
-
-func (w *wills) remove(session string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.records, session)
-}
+// maxWills is the number of wills that one atomic batch has space for, besides the message that
+// empties the record (max_batch_size of nats-server is 1000 if it is not set).
+const maxWills = 999
 
 // KeepWills implements [keyspace.WillStore].
 func (s *Store) KeepWills(ctx context.Context, session string, wills []keyspace.Will) error {
 	if err := s.refusal(); err != nil {
 		return err
+	}
+	if len(wills) > maxWills {
+		return fmt.Errorf("%w: a session may have %d, not %d", keyspace.ErrTooManyWills, maxWills, len(wills))
 	}
 	r, known := s.wills.find(session)
 	if !known {
@@ -95,61 +33,93 @@ func (s *Store) KeepWills(ctx context.Context, session string, wills []keyspace.
 	for _, w := range wills {
 		record.Wills = append(record.Wills, newKeptWill(w))
 	}
-	m, err := recordMessage(r, record)
-	if err != nil {
-		return err
+	if len(wills) == 0 {
+		record.By = s.process.String()
 	}
-	p := s.proposals.begin(false)
-	defer s.proposals.end(p)
-	r.sequence, err = s.propose(ctx, p, m)
-	if err != nil {
-		// A message of an earlier attempt may have been stored, so that the next one needs
-		// its sequence. A session whose record another node has emptied is about to end.
-		if last, _, lastErr := s.lastMessage(ctx, r.subject); lastErr == nil && known {
-			s.wills.put(session, ownRecord{r.subject, last})
+	for {
+		m, err := recordMessage(r, record)
+		if err != nil {
+			return err
 		}
-		return err
+		if limit := s.conn.MaxPayload(); int64(len(m.Data)+maxOverhead) > limit {
+			return fmt.Errorf("%w: they take %d bytes, and a message of NATS may have %d", keyspace.ErrTooManyWills, len(m.Data), limit)
+		}
+		s.wills.put(session, r) // the message may be stored although propose fails
+		p := s.proposals.begin(false)
+		sequence, err := s.propose(ctx, p, m)
+		s.proposals.end(p)
+		if err == nil {
+			r.sequence = sequence
+			s.wills.put(session, r)
+			return nil
+		}
+		if !isConflict(err) {
+			return err
+		}
+		// Another node has emptied the record, or a message of an earlier attempt was stored.
+		last, now, lastErr := s.lastRecord(ctx, r)
+		if lastErr != nil {
+			return lastErr
+		}
+		if last == r.sequence || last != 0 && len(now.Wills) == 0 && now.By != s.process.String() {
+			return err
+		}
+		r.sequence = last
 	}
-	s.wills.put(session, r)
-	return nil
 }
 
-// recordMessage returns the message that replaces a record.
-func recordMessage(r ownRecord, record willRecord) (*nats.Msg, error) {
-	data, err := json.Marshal(record)
-	if err != nil {
-		return nil, err
+// lastRecord returns the last message of a record. Its sequence is 0 if there is none.
+func (s *Store) lastRecord(ctx context.Context, r ownRecord) (sequence uint64, record willRecord, err error) {
+	sequence, data, err := s.newest(ctx, r.subject)
+	if err == nil && sequence != 0 {
+		record, _ = decodeRecord(data)
 	}
-	m := &nats.Msg{Subject: r.subject, Data: data, Header: nats.Header{
-		headerExpected: {strconv.FormatUint(r.sequence, 10)},
-	}}
-	if len(record.Wills) == 0 {
-		m.Header[headerTTL] = []string{emptyAge.String()}
-	}
-	return m, nil
+	return sequence, record, err
 }
 
-// CarryOutWills implements [keyspace.WillStore].
+// CarryOutWills implements [keyspace.WillStore]. If it fails, it goes on beside the caller. A
+// record that is left would be carried out when the node ends, perhaps after days.
 func (s *Store) CarryOutWills(ctx context.Context, session string, wills []keyspace.Will) error {
 	r, known := s.wills.find(session)
 	if !known {
 		return nil
 	}
-	defer s.wills.remove(session)
+	s.wills.remove(session)
 	kept := make([]keptWill, len(wills))
 	for i, w := range wills {
 		kept[i] = newKeptWill(w)
 	}
 	sequence, err := s.carryOut(ctx, r, kept)
-	if err != nil || sequence == 0 {
-		return err
+	switch {
+	case sequence != 0:
+		return errors.Join(err, s.place.await(ctx, sequence))
+	case err != nil:
+		s.persist(func() error {
+			if err := s.refusal(); err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(s.lifetime, estateTimeout)
+			defer cancel()
+			sequence, err := s.carryOut(ctx, r, kept)
+			if sequence != 0 {
+				return nil
+			}
+			return err
+		})
 	}
-	return s.place.await(ctx, sequence)
+	return err
 }
+
+// errOtherWills is why the wills of a record are not those that were to be carried out.
+var errOtherWills = errors.New("jetstream: the record of wills has changed")
 
 // carryOut makes the writes of wills and empties their record. It returns the last sequence
 // of the batch, or 0 if another node has emptied the record already. What a write makes
-// comes to this node by the feed, as a write of another node does.
+// comes to this node by the feed, as a write of another node does. If it returns an error and a
+// sequence, the writes are made, and wills for topics are lost.
+//
+// The record of a session of this node may have a message that the session does not know of.
+// The one of a dead node must be the one that was read.
 func (s *Store) carryOut(ctx context.Context, r ownRecord, kept []keptWill) (uint64, error) {
 	for {
 		p := s.proposals.begin(false)
@@ -166,14 +136,22 @@ func (s *Store) carryOut(ctx context.Context, r ownRecord, kept []keptWill) (uin
 		if !isConflict(err) {
 			return 0, fmt.Errorf("jetstream: carry out wills: %w", err)
 		}
-		last, _, lastErr := s.lastMessage(ctx, r.subject)
-		if lastErr != nil {
+		last, now, lastErr := s.lastRecord(ctx, r)
+		switch {
+		case lastErr != nil:
 			return 0, lastErr
-		}
-		if last > r.sequence {
+		case last == r.sequence: // a key was written meanwhile, so its condition is decided anew
+		case last == 0:
+			return 0, nil // it was emptied, and is forgotten
+		case len(now.Wills) == 0 && now.By == s.process.String():
+			return last, s.publishWills(kept) // the answer was lost
+		case len(now.Wills) == 0:
 			return 0, nil // another node has carried them out
+		case r.isOfDead:
+			return 0, errOtherWills
+		default:
+			r.sequence = last
 		}
-		// Otherwise a key was written meanwhile, so its condition is decided anew.
 		select {
 		case <-time.After(pause(3)):
 		case <-ctx.Done():
@@ -185,7 +163,7 @@ func (s *Store) carryOut(ctx context.Context, r ownRecord, kept []keptWill) (uin
 // willBatch returns the messages that carry out wills: first the one that empties the record,
 // and then the write of each key whose condition holds.
 func (s *Store) willBatch(ctx context.Context, p *proposal, r ownRecord, kept []keptWill) ([]*nats.Msg, error) {
-	empty, err := recordMessage(r, willRecord{})
+	empty, err := recordMessage(r, willRecord{By: s.process.String()})
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +187,11 @@ func (s *Store) willBatch(ctx context.Context, p *proposal, r ownRecord, kept []
 // nothing to delete.
 func (s *Store) willMessage(ctx context.Context, p *proposal, w keptWill) (*nats.Msg, error) {
 	subject := s.subjects.keys + encodeName(w.Key)
-	position, data, err := s.lastMessage(ctx, subject)
+	read := s.lastMessage
+	if w.IfVersion != nil || w.Value == nil { // that the key needs no write must rest on its newest message
+		read = s.newest
+	}
+	position, data, err := read(ctx, subject)
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +207,7 @@ func (s *Store) willMessage(ctx context.Context, p *proposal, w keptWill) (*nats
 	}
 	now := s.clock.local()
 	record := keyspace.Record{Key: w.Key, Value: w.Value, Written: now.UnixMilli(), Position: firstVersion(position)}
-	if w.TTL > 0 {
+	if w.TTL > 0 && w.Value != nil {
 		record.Expires = now.Add(time.Duration(w.TTL) * time.Millisecond)
 	}
 	m := newMessage()
