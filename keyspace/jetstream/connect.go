@@ -30,6 +30,8 @@ func (s *Store) connectOptions() ([]nats.Option, error) {
 		nats.RetryOnFailedConnect(true),
 		nats.IgnoreAuthErrorAbort(), // while the node runs, an operator may correct the server's users
 		nats.Timeout(2 * time.Second),
+		nats.FlusherTimeout(writeTimeout),
+		nats.ReconnectOnFlusherError(),
 		nats.PingInterval(pingInterval),
 		nats.MaxPingsOutstanding(2),
 		nats.NoEcho(), // what this node publishes for others
@@ -41,6 +43,7 @@ func (s *Store) connectOptions() ([]nats.Option, error) {
 			s.connected(c)
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { s.disconnected(err) }),
+		nats.ClosedHandler(func(c *nats.Conn) { s.connectionClosed(c.LastError()) }),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { s.dialError.Store(&err) }),
 		nats.ErrorHandler(func(_ *nats.Conn, of *nats.Subscription, err error) { s.connectionError(of, err) }),
 	}
@@ -91,6 +94,15 @@ func (s *Store) disconnected(err error) {
 			o.Disconnected(err)
 		}
 	})
+}
+
+// connectionClosed ends the store if the client library has given the connection up for ever. It
+// does so after errors of the protocol that it does not know.
+func (s *Store) connectionClosed(err error) {
+	if s.lifetime.Err() == nil {
+		s.fail(fmt.Errorf("jetstream: NATS has ended the connection: %w: restart this node", err))
+		s.end(err)
+	}
 }
 
 // connectionError receives errors that belong to no call. If messages were dropped because

@@ -75,6 +75,7 @@ const (
 	beatAge        = 10 * time.Minute       // how long the stream remembers a beat
 	expiryDelay    = time.Second            // after the owner of a key, other nodes delete it
 	flushTimeout   = time.Second            // for the goodbye of a node that leaves
+	writeTimeout   = 2 * time.Second        // of the connection; meanwhile all who publish wait
 	pingInterval   = 2 * time.Second        // to notice a dead link
 	maxReconnect   = 250 * time.Millisecond // between two attempts to connect, with a jitter of as much
 )
