@@ -35,7 +35,8 @@ type Store struct {
 
 	proposals proposals
 	outbox    outbox
-	batching  sync.Mutex // held while a batch of wills is published
+	batching  sync.Mutex    // held while a batch of wills is published
+	carrying  chan struct{} // holds a token for each session whose wills are carried out
 	barriers  barriers
 	place     place
 	clock     clock
@@ -103,7 +104,7 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	s.heart.instance = newInstance()
-	s.outbox.store = s
+	s.outbox.store, s.carrying = s, make(chan struct{}, maxCarrying)
 	s.lifetime, s.end = context.WithCancelCause(context.Background())
 	options, err := s.connectOptions()
 	if err != nil {

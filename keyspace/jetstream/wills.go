@@ -15,6 +15,10 @@ import (
 // empties the record (max_batch_size of nats-server is 1000 if it is not set).
 const maxWills = 999
 
+// maxCarrying is the number of sessions whose wills are carried out at the same time. More would
+// not be faster, and would be tried again, all of them, because the stream answers too late.
+const maxCarrying = 16
+
 // KeepWills implements [keyspace.WillStore].
 func (s *Store) KeepWills(ctx context.Context, session string, wills []keyspace.Will) error {
 	if err := s.refusal(); err != nil {
@@ -121,6 +125,12 @@ var errOtherWills = errors.New("jetstream: the record of wills has changed")
 // The record of a session of this node may have a message that the session does not know of.
 // The one of a dead node must be the one that was read.
 func (s *Store) carryOut(ctx context.Context, r ownRecord, kept []keptWill) (uint64, error) {
+	select {
+	case s.carrying <- struct{}{}:
+		defer func() { <-s.carrying }()
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
 	for {
 		p := s.proposals.begin(false)
 		batch, err := s.willBatch(ctx, p, r, kept)
