@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 )
 
@@ -61,6 +62,9 @@ func (s *Store) ensureStream(ctx context.Context) (created time.Time, err error)
 	if errors.Is(err, natsjs.ErrStreamNotFound) {
 		stream, err = s.makeStream(ctx)
 	}
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w: JetStream does not answer: it may be electing a leader; otherwise enable it, and start most of the NATS servers", err)
+	}
 	if err != nil {
 		return created, fmt.Errorf("jetstream: cannot open the stream %q: %w", s.options.Stream, err)
 	}
@@ -75,6 +79,7 @@ func (s *Store) ensureStream(ctx context.Context) (created time.Time, err error)
 // Error codes of JetStream when a stream is made.
 const (
 	codeNoPeers      = 10005 // too few servers can be reached
+	codeOverlap      = 10065 // another stream has some of the subjects
 	codeNotClustered = 10074 // a server alone has no replicas
 )
 
@@ -88,6 +93,10 @@ func (s *Store) makeStream(ctx context.Context) (natsjs.Stream, error) {
 		switch {
 		case refused.ErrorCode == codeNotClustered && s.options.Replicas == 0:
 			stream, err = s.js.CreateStream(ctx, config(s.options.Stream, 1))
+		case refused.ErrorCode == codeNotClustered:
+			return nil, fmt.Errorf("%w: a single NATS server keeps one copy: let it join a cluster, or set --nats-replicas to 1", err)
+		case refused.ErrorCode == codeOverlap:
+			return nil, fmt.Errorf("%w: choose another name by --nats-stream, or delete the other stream", err)
 		case refused.ErrorCode == codeNoPeers:
 			return nil, fmt.Errorf("%w: a stream with %d replicas needs as many NATS servers: start them, or set --nats-replicas", err, replicas)
 		}
