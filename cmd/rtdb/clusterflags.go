@@ -29,8 +29,8 @@ type clusterFlags struct {
 	NATSTLSCA    string `name:"nats-tls-ca" env:"NATS_TLS_CA" placeholder:"FILE" help:"Authorities that check the NATS servers' certificates, in PEM."`
 	NATSTLSCert  string `name:"nats-tls-cert" env:"NATS_TLS_CERT" placeholder:"FILE" help:"Certificate that this node shows to NATS, in PEM."`
 	NATSTLSKey   string `name:"nats-tls-key" env:"NATS_TLS_KEY" placeholder:"FILE" help:"Private key of that certificate, in PEM."`
-	NATSStream   string `name:"nats-stream" default:"rtdb" env:"NATS_STREAM" placeholder:"NAME" help:"JetStream stream that all nodes share. It is made if it does not exist."`
-	NATSReplicas int    `name:"nats-replicas" default:"0" env:"NATS_REPLICAS" help:"Servers that keep a stream that is made: 1, 3 or 5. 0 is 3, or 1 for a server alone."`
+	NATSStream   string `name:"nats-stream" default:"rtdb" env:"NATS_STREAM" help:"JetStream stream that all nodes share. It is made if it does not exist."`
+	NATSReplicas int    `name:"nats-replicas" default:"0" env:"NATS_REPLICAS" help:"NATS servers that keep a copy of a new stream: 1, 3 or 5. 0 is 3, or 1 if NATS is a single server."`
 	Node         string `env:"NODE_NAME" placeholder:"NAME" help:"Name of this node in logs and metrics. Without one it is the host's name."`
 
 	servers    []string // of NATSURL, without users, passwords and tokens
@@ -48,7 +48,7 @@ func (f *clusterFlags) check(command *kong.Context, dataDir string) (err error) 
 	case f.NATSURL == "":
 		f.natsUnused = given(command, clusterSettings...)
 	case dataDir != "":
-		return errors.New("--nats-url ($NATS_URL) and --data-dir ($DATA_DIR) exclude each other: the state is either in NATS or in a directory")
+		return errors.New("--nats-url ($NATS_URL) and --data-dir ($DATA_DIR) exclude each other: the state is either in NATS or in a directory, so set one of them")
 	default:
 		if f.servers, err = natsServers(f.NATSURL); err != nil {
 			return err

@@ -103,7 +103,7 @@ func TestServersWithoutUsers(t *testing.T) {
 func TestUnusedSettingsOfANode(t *testing.T) {
 	t.Parallel()
 	p := start(t, []string{"NODE_NAME=a", "NATS_STREAM=s"}, "--nats-replicas", "3", "--fsync", "1s")
-	e := p.await("this is not a node of several: these settings need --nats-url", 1)[0]
+	e := p.await("the state is not in NATS: these settings need --nats-url", 1)[0]
 	var settings []string
 	for _, s := range e["settings"].([]any) {
 		settings = append(settings, s.(string))

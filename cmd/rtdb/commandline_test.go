@@ -148,7 +148,7 @@ func TestHelp(t *testing.T) {
 			"TLS:", "--tls-cert-file=", "--tls-key-file=",
 			"Storage ", "--data-dir=DIR", "[$DATA_DIR]", "--fsync=always", "--disk-reserve=256MiB", "[$DISK_RESERVE]",
 			"Several nodes ", "--nats-url=URL,...", "[$NATS_URL]", "--nats-creds=FILE", "--nats-seed=FILE", "--nats-tls-ca=FILE", "--nats-tls-cert=FILE", "--nats-tls-key=FILE",
-			"--nats-stream=NAME", "--nats-replicas=0", "--node=NAME", "[$NODE_NAME]",
+			`--nats-stream="rtdb"`, "--nats-replicas=0", "--node=NAME", "[$NODE_NAME]",
 			"Limits:", "--max-value-bytes=65536", "[$MAX_VALUE_BYTES]", "--message-timeout=10s",
 			"Logging:", `--log-level="info"`, "[$LOG_LEVEL]", `--log-format="auto"`, "[$LOG_FORMAT]",
 			"Tuning:", "--flush-interval=2ms", "--shutdown-grace=15s", "[$SHUTDOWN_GRACE]",

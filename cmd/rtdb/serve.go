@@ -162,7 +162,7 @@ func (c *serveCommand) warnOfUnused(log zerolog.Logger) {
 	default:
 		warn(c.withoutUse, "the state is in memory: these settings need --data-dir")
 	}
-	warn(c.natsUnused, "this is not a node of several: these settings need --nats-url")
+	warn(c.natsUnused, "the state is not in NATS: these settings need --nats-url")
 }
 
 // keyspaceOptions returns the settings of the keyspace. kept may be nil.
