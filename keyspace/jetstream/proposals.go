@@ -37,7 +37,7 @@ type answer struct {
 
 // Reasons why the stream refuses an attempt.
 var (
-	errNoLeader   = errors.New("the stream has no leader")
+	errNoLeader   = errors.New("the stream has no leader, or does not exist")
 	errOverlap    = errors.New("another write of the key is in flight")
 	errNoStorage  = errors.New("NATS has no storage left")
 	errTemporary  = errors.New("JetStream is not available")

@@ -89,15 +89,16 @@ func (s *Store) makeStream(ctx context.Context) (natsjs.Stream, error) {
 	replicas := cmp.Or(s.options.Replicas, 3)
 	stream, err := s.js.CreateStream(ctx, config(s.options.Stream, replicas))
 	var refused *natsjs.APIError
+	if errors.As(err, &refused) && refused.ErrorCode == codeNotClustered && s.options.Replicas == 0 {
+		stream, err = s.js.CreateStream(ctx, config(s.options.Stream, 1))
+	}
 	if errors.As(err, &refused) {
-		switch {
-		case refused.ErrorCode == codeNotClustered && s.options.Replicas == 0:
-			stream, err = s.js.CreateStream(ctx, config(s.options.Stream, 1))
-		case refused.ErrorCode == codeNotClustered:
+		switch refused.ErrorCode {
+		case codeNotClustered:
 			return nil, fmt.Errorf("%w: a single NATS server keeps one copy: let it join a cluster, or set --nats-replicas to 1", err)
-		case refused.ErrorCode == codeOverlap:
+		case codeOverlap:
 			return nil, fmt.Errorf("%w: choose another name by --nats-stream, or delete the other stream", err)
-		case refused.ErrorCode == codeNoPeers:
+		case codeNoPeers:
 			return nil, fmt.Errorf("%w: a stream with %d replicas needs as many NATS servers: start them, or set --nats-replicas", err, replicas)
 		}
 	}
