@@ -55,7 +55,8 @@ func (r receiver) Message(topic string, value []byte) {
 }
 
 // Missed tells the subscribers of each topic and of each pattern of topics, through the actor
-// of that name: so the news has a place among the messages, and a panic is confined.
+// of that name. So the news keeps its order among the messages, and a panic harms no other
+// topic.
 func (r receiver) Missed() {
 	for t := range r.keyspace.topics.actors() {
 		_ = r.send(t.name, false, task{op: opMissed})

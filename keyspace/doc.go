@@ -204,11 +204,12 @@
 // or the merge of the other one sees its value. A refusal must rest on the newest state, too.
 // If no write of the run was accepted, a barrier of the store proves that.
 //
-// The revision is the position of the feed, less the records that are not delivered yet. It
-// is not the version of the newest write of this keyspace, because a write of another one,
-// with a lower version, may still be on its way. A subscriber that comes from another server
-// may know a higher revision than this keyspace. Then its Subscribe waits up to a second: it
-// has seen writes that are not delivered here yet, and must not see them after newer ones.
+// The revision is a version that the feed has reached, and up to which every record has been
+// delivered. It is not the version of the newest write of this keyspace, because a write of
+// another one, with a lower version, may still be on its way. A subscriber that comes from
+// another server may know a higher revision than this keyspace. Then its Subscribe waits up
+// to a second: the subscriber has seen writes that are not delivered here yet, and must not
+// see them after newer ones.
 //
 // One keyspace is the first to delete a key that has expired; the others wait a second.
 //

@@ -32,7 +32,7 @@ type feedShard struct {
 	// actor is not here.
 	positions map[string]uint64
 
-	closed bool // nothing waits any more
+	closed bool // no record waits any more
 }
 
 func newFeed(ks *Keyspace) *feed {
@@ -106,8 +106,8 @@ func (f *feed) close() {
 // has no answer.
 var followRequest = &request{task: task{op: opFollow}}
 
-// wake asks the actor of a key to apply what waits. If the mailbox is full, the actor does so
-// without being asked.
+// wake asks the actor of a key to apply the records that wait. If the mailbox is full, the
+// actor does so without being asked.
 func (f *feed) wake(name string) {
 	for {
 		k, err := f.keyspace.keys.findOrSpawn(name, true)
@@ -176,7 +176,7 @@ func (f *feed) setPosition(name string, position uint64) {
 	s.positions[name] = position
 }
 
-// applied notes that a record was applied, which is the key's newest one.
+// applied notes that the newest record of a key was applied.
 func (f *feed) applied(w *Record) {
 	if w.Position != w.Version { // a touch
 		f.setPosition(w.Key, w.Position)

@@ -20,10 +20,10 @@ type progress struct {
 	highestAssigned uint64 // the highest version that the store gave to a write
 	first, last     *run   // of the list, in the order of add
 
-	// followed says that the store is shared. Then writes of other keyspaces may come at
-	// any version above the feed's position, so only the feed raises highestDone.
+	// followed says that the store is shared. Then writes of other keyspaces may come at any
+	// version above the one that the feed has reached, so only the feed raises highestDone.
 	followed bool
-	waiters  map[chan struct{}]uint64 // wait until the revision has a value
+	waiters  map[chan struct{}]uint64 // each waits until the revision reaches a version
 
 	added   uint64        // the number of runs that were ever added
 	settled chan struct{} // closed when the runs up to awaited have left the list; nil: settle does not wait
@@ -144,7 +144,7 @@ func (p *progress) highestKnown() uint64 {
 	return max(p.highestDone, p.highestAssigned)
 }
 
-// advance notes that the feed has come to a version.
+// advance notes that the feed has reached a version.
 func (p *progress) advance(version uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -166,7 +166,7 @@ func (p *progress) wakeLocked() {
 	}
 }
 
-// await returns when the revision has come to a version, or ctx has ended.
+// await returns when the revision has reached a version, or ctx has ended.
 func (p *progress) await(ctx context.Context, version uint64) {
 	p.mu.Lock()
 	if version <= p.revisionLocked() {

@@ -16,11 +16,11 @@ import (
 // The rules of Store hold, with these differences. Record.Position says which record of the
 // key the keyspace had applied last. If the store has a newer record, Commit passes all
 // records up to that one to Feed.Apply, and then returns a [ConflictError]. If the store has
-// forgotten the key, Commit first passes all records that the store has. Commit
-// returns an error that wraps [ErrUnknownOutcome] if the writes may take effect later; if
-// they do, they are passed to the Feed, although this keyspace made them. It gets at most
-// [MaxSharedRun] writes. It may set Written, because the clocks of several machines differ.
-// A touch is committed with the key's value, so that the store may forget the key's older
+// forgotten the key, Commit first passes all records that the store has. Commit returns an
+// error that wraps [ErrUnknownOutcome] if the writes may take effect later; if they do, they
+// are passed to the Feed, although this keyspace made them. Commit gets at most
+// [MaxSharedRun] writes. It may set Written, because the clocks of several machines differ. A
+// touch is committed with the key's value, so that the store may forget the key's older
 // records. The records that Load passes to State.Apply have a Position, too.
 type SharedStore interface {
 	Store
@@ -60,8 +60,8 @@ const (
 	// MaxSharedRun is the greatest number of writes that one Commit of a SharedStore gets.
 	MaxSharedRun = 16
 
-	// maxSharedBytes is the size of the values of one run, unless a value is larger and
-	// alone, because the messages of a distributed store are bounded (1 MiB in NATS).
+	// maxSharedBytes is the greatest size of the values of one run. A larger value is in a
+	// run of its own. The messages of a distributed store are bounded (1 MiB in NATS).
 	maxSharedBytes = 256 << 10
 )
 
@@ -169,7 +169,7 @@ func (k *key) follow() {
 	}
 }
 
-// followOne applies the records of one commit, unless they are not newer than the state.
+// followOne applies those records of one commit that are newer than the state.
 func (k *key) followOne(r *run) {
 	defer k.finish(r)
 	if !k.selectNew(r) {

@@ -29,7 +29,7 @@ func (s storeState) Apply(w *Record) error {
 		k = ks.keys.add(strings.Clone(w.Key))
 	}
 	if ks.shared != nil && w.Touch && w.Version > k.load().version {
-		record := *w // the store has forgotten the write that the touch touches
+		record := *w // the store has forgotten the write that the touch belongs to
 		record.Touch = false
 		w = &record
 	}

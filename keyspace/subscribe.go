@@ -111,12 +111,12 @@ func (ks *Keyspace) Subscribe(ctx context.Context, t Target, s Subscriber, start
 }
 
 // revisionWait is how long a subscriber that comes from another keyspace waits for this one
-// to come to the subscriber's revision.
+// to reach the subscriber's revision.
 const revisionWait = time.Second
 
-// awaitRevision waits until this keyspace has come to the revision that a start resumes from,
-// but not for long: then the subscriber is passed everything. Without the wait, a write that
-// the subscriber has seen could be delivered after a newer one of the key.
+// awaitRevision waits until this keyspace has reached the revision that a start resumes from,
+// for at most revisionWait. After that, the subscriber is passed everything. Without the
+// wait, a write that the subscriber has seen could be delivered after a newer one of the key.
 func (ks *Keyspace) awaitRevision(ctx context.Context, s *Start) {
 	if s.Epoch == "" || s.Epoch == ks.epoch {
 		ctx, cancel := context.WithTimeout(ctx, revisionWait)

@@ -10,13 +10,14 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// barrierSuffix ends the subject of a barrier. It has the place of a beat's instance.
+// barrierSuffix ends the subject of a barrier. The subject before it is that of a beat of the
+// same instance.
 const barrierSuffix = "-barrier"
 
-// A beat is what a node says each second, through the stream. Each beat of an instance has
-// the one before as its condition. So if another node has declared the instance dead, in the
-// same way, its next beat is refused: the instance never counts again, and the node goes on as
-// another one.
+// A beat is the message that a node publishes each second, through the stream. Each beat of
+// an instance has the one before as its condition. So if another node has declared the
+// instance dead, by such a message, its next beat is refused: the instance never counts
+// again, and the node goes on as another one.
 type beat struct {
 	Node   string  `json:"node"`
 	Number uint64  `json:"number"`          // counts the beats of the process
@@ -138,9 +139,9 @@ func (s *Store) handleDeath(id instance, b beat) {
 	}
 }
 
-// age returns how long ago a message was stored. If the feed has brought it, it is new. Its
-// time is not asked then: if this machine's clock was just set, all other nodes would seem to
-// be silent.
+// age returns how long ago a message was stored. A message that the feed has brought is new,
+// and age does not look at its time: if this machine's clock was just set, all other nodes
+// would seem to be silent.
 func (s *Store) age(x *stored) time.Duration {
 	if s.continuous {
 		return 0

@@ -12,8 +12,8 @@ const clockSamples = 8
 // the stream are the server's, so that a node whose clock is wrong does no harm: its keys
 // expire at the right time, and its writes have the right time.
 //
-// The estimate is that of the beat with the shortest way, as in NTP (RFC 5905, section 10):
-// the time in the middle between sending the beat and receiving it is the server's.
+// The estimate comes from the beat with the shortest round trip, as in NTP (RFC 5905, section
+// 10): the server's time is taken to be that in the middle between sending and receiving it.
 type clock struct {
 	mu      sync.Mutex
 	samples [clockSamples]clockSample

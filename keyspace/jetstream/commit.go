@@ -24,7 +24,7 @@ const (
 	headerBatchCommit   = "Nats-Batch-Commit"
 )
 
-// maxOverhead is more than a message has besides one value.
+// maxOverhead is greater than the size of a message without its value.
 const maxOverhead = 4 << 10
 
 // A PayloadError means that a message of NATS may not be as long as the longest value.
@@ -227,7 +227,7 @@ func pause(attempt int) time.Duration {
 	return time.Millisecond/2 + rand.N(longest)
 }
 
-// errOtherHistory is why it is not known what an accepted proposal means.
+// errOtherHistory means that a proposal was accepted by a stream with another history.
 var errOtherHistory = errors.New("the stream was made anew")
 
 // expectedSequence returns the sequence that is the condition of a message.
@@ -236,11 +236,11 @@ func expectedSequence(m *nats.Msg) uint64 {
 	return n
 }
 
-// errReplaced is why it is not known what came of a proposal whose answer was lost: the feed
-// has not brought its message, but has missed messages.
+// errReplaced means that the outcome of a proposal cannot be known: its answer was lost, and
+// the feed has not brought its message, but has missed messages.
 var errReplaced = errors.New("the answer was lost, and a newer write of the key has replaced what was there")
 
-// errNotSettled is why another attempt is needed.
+// errNotSettled means that another attempt is needed.
 var errNotSettled = errors.New("a server lacks the key's last message")
 
 // settleLower finds out why the key has a lower sequence than the proposal expects. The message

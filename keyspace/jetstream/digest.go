@@ -3,8 +3,8 @@ package jetstream
 import "fmt"
 
 // A Digest describes the state after the message at a sequence. Two nodes with the same state
-// have the same digest. Nodes with different states have different ones, but for one case in
-// 2^64.
+// have the same digest. Nodes with different states have different ones, except in one case
+// of 2^64.
 type Digest struct {
 	Sequence uint64 `json:"sequence"`
 	Keys     uint64 `json:"keys"`

@@ -12,7 +12,7 @@
 // # Rules
 //
 //   - The stream's order is the only order. The version of a write is the sequence of its
-//     message, times 16, plus its place among the writes of the message.
+//     message, times 16, plus the index of the write in the message.
 //   - Each commit has the last sequence of its key as its condition. So a commit that was
 //     accepted knew every write of the key before it.
 //   - A commit that was answered is kept by a majority of the stream's replicas.
@@ -35,24 +35,24 @@
 //	rtdb.w.<instance>.<session>   the wills of a session
 //	rtdb.r.>                      not stored: each message, published again by the server
 //
-// And two over core NATS: rtdb.t.<topic> has the messages of topics, and rtdb.s.takeover the
-// requests between nodes.
+// Two more are of core NATS, which stores nothing: rtdb.t.<topic> has the messages of topics,
+// and rtdb.s.takeover the requests between nodes.
 //
 // # The feed
 //
 // A consumer of a stream that keeps one message for each subject misses messages that are
-// replaced before it reads them: 15% at 1000 writes a second to one key, and 66% at 5000. To
-// keep 16 messages of each subject brings 99.9%, and makes the stream 16 times as large. So the
-// feed is no consumer. The server publishes each message again when it has stored it
-// (RePublish), and the nodes subscribe to that. Nothing is lost as long as the connection holds.
-// A message that is lost nevertheless leaves a gap in the sequences, which the next message
-// shows; there is one at least each second, because of the beats. The feed then reads the
-// missing messages from the stream, by direct gets (ADR-31), as Load does. What was replaced
-// meanwhile is not there any more.
+// replaced before it reads them: 15% at 1000 writes a second to one key, and 66% at 5000. A
+// stream that keeps 16 messages of each subject brings 99.9%, and is 16 times as large. So
+// the feed is not a consumer. The server publishes each message again when it has stored it
+// (RePublish), and the nodes subscribe to that. Nothing is lost as long as the connection
+// holds. A message that is lost nevertheless leaves a gap in the sequences, which the next
+// message shows; there is one at least each second, because of the beats. The feed then reads
+// the missing messages from the stream, by direct gets (ADR-31), as Load does. Messages that
+// were replaced meanwhile are gone.
 //
 // Load subscribes first. Then it publishes a beat and waits until the beat comes back at a
-// sequence s. What comes after s waits in the subscription. What was stored before is read
-// from the stream.
+// sequence s. Messages after s wait in the subscription. Messages before s are read from the
+// stream.
 //
 // # Conflicts
 //
@@ -72,15 +72,16 @@
 // # Nodes
 //
 // Each node publishes a beat each second, through the stream. A node that has not heard its
-// own beat for 3 s is cut off. A node that has been silent for 10 s is declared dead by another
-// one, by a message in the place of its next beat. Each beat has the last one as its condition,
+// own beat for 3 s is cut off. If a node has been silent for 10 s, another one declares it
+// dead, by a message in place of its next beat. Each beat has the last one as its condition,
 // so either the beat counts or the declaration. A node that learns that it was declared dead
-// goes on as another instance, and must end its sessions, because their wills are carried out.
+// goes on as another instance, and must end its sessions, because their wills are carried
+// out.
 //
-// With a beat, a node says how many keys it has, and a hash of all keys and their sequences, at
-// a sequence that other nodes know, too. A node that differs from the majority is not ready
-// ([Store.Ready]). So a replica of NATS that has lost data, or a fault of ours, does not stay
-// unseen.
+// With a beat, a node says how many keys it has, and a hash of all keys and their sequences,
+// at a sequence that other nodes know, too. A node that differs from the majority is not
+// ready ([Store.Ready]). So a replica of NATS that has lost data, or a fault of rtdb, is
+// noticed.
 //
 // The nodes use the server's clock: a node measures by its beats how far its own is off. Keys
 // that expire are deleted by the node with the highest hash of its instance and the key
@@ -90,14 +91,15 @@
 //
 // # Limits
 //
-// Every node holds all keys. More nodes serve more connections and reads, and not more keys or
-// writes. A node of a version that does not know a message's format skips the message, so a
-// change of the format needs a new stream. A client that may publish to the stream's subjects may
-// change the state, so only nodes should have that right.
+// Every node holds all keys. More nodes serve more connections and reads, but not more keys
+// or writes. A node of a version that does not know a message's format skips the message, so
+// a change of the format needs a new stream. A client that may publish to the stream's
+// subjects may change the state, so only nodes should have that right.
 //
 // # In other words
 //
-// The nodes do not talk to each other about the state. Each proposes its writes to NATS, which
-// says yes or no and tells everyone what was accepted. A node that is not sure asks again with
-// the same words, and a node that has missed something reads it up.
+// The nodes do not talk to each other about the state. Each proposes its writes to NATS,
+// which says yes or no and tells every node the writes that it has accepted. A node that is
+// not sure sends the same message again, and a node that has missed messages reads them from
+// the stream.
 package jetstream

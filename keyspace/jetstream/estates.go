@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// otherSurvivor is how much longer than the node that has declared another one dead the
-	// other survivors wait until they look for wills that are left.
+	// The node that has declared another one dead carries out its wills at once. The other
+	// survivors wait for otherSurvivor or longer, and carry out those that are left.
 	otherSurvivor = 4 * time.Second
 
 	// estateTimeout bounds the time to carry out the wills of one session of a dead node.
@@ -22,7 +22,7 @@ const (
 )
 
 // settleEstate carries out the wills of the sessions of a dead node. All survivors do it, one
-// sooner than the others; what one has done, the others find done.
+// sooner than the others. Wills that one has carried out are gone for the others.
 func (s *Store) settleEstate(dead instance, isFirst bool) {
 	wait := time.Duration(0)
 	if !isFirst {

@@ -9,7 +9,7 @@ import (
 	"rtdb/keyspace"
 )
 
-// A heart is what a node knows of its own beats.
+// A heart has the facts that a node knows about its own beats.
 type heart struct {
 	mu       sync.Mutex
 	instance instance
@@ -56,9 +56,8 @@ func (s *Store) refusal() error {
 
 var errLoading = errors.New("the state is being loaded")
 
-// Ready returns why the node is not ready: that it loads the state, or what it waits for
-// before that; then, that it is cut off, or that its state differs from that of the
-// other nodes. Otherwise it returns nil.
+// Ready returns nil if the node is ready, and otherwise the reason: the node waits for NATS,
+// loads the state, is cut off, or has a state that differs from that of the other nodes.
 func (s *Store) Ready() error {
 	if err := s.refusal(); err != nil {
 		return err
@@ -74,7 +73,8 @@ func (s *Store) Ready() error {
 	return errLoading
 }
 
-// beat sends beats until the store is closed, and looks after the node's own.
+// beat sends beats until the store is closed, and checks after each that the node's own beats
+// come back.
 func (s *Store) beat() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()

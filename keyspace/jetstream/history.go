@@ -11,9 +11,9 @@ import (
 
 // An operator may delete the stream and make it again, or bring an old copy back. Then its
 // sequences and versions belong to another history, and the state of this node is worth
-// nothing. So the stream is verified if something is seen that its history does not explain:
-// sequences that fall, or a key without the message that it had. Each beat has a condition that
-// only the history meets that the node knows, so a node that sees nothing notices it soon.
+// nothing. So the stream is verified if the node sees something that its history does not
+// explain: sequences that fall, or a key without the message that it had. A node that sees
+// neither notices it soon, too, because another history refuses the condition of its beats.
 
 // verify returns nil if the stream is still the one that was loaded. If it is another one, the
 // store fails.

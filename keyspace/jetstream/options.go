@@ -54,10 +54,10 @@ type Observer struct {
 	CaughtUp     func(after time.Duration)           // writes are accepted again
 	Behind       func(messages uint64)               // the feed has fallen behind by so many messages
 	Filled       func(messages int, took time.Duration)
-	Disagrees    func(other string, mine, theirs Digest) // another node has another state at the same place
-	Agrees       func()                                  // no longer
+	Disagrees    func(other string, mine, theirs Digest) // another node has another state at the same sequence
+	Agrees       func()                                  // the states are the same again
 	Foreign      func(subject string, sequence uint64)   // the stream has a message that is not of rtdb
-	DeclaredDead func()                                  // the other nodes have given this node up; it must end its sessions
+	DeclaredDead func()                                  // the other nodes have declared this one dead; it must end its sessions
 	Buried       func(node string)                       // this node has declared another one dead
 	Failed       func(err error)                         // called once: the stream is gone, or is another one
 }

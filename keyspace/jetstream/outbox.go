@@ -58,7 +58,7 @@ func (o *outbox) send(p *proposal) {
 	o.flushLocked()
 }
 
-// leave ends the part of the outbox in a proposal, whose message may change then. It reports
+// leave takes a proposal out of the outbox, so that its message may change. It reports
 // whether the message was never published. If the proposal has got no answer, its parcel does
 // not count as in flight from now on.
 func (o *outbox) leave(p *proposal, answered bool) (unsent bool) {

@@ -34,7 +34,7 @@ var proposalPool = sync.Pool{New: func() any {
 	return p
 }}
 
-// recycle gives back a proposal that nobody knows any more.
+// recycle gives back a proposal that no goroutine uses any more.
 func (p *proposal) recycle() {
 	p.timer.Stop()
 	p.message.reset()

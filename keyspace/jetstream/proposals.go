@@ -28,7 +28,7 @@ type proposals struct {
 	accepted map[uint64]struct{}
 }
 
-// An answer is what the stream says to one attempt of a proposal.
+// An answer is the stream's reply to one attempt of a proposal.
 type answer struct {
 	attempt  int
 	sequence uint64 // of the message; 0: it was not accepted
@@ -49,8 +49,8 @@ type wrongSequence struct{ current uint64 }
 
 func (e wrongSequence) Error() string { return fmt.Sprintf("the key's last sequence is %d", e.current) }
 
-// begin returns a proposal that end must be called for. appliesItself says that the caller
-// applies the message if it is accepted, so that the feed need not.
+// begin returns a proposal. The caller must call end for it. appliesItself says that the
+// caller applies the message if it is accepted, so that the feed need not.
 func (ps *proposals) begin(appliesItself bool) *proposal {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()

@@ -2,7 +2,7 @@ package jetstream
 
 import "time"
 
-// A Status says how a node stands.
+// A Status has the figures of a node.
 type Status struct {
 	Connected bool          // to a NATS server
 	Ready     error         // why the node is not ready; nil: it is
@@ -20,7 +20,7 @@ type Status struct {
 	Reconnects uint64 // connections after the first
 }
 
-// Status returns how the node stands. It may be called at any time.
+// Status returns the figures of the node. It may be called at any time.
 func (s *Store) Status() Status {
 	x := Status{
 		Connected: s.conn.IsConnected(), Ready: s.Ready(), Place: s.place.now(),

@@ -32,8 +32,8 @@ func isPlain(c byte) bool {
 	return c == '-' || c == '_' || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
 }
 
-// encodeName returns the subject of a name: each level is a token. A byte that is no ASCII
-// letter, digit, - or _ is written as = and two hexadecimal digits. So a tool for NATS
+// encodeName returns the subject of a name: each level is a token. A byte that is not an
+// ASCII letter, digit, - or _ is written as = and two hexadecimal digits. So a tool for NATS
 // shows most names as they are, and selects them by level.
 func encodeName(name string) string { return encodeSubject("", name) }
 

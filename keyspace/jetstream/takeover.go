@@ -38,12 +38,12 @@ type takeoverAnswer struct {
 
 func (s *Store) takeoverSubject() string { return s.subjects.services + "takeover" }
 
-// AnswerTakeovers lets end end the sessions that other nodes ask for. It is called once, before
-// the node has sessions.
+// AnswerTakeovers makes the node call end if another node asks for the end of a session. It
+// is called once, before the node has sessions.
 func (s *Store) AnswerTakeovers(end EndSession) { s.endSession.Store(&end) }
 
-// subscribeTakeovers answers the other nodes from the first beat on. They wait for an answer of
-// each node that is alive, also if it still loads the state and has no sessions.
+// subscribeTakeovers answers the other nodes from the first beat on. They wait for an answer
+// of each node that is alive, even if it still loads the state and has no sessions.
 func (s *Store) subscribeTakeovers() error {
 	_, err := s.conn.Subscribe(s.takeoverSubject(), func(m *nats.Msg) {
 		var t takeover

@@ -36,7 +36,7 @@ type bus struct {
 }
 
 // maxProcesses is the number of processes after which a bus forgets those that it has heard
-// of. It is more than ever publish at the same time.
+// of. So many never publish at the same time.
 const maxProcesses = 1 << 12
 
 // Publish implements [keyspace.Bus].

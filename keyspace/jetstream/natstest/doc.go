@@ -37,6 +37,6 @@
 //
 // # In other words
 //
-// A test may do to JetStream what happens to it in production: crashes, pauses and changes
-// of the leader. The test's end puts everything away.
+// A test may do to JetStream what happens to it in production: crashes, pauses and changes of
+// the leader. Nothing of it is left when the test has ended.
 package natstest
