@@ -27,7 +27,7 @@ type clusterStore struct {
 	ending sync.WaitGroup    // sessions that are being ended
 }
 
-// open opens the store in the stream of the flags. Values are at most so long.
+// open opens the store in the stream of the flags. No value is longer than maxValueBytes.
 func (f *clusterFlags) open(log serverLog, maxValueBytes int) (*store, error) {
 	c := &clusterStore{log: clusterLog{Logger: log.Logger}, stream: f.NATSStream}
 	s := newStore(log, c)
@@ -51,7 +51,7 @@ func (c *clusterStore) readiness() error {
 	return nil
 }
 
-// takeOver ends the sessions of a client on the other nodes, as [transport.Options] wants it.
+// takeOver ends the sessions of a client on the other nodes, as [transport.Options] asks.
 func (c *clusterStore) takeOver(ctx context.Context, client, subject string, since time.Time) error {
 	err := c.TakeOver(ctx, client, subject, since)
 	if errors.Is(err, jetstream.ErrNewerSession) {

@@ -16,7 +16,7 @@ type clusterLog struct {
 	connects, losses, waiting, denials, gaps, foreigns, behinds sparse
 }
 
-// A sparse event is logged only if its last lines are long enough ago.
+// A sparse event is logged only if enough time has passed since its last lines.
 type sparse struct {
 	limit   *rate.Limiter
 	skipped int // events since the last line

@@ -43,7 +43,7 @@ type store struct {
 	ready     func() error                           // why the node is not ready; nil: it is once it has loaded the state
 	giveUp    func()                                 // ends a load that waits; nil: no load does
 	attach    func(*transport.Server)                // gets the server before load; nil: it is not needed
-	loaded    func()                                 // called when the state is loaded; nil: nothing is to do
+	loaded    func()                                 // called when the state is loaded; nil: there is nothing to do
 
 	// takeOver is that of [transport.Options]. nil: there are no other nodes.
 	takeOver func(ctx context.Context, client, subject string, since time.Time) error
