@@ -75,7 +75,7 @@ func (s *Session) queueReply(text []byte) {
 }
 
 // Tell queues a notice that the client did not ask for, behind all updates that were
-// delivered before. An update that is delivered later may come before it, in the place of an
+// delivered before. An update that is delivered later may come before it, in place of an
 // older one of its key. Tell never blocks.
 func (s *Session) Tell(text []byte) { s.queueText(&Message{Text: text, Notice: true}) }
 

@@ -93,7 +93,7 @@ var errNoRoom = &failure{
 // errCutOff answers a write of a node that cannot reach the store.
 var errCutOff = &failure{
 	code:    codeUnavailable,
-	message: "this node is cut off from the others, so the write was not made; reads and subscriptions go on",
+	message: "this node is cut off from the others, so the write was not made: try again later; reads and subscriptions go on",
 	retry:   time.Second,
 }
 

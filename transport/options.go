@@ -86,9 +86,9 @@ type Options struct {
 	// Node is the name of this node among several, for the operator. "": it has none.
 	Node string
 
-	// Ready returns nil, or the reason why the node is not ready: what the loading of the state
-	// waits for, or that the node is cut off from the other nodes, or that its state differs
-	// from theirs. It is for readiness checks; no request is refused. It must return at once.
+	// Ready returns nil if the node is ready, and otherwise the reason: the node loads its
+	// state, is cut off from the other nodes, or has a state that differs from theirs. It is
+	// for readiness checks; no request is refused. It must return at once.
 	// nil: the node is ready when its state is loaded.
 	Ready func() error
 

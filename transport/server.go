@@ -144,9 +144,9 @@ func (s *Server) EndSessions(ctx context.Context, reason string) error {
 // waits until the session has left: then its wills are written. The other node's
 // [Options.Takeover] has the client and the subject. If ctx ends first, EndClient returns the
 // cause. If the session here has said hello later than since, it stays, and newer is true.
-// EndClient must be called within 5 s of since, because it takes an older hello of the session
-// here for older than since: so clocks that differ decide only between two hellos of the same
-// moment.
+// EndClient must be called within 5 s of since: a session here that said hello more than 5 s
+// ago is the older one, whatever the clocks of the nodes say. So clocks that differ can only
+// change the order of two hellos of the same moment.
 func (s *Server) EndClient(ctx context.Context, client, subject string, since time.Time) (newer bool, err error) {
 	return s.core.clients.endNamed(ctx, clientName{client, subject}, since)
 }

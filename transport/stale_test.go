@@ -187,7 +187,7 @@ func TestWritesOfANodeThatIsCutOff(t *testing.T) {
 		err           error
 		message, wait string
 	}{
-		{keyspace.ErrCutOff, "this node is cut off from the others, so the write was not made; reads and subscriptions go on", "1"},
+		{keyspace.ErrCutOff, "this node is cut off from the others, so the write was not made: try again later; reads and subscriptions go on", "1"},
 		{keyspace.ErrUnknownOutcome, "the node could not learn whether the write was made: the write may have been made; read the key before you write it again", ""},
 	} {
 		w := newWireOn(t, keyspace.Options{Refuse: func() error { return test.err }}, transport.Options{})
