@@ -90,7 +90,7 @@ func (a *alone) Commit(ctx context.Context, writes []keyspace.Record) error {
 func TestStore(t *testing.T) {
 	t.Parallel()
 	c := natstest.Start(t, natstest.Options{Servers: 1, Lazy: true, Config: "max_payload: 4MB"})
-	storetest.Run(t, storetest.Options{Durable: true, Open: func(tb testing.TB, dir string) keyspace.Store {
+	storetest.Run(t, storetest.Options{Durable: true, Slow: !isLong(), Open: func(tb testing.TB, dir string) keyspace.Store {
 		return &alone{store: openStream(tb, c, streamName(dir)), positions: map[string]uint64{}}
 	}})
 }
