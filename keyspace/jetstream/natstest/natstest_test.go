@@ -28,11 +28,18 @@ func stream(t *testing.T, c *natstest.Cluster) jetstream.JetStream {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = js.CreateStream(within(t, 10*time.Second), jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}, Replicas: c.Servers()})
-	if err != nil {
-		t.Fatal(err)
+	config := jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}, Replicas: c.Servers()}
+	for ctx := within(t, 40*time.Second); ; { // a busy machine may lose the first answer
+		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
+		_, err := js.CreateStream(attempt, config)
+		cancel()
+		if err == nil {
+			return js
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("create the stream: %v", err)
+		}
 	}
-	return js
 }
 
 // publish publishes a message, and tries again until a leader stores it.
@@ -55,11 +62,11 @@ func publish(t *testing.T, js jetstream.JetStream, data string) {
 // holds fails the test if message 1 of the stream has other data.
 func holds(t *testing.T, js jetstream.JetStream, data string) {
 	t.Helper()
-	s, err := js.Stream(within(t, 10*time.Second), "S")
+	s, err := js.Stream(within(t, 40*time.Second), "S")
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := s.GetMsg(within(t, 10*time.Second), 1)
+	m, err := s.GetMsg(within(t, 40*time.Second), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
