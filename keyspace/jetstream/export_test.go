@@ -81,3 +81,9 @@ func (s *Store) SetHealthy() {
 	defer s.heart.mu.Unlock()
 	s.heart.healthyAt = time.Time{}
 }
+
+// SetDeleteAge sets how long the stream remembers a delete, longer than its margin.
+func (s *Store) SetDeleteAge(age time.Duration) { s.deleteAge = age }
+
+// DeleteMargin is how much earlier a delete counts as forgotten.
+const DeleteMargin = deleteMargin

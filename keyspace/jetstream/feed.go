@@ -44,8 +44,10 @@ func parseStored(m *nats.Msg) (x stored, ok bool) {
 }
 
 // at returns the server's time when the message was stored.
-func (x *stored) at() time.Time {
-	t, _ := time.Parse(time.RFC3339Nano, x.time) // the server has made it
+func (x *stored) at() time.Time { return parseTime(x.time) }
+
+func parseTime(text string) time.Time {
+	t, _ := time.Parse(time.RFC3339Nano, text) // the server has made it
 	return t
 }
 
@@ -171,10 +173,7 @@ func (s *Store) followOne(to sink) error {
 // fill reads the messages of a gap: from the feed's place on, at least until the sequence.
 // Only the newest message of each key is still there.
 func (s *Store) fill(until uint64, to sink) error {
-	if err := s.checkDeletes(); err != nil {
-		return err
-	}
-	began := time.Now()
+	began, before := time.Now(), parseTime(s.takenAt)
 	n := 0
 	s.continuous = false
 	defer func() { s.readAt = time.Now() }()
@@ -182,6 +181,9 @@ func (s *Store) fill(until uint64, to sink) error {
 		n++
 		return s.take(x, to)
 	})
+	if err == nil && !before.IsZero() {
+		err = s.checkDeletes(before)
+	}
 	if err == nil {
 		s.counts.filled.Add(uint64(n))
 		s.observe(func(o *Observer) {
@@ -201,6 +203,7 @@ func (s *Store) take(x *stored, to sink) error {
 	if err := s.handle(x, to); err != nil {
 		return err
 	}
+	s.takenAt = x.time
 	s.place.advance(x.sequence)
 	if s.advance != nil {
 		s.advance(lastVersion(x.sequence))

@@ -9,13 +9,13 @@ import (
 // clocks of the servers may differ.
 const deleteMargin = time.Hour
 
-// checkDeletes fails if the feed has a gap that may be older than the deletes that the stream
-// remembers. The node would go on with keys that were deleted.
-func (s *Store) checkDeletes() error {
-	s.heart.mu.Lock()
-	silence := time.Since(s.heart.heardAt)
-	s.heart.mu.Unlock()
-	if silence < deleteAge-deleteMargin {
+// checkDeletes fails if the feed had a gap that may be older than the deletes that the stream
+// remembers. The node would go on with keys that were deleted. before is when the last message
+// before the gap was stored. Only times of the server count: this machine's clock stands still
+// while the machine is suspended.
+func (s *Store) checkDeletes(before time.Time) error {
+	silence := parseTime(s.takenAt).Sub(before)
+	if silence < s.deleteAge-deleteMargin {
 		return nil
 	}
 	err := fmt.Errorf("jetstream: this node was cut off for %v, and the stream has forgotten deletes of that time: restart this node",

@@ -36,6 +36,7 @@ type Store struct {
 	proposals proposals
 	outbox    outbox
 	batching  sync.Mutex    // held while a batch of wills is published
+	deleteAge time.Duration // how long the stream remembers a delete; only tests change it
 	carrying  chan struct{} // holds a token for each session whose wills are carried out
 	barriers  barriers
 	place     place
@@ -56,6 +57,7 @@ type Store struct {
 	// These fields belong to the goroutine that loads or follows.
 	fed      *nats.Subscription
 	lastFed  uint64 // the sequence of the last message that the feed has brought
+	takenAt  string // when the last message that was handled was stored; see stored.time
 	digester digester
 
 	// continuous says that the feed has brought every message since a beat that was sent
@@ -104,7 +106,7 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	s.heart.instance = newInstance()
-	s.outbox.store, s.carrying = s, make(chan struct{}, maxCarrying)
+	s.outbox.store, s.carrying, s.deleteAge = s, make(chan struct{}, maxCarrying), deleteAge
 	s.lifetime, s.end = context.WithCancelCause(context.Background())
 	options, err := s.connectOptions()
 	if err != nil {
