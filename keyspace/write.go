@@ -134,7 +134,7 @@ func (k *key) planRequest(r *run, q *request, value []byte) []byte {
 		}
 		value = merged
 	}
-	if c.TTL > 0 {
+	if c.TTL > 0 && value != nil {
 		r.expires = r.began.Add(c.TTL)
 	}
 	r.writes = append(r.writes, Record{})

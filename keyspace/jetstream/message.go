@@ -77,7 +77,7 @@ func appendCommit(b []byte, subject string, o operation, writes []keyspace.Recor
 		if w.Touch {
 			flags |= flagTouch
 		}
-		if !w.Expires.IsZero() {
+		if !w.Expires.IsZero() && w.Value != nil {
 			flags |= flagExpires
 		}
 		b = append(b, flags)
@@ -85,7 +85,7 @@ func appendCommit(b []byte, subject string, o operation, writes []keyspace.Recor
 			b = binary.AppendUvarint(b, w.Version)
 		}
 		b = binary.AppendVarint(b, w.Written)
-		if !w.Expires.IsZero() {
+		if flags&flagExpires != 0 {
 			b = binary.AppendVarint(b, ceilMilliseconds(w.Expires.Add(shift)))
 		}
 		if w.Value != nil {
@@ -126,12 +126,14 @@ func decodeCommit(data []byte, subject, key string, sequence uint64, shift time.
 		w := &writes[i]
 		w.Key = key
 		flags := d.byte()
-		if flags > allFlags || flags&flagTouch != 0 && (flags&flagDelete != 0 || count > 1) {
+		if flags > allFlags || flags&flagDelete != 0 && flags&(flagTouch|flagExpires) != 0 || flags&flagTouch != 0 && count > 1 {
 			return o, nil, errNotMessage
 		}
 		w.Version, w.Touch = version+uint64(i), flags&flagTouch != 0
 		if w.Touch {
-			w.Version = d.uvarint()
+			if w.Version = d.uvarint(); w.Version >= version {
+				return o, nil, errNotMessage // it is of a write that is not made yet
+			}
 		}
 		w.Written = d.varint()
 		if flags&flagExpires != 0 {

@@ -129,6 +129,8 @@ func differences(is, must natsjs.StreamConfig) (all []string) {
 	compare("subject_delete_marker_ttl", is.SubjectDeleteMarkerTTL, must.SubjectDeleteMarkerTTL)
 	compare("no_ack", is.NoAck, false)
 	compare("sealed", is.Sealed, false)
+	compare("discard_new_per_subject", is.DiscardNewPerSubject, false)
+	compare("persist_mode", is.PersistMode, must.PersistMode)
 	compare("mirror", is.Mirror != nil, false)
 	compare("sources", len(is.Sources), 0)
 	compare("subject_transform", is.SubjectTransform != nil, false)
