@@ -39,6 +39,7 @@ func (s *Store) connectOptions() ([]nats.Option, error) {
 		nats.ReconnectHandler(func(c *nats.Conn) {
 			s.counts.reconnects.Add(1)
 			s.bus.loseMessages()
+			s.tellLoss()
 			s.suspect.Store(true)
 			s.connected(c)
 		}),

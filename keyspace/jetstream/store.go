@@ -252,6 +252,9 @@ func (s *Store) prepareOnce() error {
 	if err := s.subscribeTakeovers(); err != nil {
 		return err
 	}
+	if err := s.subscribeLosses(); err != nil {
+		return err
+	}
 	return s.subscribeFeed()
 }
 

@@ -141,6 +141,20 @@ func (b *bus) loseMessages() {
 	}
 }
 
+func (s *Store) lossSubject() string { return s.subjects.services + "loss" }
+
+// tellLoss tells the other nodes that this one has lost its connection. What it had published
+// last may be lost, or come after what it publishes next, and then it is dropped.
+func (s *Store) tellLoss() {
+	_ = s.conn.Publish(s.lossSubject(), nil) // if it fails, the connection is lost again
+}
+
+// subscribeLosses receives what tellLoss sends.
+func (s *Store) subscribeLosses() error {
+	_, err := s.conn.Subscribe(s.lossSubject(), func(*nats.Msg) { s.bus.loseMessages() })
+	return err
+}
+
 // publishWills publishes the wills for topics, to other nodes and here. Their record is empty
 // by now, so they are published at most once.
 func (s *Store) publishWills(kept []keptWill) error {

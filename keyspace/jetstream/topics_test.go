@@ -10,6 +10,7 @@ import (
 	"rtdb/keyspace"
 	"rtdb/keyspace/jetstream"
 	"rtdb/keyspace/jetstream/natstest"
+	"rtdb/transport/transporttest"
 )
 
 // A listener passes the updates that it receives to a channel.
@@ -146,6 +147,24 @@ func TestTopicsMissed(t *testing.T) {
 		time.Sleep(20 * time.Millisecond) // a is not connected again yet
 	}
 	a.publishUntil(t, "t", "3", l)
+}
+
+// What a node publishes may be lost if it loses its connection. The subscribers on other nodes,
+// whose connections are well, are told.
+func TestTopicsOfAnotherNodeMissed(t *testing.T) {
+	t.Parallel()
+	c := natstest.Start(t, natstest.Options{})
+	p := transporttest.NewProxy(t, c.Server(0).Addr())
+	a := start(t, jetstream.Options{URL: "nats://" + p.Addr, Node: "a"})
+	b := start(t, jetstream.Options{URL: c.URL(), Node: "b"})
+	l := b.listen(t, keyspace.Topic("t"))
+	a.publishUntil(t, "t", "1", l)
+	p.Cut()
+	for got := l.next(t); got != "t missed"; got = l.next(t) { // the message may have been sent twice
+		if got != "t 1" {
+			t.Fatalf("got %s", got)
+		}
+	}
 }
 
 // A client that comes to another node takes over from its older session.
