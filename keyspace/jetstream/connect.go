@@ -74,6 +74,15 @@ func (s *Store) connectOptions() ([]nats.Option, error) {
 	return options, nil
 }
 
+// connectError returns the error of Open. The error of a URL has the URL, and so a password.
+func connectError(err error) error {
+	var bad *url.Error
+	if errors.As(err, &bad) {
+		return errors.New("jetstream: a URL of NATS is not valid (it is not shown, because it may have a password): expected nats://user:password@host:4222, with special characters of the password written as %XX")
+	}
+	return fmt.Errorf("jetstream: cannot connect to NATS: %w", err)
+}
+
 func (s *Store) connected(c *nats.Conn) {
 	server, version := c.ConnectedServerName(), c.ConnectedServerVersion()
 	s.observe(func(o *Observer) {

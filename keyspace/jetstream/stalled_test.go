@@ -107,3 +107,12 @@ func TestTheConnectionIsGivenUp(t *testing.T) {
 		t.Error("nobody is told")
 	}
 }
+
+// The error of a URL that is not valid does not show its password.
+func TestOpenHidesThePassword(t *testing.T) {
+	for _, url := range []string{"nats://u:secret@host:abc", "nats://u:sec ret@host:1", "nats://u:secret@[::1:4222", "nats://u:secret/x@host:1"} {
+		if _, err := jetstream.Open(jetstream.Options{URL: url}); err == nil || strings.Contains(err.Error(), "sec") {
+			t.Errorf("%v, want an error without the password", err)
+		}
+	}
+}

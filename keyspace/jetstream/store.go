@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -113,7 +112,7 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	if s.conn, err = nats.Connect(s.options.URL, options...); err != nil {
-		return nil, fmt.Errorf("jetstream: cannot connect to NATS: %w", err)
+		return nil, connectError(err)
 	}
 	if s.js, err = natsjs.New(s.conn); err != nil {
 		s.conn.Close()
