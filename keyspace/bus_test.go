@@ -76,8 +76,8 @@ func TestTheBusKnowsWhatHasSubscribers(t *testing.T) {
 	})
 }
 
-// A panic in Deliver or Mark replaces the actor, and the bus is told what the successor has.
-// The hub panics if Listen and Unlisten do not alternate.
+// A panic in Deliver or Mark replaces the actor, and the bus is told the subscriptions of the
+// successor. The hub panics if Listen and Unlisten do not alternate.
 func TestTheBusKnowsTheSubscribersAfterAPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := storetest.NewHub(storetest.HubOptions{}).Open()

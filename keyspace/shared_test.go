@@ -281,8 +281,8 @@ func TestTheKeyspaceForgetsDeletes(t *testing.T) {
 	}
 }
 
-// A keyspace that is cut off answers writes and refusals with an error, and goes on to be
-// read. When it is connected again, it gets what it has missed.
+// A keyspace that is cut off answers writes and refusals with an error, and can still be
+// read. When it is connected again, it gets the writes that it has missed.
 func TestCutOff(t *testing.T) {
 	for _, newest := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

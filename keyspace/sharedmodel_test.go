@@ -29,7 +29,7 @@ type step struct {
 
 func (s step) String() string { return fmt.Sprintf("%s %s on %d", s.op, s.key, s.member) }
 
-// A plainKey is what a key holds according to the model.
+// A plainKey is the state of a key according to the model.
 type plainKey struct {
 	value   string
 	version uint64 // 0: no value
@@ -60,7 +60,7 @@ func (m *plainModel) open(i int) error {
 	return ks.Subscribe(context.Background(), keyspace.Pattern("#"), m.inboxes[i], keyspace.Start{})
 }
 
-// run runs a step, and returns what is wrong.
+// run runs a step, and returns an error if a keyspace answers it wrongly.
 func (m *plainModel) run(n int, s step) error {
 	ks, now := m.members[s.member], m.keys[s.key]
 	if !now.expires.IsZero() && !time.Now().Before(now.expires) {

@@ -157,7 +157,7 @@ func (s *Store) heard(x *stored, number uint64) {
 		if sent.number == number {
 			s.clock.learn(sent.at, now, x.at())
 			s.heart.sent = s.heart.sent[i+1:]
-			s.heart.heardAt = sent.at // what was stored before it is known
+			s.heart.heardAt = sent.at // the node knows every message that was stored before it
 			s.continuous = s.continuous || sent.at.After(s.readAt)
 			break
 		}

@@ -17,7 +17,7 @@ import (
 
 // BenchmarkDelivery measures the time from a write on one node until a subscriber on another
 // node receives it, at 1000 writes a second to 100 keys. It compares with an ordered consumer
-// of nats.go, which reads what nats.go publishes on another connection.
+// of nats.go, which reads the messages that nats.go publishes on another connection.
 func BenchmarkDelivery(b *testing.B) {
 	for _, servers := range []int{1, 3} {
 		b.Run(fmt.Sprintf("servers=%d", servers), func(b *testing.B) {

@@ -15,7 +15,7 @@ import (
 	"rtdb/keyspace/jetstream/natstest"
 )
 
-// BenchmarkFeed measures what the feed of one more node costs the NATS server. It writes 5000
+// BenchmarkFeed measures the cost of one more node's feed for the NATS server. It writes 5000
 // times a second, without nodes and with the subscriptions of 20 nodes.
 func BenchmarkFeed(b *testing.B) {
 	const nodes, rate = 20, 5000

@@ -19,9 +19,9 @@ import (
 	"rtdb/keyspace/jetstream/natstest"
 )
 
-// BenchmarkNode measures what a write costs each node, besides deliveries: the one that makes
-// it, and another one that only receives it by the feed. It writes 2000 times a second, and
-// then as fast as it can. Most writes share a system call then, so they cost less.
+// BenchmarkNode measures the cost of a write for each node, besides deliveries: the one that
+// makes it, and another one that only receives it by the feed. It writes 2000 times a second,
+// and then as fast as it can. Most writes share a system call then, so they cost less.
 //
 // With 3 servers on the machine's 2 processors, the servers take the rest of the time.
 func BenchmarkNode(b *testing.B) {

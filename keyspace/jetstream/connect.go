@@ -34,7 +34,7 @@ func (s *Store) connectOptions() ([]nats.Option, error) {
 		nats.ReconnectOnFlusherError(),
 		nats.PingInterval(pingInterval),
 		nats.MaxPingsOutstanding(2),
-		nats.NoEcho(), // what this node publishes for others
+		nats.NoEcho(), // the node does not need its own messages
 		nats.ConnectHandler(func(c *nats.Conn) { s.connected(c) }),
 		nats.ReconnectHandler(func(c *nats.Conn) {
 			s.counts.reconnects.Add(1)

@@ -113,8 +113,8 @@ func TestANodeIsHalfDead(t *testing.T) {
 	r.finish("a node whose link swallows all bytes")
 }
 
-// NATS makes the writes of a node that gets no answers, and another node replaces them. So the
-// node never sees what came of them.
+// NATS makes the writes of a node that gets no answers, and another node replaces them. So
+// the node never learns their outcome.
 func TestAnswersAreLost(t *testing.T) {
 	t.Parallel()
 	r, proxy := behindProxy(t, natstest.Options{})
@@ -153,7 +153,7 @@ func TestNoWriteIsMissed(t *testing.T) {
 	}
 }
 
-// A slowStore lets a test hold back what other nodes write.
+// A slowStore lets a test hold back the writes of other nodes.
 type slowStore struct {
 	*jetstream.Store
 	gate *sync.RWMutex

@@ -84,7 +84,7 @@ func within(t *testing.T) context.Context {
 }
 
 // A stream that was deleted by hand is another one when it is made again. The nodes fail, and
-// neither write to it what rests on the old one, nor show what it has.
+// neither write values to it that rest on the old one, nor show its values.
 func TestTheStreamIsMadeAnew(t *testing.T) {
 	for _, name := range []string{"at once", "with another node", "later"} {
 		t.Run(name, func(t *testing.T) {

@@ -124,9 +124,9 @@ func (s *Store) follow(to sink) {
 	}
 }
 
-// catchUp follows the feed until it has brought every message since a beat that was sent after
-// the stream was read. A message that is replaced while the stream is read may be missing from
-// what was read, and the message that replaced it comes by the feed.
+// catchUp follows the feed until it has brought every message since a beat that was sent
+// after the stream was read. A message that is replaced while the stream is read may be
+// missing from the load, and the message that replaced it comes by the feed.
 func (s *Store) catchUp(to sink) error {
 	s.sendBeat() // the next regular one may be a second away
 	for !s.continuous {

@@ -17,7 +17,7 @@ import (
 	"rtdb/transport/transporttest"
 )
 
-// An operation is what a client asks for: to read, set or delete a key, the latter two also if
+// An operation is a request of a client: to read, set or delete a key, the latter two also if
 // the key has a version.
 type operation struct {
 	kind  string // read, set, delete, setIf or deleteIf
@@ -25,7 +25,7 @@ type operation struct {
 	want  uint64 // 0: the key has no value
 }
 
-// An outcome is what the client learns.
+// An outcome is the answer that the client gets.
 type outcome struct {
 	value   string // of a read; "": none
 	version uint64 // of the value or of the write; the current one if the condition did not hold
@@ -187,7 +187,7 @@ func race(t *testing.T, nodes []node, key string, stop <-chan struct{}, done fun
 }
 
 // Clients on two nodes race for a key while the leader of the stream is killed. There is one
-// order of all operations that explains what each of them learned.
+// order of all operations that explains the outcome of each.
 func TestRacingClientsAreLinearizable(t *testing.T) {
 	t.Parallel()
 	c := three(t)

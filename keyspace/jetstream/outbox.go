@@ -79,7 +79,7 @@ func (o *outbox) leave(p *proposal, answered bool) (unsent bool) {
 	return false
 }
 
-// flushLocked publishes what waits, unless too much is in flight.
+// flushLocked publishes the proposals that wait, unless too much is in flight.
 func (o *outbox) flushLocked() {
 	for len(o.waiting) > 0 {
 		n := len(o.waiting)
@@ -96,7 +96,7 @@ func (o *outbox) flushLocked() {
 	}
 }
 
-// addLocked and removeLocked count what is in flight.
+// addLocked and removeLocked count the messages and batches in flight.
 func (o *outbox) addLocked(x *parcel) {
 	if o.parcels == nil {
 		o.parcels = map[uint64]*parcel{}
@@ -169,7 +169,7 @@ func (o *outbox) answered(number uint64, m *nats.Msg) {
 	o.mu.Unlock()
 	n := len(x.proposals)
 	if n > 1 && a.err != nil {
-		// The reason is that of one message, and is no reason to refuse the others.
+		// The reason is that of one message, and does not refuse the others.
 		a.err = fmt.Errorf("%w: the stream refuses a batch of %d: %v", errTemporary, n, a.err)
 	}
 	for i, p := range x.proposals {

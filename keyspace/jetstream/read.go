@@ -13,7 +13,7 @@ import (
 // For each request of several messages, the server counts those that remain, and looks at
 // every subject for it: 0.1 s for a million keys (nats-server 2.15, fileStore.NumPending). So
 // requests are large: to load a million keys takes 116 s with requests of 2000 messages. They
-// fit into what a subscription can hold, 65,536 messages and 64 MiB.
+// fit into a subscription, which holds 65,536 messages and 64 MiB.
 const (
 	readBatch   = 50_000          // messages of one request
 	readBytes   = 16 << 20        // bytes of one request

@@ -191,8 +191,8 @@ func (s *Store) tellWaits(reason error) {
 	})
 }
 
-// prepare opens the stream and subscribes to what is needed before a beat is sent. It tries
-// again until it succeeds, unless the stream has wrong settings, the server is too old, or the
+// prepare opens the stream and makes the subscriptions that beats need. It tries again until
+// it succeeds, unless the stream has wrong settings, the server is too old, or the
 // credentials are refused.
 func (s *Store) prepare() error {
 	for attempt := 0; ; attempt++ {

@@ -60,7 +60,7 @@ type versionKey struct {
 	version uint64
 }
 
-// violations are what must not happen.
+// violations are the numbers of broken promises.
 type violations struct{ lost, order, twice, gaps, contradictions int }
 
 // A member is a node of a trial, and its subscriber.
@@ -315,8 +315,8 @@ func (r *trial) settle(m *member) {
 	})
 }
 
-// check compares a key of a node that has just loaded the state with what the writers and the
-// other nodes know.
+// check compares a key of a node that has just loaded the state with that of the other nodes,
+// and with the events of the writers.
 func (r *trial) check(fresh node, key string) {
 	e, err := fresh.Get(key)
 	if err != nil && !errors.Is(err, keyspace.ErrNotFound) {

@@ -52,7 +52,7 @@ func add(value []byte, writer, number int) []byte {
 	return b
 }
 
-// An event is what a writer tells of a write.
+// An event is a writer's report about a write.
 type event struct {
 	Kind    string // try; then ack, not (it was not made) or unknown
 	Writer  int

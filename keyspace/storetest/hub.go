@@ -13,7 +13,7 @@ import (
 	"rtdb/keyspace"
 )
 
-// A Hub is a model of a distributed store: it keeps what several keyspaces write, in the
+// A Hub is a model of a distributed store: it keeps the writes of several keyspaces, in the
 // memory of one process. Each keyspace has a [HubStore]. A keyspace's own tests use it to
 // meet delays, lost answers and cut-offs at will. The suite itself is tested with hubs that
 // are broken on purpose.
@@ -40,8 +40,8 @@ type HubOptions struct {
 	// feed. Many goroutines call it at the same time. nil: no time.
 	Delay func() time.Duration
 
-	// Outcome returns what becomes of a commit. Many goroutines call it at the same time.
-	// nil: each is Answered.
+	// Outcome returns the fate of a commit. Many goroutines call it at the same time. nil:
+	// each is Answered.
 	Outcome func() Outcome
 
 	// Echo says that the feed passes a keyspace's own records, too, and records that it has
@@ -53,7 +53,7 @@ type HubOptions struct {
 	Newest bool
 }
 
-// An Outcome is what becomes of a commit.
+// An Outcome is the fate of a commit.
 type Outcome int
 
 const (
@@ -71,7 +71,7 @@ type hubFault struct {
 	noBarrier bool                                                           // a barrier returns at once
 	stuck     bool                                                           // it never advances
 	gap       bool                                                           // the feed begins when the keyspace follows, not at the end of the load
-	deliver   func(s *HubStore, commits []hubCommit) (remaining []hubCommit) // changes what the feed passes
+	deliver   func(s *HubStore, commits []hubCommit) (remaining []hubCommit) // changes the commits that the feed passes
 	number    func(s *HubStore, w *keyspace.Record)                          // changes a record that one keyspace gets by the feed
 	load      func(w *keyspace.Record) bool                                  // changes a record that is loaded; false: it is not loaded
 	history   func(s *HubStore, h *keyspace.History)                         // changes the result of Load

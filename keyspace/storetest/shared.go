@@ -12,9 +12,9 @@ import (
 
 // SharedOptions describe the shared store that is tested.
 type SharedOptions struct {
-	// Open opens one more store of a name, without loading it. All stores of a name share
-	// what they keep, and a new name has nothing. A name has up to 20 letters. The suite
-	// closes the store. If the store cannot be opened, Open calls tb.Fatal.
+	// Open opens one more store of a name, without loading it. All stores of a name share one
+	// state, and that of a new name is empty. A name has up to 20 letters. The suite closes
+	// the store. If the store cannot be opened, Open calls tb.Fatal.
 	Open func(tb testing.TB, name string) keyspace.SharedStore
 
 	// Lag is how long a healthy store may take until all keyspaces have a write. 0 means
@@ -22,8 +22,8 @@ type SharedOptions struct {
 	Lag time.Duration
 }
 
-// A sharedCheck tests what the keyspaces of one shared store see of each other. It may end
-// with tb.Fatal.
+// A sharedCheck tests how the keyspaces of one shared store see each other's writes. It may
+// end with tb.Fatal.
 type sharedCheck struct {
 	name string
 	run  func(c *cluster)

@@ -12,8 +12,8 @@ import (
 	"rtdb/keyspace"
 )
 
-// churn makes four clients write a few keys on two keyspaces. It tells the watchers what was
-// answered, and returns the versions.
+// churn makes four clients write a few keys on two keyspaces. It tells the watchers the
+// versions that were answered, and returns them.
 func (c *cluster) churn(members []*keyspace.Keyspace, keys, each int, watchers ...*watcher) (written []uint64) {
 	var mu sync.Mutex
 	var writing sync.WaitGroup

@@ -19,8 +19,8 @@ type event struct {
 	revision uint64 // that the watcher was promised
 }
 
-// A watcher is a subscriber of all keys from the beginning on. It keeps everything, and
-// knows what it has to receive.
+// A watcher is a subscriber of all keys from the beginning on. It keeps everything, and knows
+// the writes that it has to receive.
 type watcher struct {
 	c  *cluster
 	ks *keyspace.Keyspace

@@ -37,6 +37,6 @@
 //
 // # In other words
 //
-// A test may do to JetStream what happens to it in production: crashes, pauses and changes of
-// the leader. Nothing of it is left when the test has ended.
+// A test may expose JetStream to the faults of production: crashes, pauses and changes of the
+// leader. Nothing of it is left when the test has ended.
 package natstest
