@@ -174,7 +174,7 @@ func TestANodeThatIsNotReady(t *testing.T) {
 	w.want(t, "GET", "/metrics", "", 200, `rtdb_node_info{node="node-1"} 1`)
 }
 
-// A readiness check says what the loading of the state waits for.
+// A readiness check says why the state is not loaded yet.
 func TestANodeThatWaits(t *testing.T) {
 	w, _ := newLoadingWire(t, transport.Options{Ready: func() error { return errors.New("not connected to NATS") }})
 	w.want(t, "GET", "/readyz", "", 503,

@@ -110,7 +110,7 @@ func (c *clusterStore) endSessions() {
 	})
 }
 
-// Close closes the store, and waits for what its events have begun.
+// Close closes the store, and waits for the work that its events have begun.
 func (c *clusterStore) Close() error {
 	err := c.Store.Close()
 	c.ending.Wait()

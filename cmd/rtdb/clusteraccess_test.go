@@ -93,9 +93,9 @@ func dialV1(t *testing.T, p *process) *websocket.Conn {
 	return c
 }
 
-// A node proves what it is in each way that the manual lists. It does not start if it is
+// A node proves its identity in each way that the manual lists. It does not start if it is
 // refused, says what to correct, and shows no secret.
-func TestWaysToProveWhatANodeIs(t *testing.T) {
+func TestWaysToProveTheIdentityOfANode(t *testing.T) {
 	const password = "aSecretOfNATS"
 	seed, public := newSeed(t)
 	otherSeed, _ := newSeed(t)

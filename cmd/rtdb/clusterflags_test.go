@@ -122,8 +122,8 @@ func TestUnusedSettingsOfANode(t *testing.T) {
 	p.stop()
 }
 
-// Events that may come a thousand times a second do not flood the log, and none of them is
-// lost from the counts.
+// Events that may come a thousand times a second do not flood the log, and each of them is
+// counted.
 func TestTheLogOfAClusterIsNotFlooded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lines := &countingWriter{}
