@@ -35,8 +35,9 @@
 // standard error: lines that it does not take are dropped and counted.
 //
 // The server exits with status 0 after SIGTERM, SIGINT or SIGQUIT, 1 if it cannot load
-// the certificate or the state, listen or serve, or if NATS refuses it, 2 if a setting is wrong, and 3 if its
-// store could not write or is gone. At SIGHUP it reads its files again.
+// the certificate or the state, listen or serve, or if NATS refuses it, 2 if a setting is
+// wrong, and 3 if its store could not write or is gone. At SIGHUP it reads its files
+// again.
 //
 // # Structure
 //
