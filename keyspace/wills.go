@@ -22,10 +22,10 @@ var ErrTooManyWills = errors.New("keyspace: the wills of the session are too man
 // A WillStore is a [SharedStore] that keeps the wills of sessions, so that they survive the
 // server.
 type WillStore interface {
-	// KeepWills keeps the wills of a session, in the place of those that it kept before.
-	// When it returns nil, they survive this server. No wills: the session needs none. It
-	// returns an error that wraps ErrTooManyWills if they can never be kept.
-	// session is a name without a meaning, of ASCII letters and digits.
+	// KeepWills keeps the wills of a session, in place of those that it kept before. When it
+	// returns nil, they survive this server. If wills is empty, the session needs none. It
+	// returns an error that wraps ErrTooManyWills if they can never be kept. session is a
+	// name without a meaning, of ASCII letters and digits.
 	KeepWills(ctx context.Context, session string, wills []Will) error
 
 	// CarryOutWills makes the writes of the given wills of a session, and keeps none of the

@@ -98,7 +98,7 @@ type wills struct {
 	records map[string]ownRecord // by the session's name
 }
 
-// An ownRecord is where the record of a session is.
+// An ownRecord names the record of a session, and its sequence.
 type ownRecord struct {
 	subject  string
 	sequence uint64 // of its last message, as far as is known

@@ -114,13 +114,13 @@ func (s *Store) CarryOutWills(ctx context.Context, session string, wills []keysp
 	return err
 }
 
-// errOtherWills is why the wills of a record are not those that were to be carried out.
+// errOtherWills means that a record has other wills than those to be carried out.
 var errOtherWills = errors.New("jetstream: the record of wills has changed")
 
 // carryOut makes the writes of wills and empties their record. It returns the last sequence
-// of the batch, or 0 if another node has emptied the record already. What a write makes
-// comes to this node by the feed, as a write of another node does. If it returns an error and a
-// sequence, the writes are made, and wills for topics are lost.
+// of the batch, or 0 if another node has emptied the record already. The writes come to this
+// node by the feed, like those of another node. If it returns an error and a sequence, the
+// writes are made, and wills for topics are lost.
 //
 // The record of a session of this node may have a message that the session does not know of.
 // The one of a dead node must be the one that was read.
