@@ -35,8 +35,9 @@
 //	rtdb.w.<instance>.<session>   the wills of a session
 //	rtdb.r.>                      not stored: each message, published again by the server
 //
-// Two more are of core NATS, which stores nothing: rtdb.t.<topic> has the messages of topics,
-// and rtdb.s.takeover the requests between nodes.
+// Three more are of core NATS, which stores nothing: rtdb.t.<topic> has the messages of topics,
+// rtdb.s.takeover the requests between nodes, and rtdb.s.loss says that a node has lost its
+// connection, so that messages of topics that it has published may be lost.
 //
 // # The feed
 //
@@ -52,7 +53,8 @@
 //
 // Load subscribes first. Then it publishes a beat and waits until the beat comes back at a
 // sequence s. Messages after s wait in the subscription. Messages before s are read from the
-// stream.
+// stream. A message that is replaced meanwhile may not be among them. So Load then follows the
+// feed until a second beat comes back, and so has the message that has replaced it.
 //
 // # Conflicts
 //
@@ -77,6 +79,9 @@
 // so either the beat counts or the declaration. A node that learns that it was declared dead
 // goes on as another instance, and must end its sessions, because their wills are carried
 // out.
+//
+// If the wills of a session cannot be carried out when it ends, its node goes on to try. A
+// condition of a will is decided on a message that is not older than a barrier.
 //
 // With a beat, a node says how many keys it has, and a hash of all keys and their sequences,
 // at a sequence that other nodes know, too. A node that differs from the majority is not
