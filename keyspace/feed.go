@@ -157,6 +157,14 @@ func (f *feed) next(name string) *run {
 // Advance raises the revision.
 func (f *feed) Advance(version uint64) { f.keyspace.progress.advance(version) }
 
+// Repair asks the key's actor to commit its state again. If the mailbox is full, a write of the
+// key follows, which does the same.
+func (f *feed) Repair(name string) {
+	if k, ok := f.keyspace.keys.find(name); ok {
+		_ = k.TrySend(&request{task: task{op: opTouch}})
+	}
+}
+
 // position returns the position of the newest record of a key that was applied.
 func (f *feed) position(k *key) uint64 {
 	s := f.shard(k.name)

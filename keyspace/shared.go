@@ -54,6 +54,10 @@ type Feed interface {
 	// call to call. The keyspace's revision rises with them, so Advance is called for the
 	// commits of this keyspace, too.
 	Advance(version uint64)
+
+	// Repair says that something else has taken the place of the key's newest record in the
+	// store. If the key has a value, the keyspace commits it again, as a touch.
+	Repair(key string)
 }
 
 const (

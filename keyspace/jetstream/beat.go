@@ -217,7 +217,7 @@ func (s *Store) judge(other string, mine, theirs Digest) {
 	loaded, was := s.heart.loaded, s.heart.disagreement
 	var is error
 	if s.nodes.outvoted(loaded) {
-		is = fmt.Errorf("the state differs from that of node %s: here %v, there %v: restart this node", other, mine, theirs)
+		is = fmt.Errorf("the state differs from that of node %s: here %v, there %v: restart this node; if it differs again, compare the copies of the stream on the NATS servers", other, mine, theirs)
 		if was != nil && mine == theirs {
 			is = was // the text names a node that differs
 		}

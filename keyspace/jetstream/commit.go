@@ -184,7 +184,7 @@ func (s *Store) propose(ctx context.Context, p *proposal, messages ...*nats.Msg)
 					unanswered--
 				}
 				if !time.Now().Before(deadline) {
-					return giveUp(fmt.Errorf("no success within %v: %w", commitTimeout, reason))
+					return giveUp(fmt.Errorf("NATS did not accept the write within %v: %w", commitTimeout, reason))
 				}
 				again = true
 			case <-ctx.Done():
@@ -288,7 +288,7 @@ func (s *Store) settleConflict(ctx context.Context, p *proposal, current uint64,
 	case isRepeated:
 		return 0, fmt.Errorf("%w: %w", keyspace.ErrUnknownOutcome, err)
 	}
-	return 0, fmt.Errorf("jetstream: another node has written the key, and its write has not arrived: %w", err)
+	return 0, fmt.Errorf("jetstream: another node has written the key, and its write did not arrive in time: try again: %w", err)
 }
 
 // Barrier returns when the feed has brought all messages that were stored before the call.
@@ -300,11 +300,23 @@ func (s *Store) Barrier(ctx context.Context) error {
 	return s.barriers.wait(ctx, func() error { return s.makeBarrier() })
 }
 
-// makeBarrier stores a message and waits until the feed has brought it.
+// makeBarrier stores a message and waits until the feed has brought it. While the feed fills a
+// gap, it may pass the message before it has read the newest message of a key, so then another
+// barrier is made.
 func (s *Store) makeBarrier() error {
 	if err := s.refusal(); err != nil { // the caller may have waited for the barrier before
 		return err
 	}
+	for {
+		fills := s.fills.Load()
+		err := s.makeOneBarrier()
+		if err != nil || fills%2 == 0 && fills == s.fills.Load() {
+			return err
+		}
+	}
+}
+
+func (s *Store) makeOneBarrier() error {
 	p := s.proposals.begin(false)
 	defer s.proposals.end(p)
 	sequence, err := s.propose(s.lifetime, p, &nats.Msg{

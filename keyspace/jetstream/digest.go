@@ -1,6 +1,10 @@
 package jetstream
 
-import "fmt"
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+)
 
 // A Digest describes the state after the message at a sequence. Two nodes with the same state
 // have the same digest. Nodes with different states have different ones, except in one case
@@ -22,7 +26,7 @@ const remembered = 256
 // state may be ahead of it. The hash is the sum of a hash for each key, so that a write
 // changes it in constant time.
 type digester struct {
-	latest map[uint64]uint64 // by the hash of its name, the sequence of each key's message
+	latest map[nameHash]uint64 // the sequence of each key's message
 	hash   uint64
 	past   []Digest // a ring
 	next   int
@@ -31,18 +35,32 @@ type digester struct {
 // set notes the message of a key at a sequence, and whether it leaves the key with a value.
 func (d *digester) set(name string, sequence uint64, exists bool) {
 	if d.latest == nil {
-		d.latest = map[uint64]uint64{}
+		d.latest = map[nameHash]uint64{}
 	}
-	h := fnv1a(name)
+	h := hashName(name)
 	if old, ok := d.latest[h]; ok {
-		d.hash -= mix(h ^ old*goldenRatio)
+		d.hash -= h.with(old)
 	}
 	if !exists {
 		delete(d.latest, h)
 		return
 	}
 	d.latest[h] = sequence
-	d.hash += mix(h ^ sequence*goldenRatio)
+	d.hash += h.with(sequence)
+}
+
+// A nameHash stands for a key's name. It is cryptographic, so that no client can find two names
+// with the same one.
+type nameHash [16]byte
+
+func hashName(name string) nameHash {
+	sum := sha256.Sum256([]byte(name))
+	return nameHash(sum[:16])
+}
+
+// with returns the hash of the name and the sequence of its message.
+func (h nameHash) with(sequence uint64) uint64 {
+	return mix(binary.LittleEndian.Uint64(h[:]) ^ mix(binary.LittleEndian.Uint64(h[8:])^sequence*goldenRatio))
 }
 
 // at remembers and returns the digest at the sequence that the feed has come to.

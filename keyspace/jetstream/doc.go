@@ -97,8 +97,9 @@
 // # Limits
 //
 // Every node holds all keys. More nodes serve more connections and reads, but not more keys
-// or writes. A node of a version that does not know a message's format skips the message, so
-// a change of the format needs a new stream. A client that may publish to the stream's
+// or writes. A node that finds a message with the format of a newer version of rtdb fails, and
+// must be upgraded. Other messages that rtdb has not made mean nothing; if one takes the place
+// of a key's value, a node that has the value puts it back. A client that may publish to the stream's
 // subjects may change the state, so only nodes should have that right.
 //
 // # In other words

@@ -221,40 +221,71 @@ func TestAnotherClientWritesToTheStream(t *testing.T) {
 	r.finish("another client writes rubbish to the stream")
 }
 
-// The stream has only rubbish in the place of a key. A node that starts then does not have the
-// key, and is not ready until a node writes it.
+// Rubbish takes the place of a key in the stream. A node that has the value puts it back, so that
+// nodes that start later have it. Its version stays, and subscribers are told nothing.
 func TestRubbishReplacesAKey(t *testing.T) {
 	t.Parallel()
 	c := natstest.Start(t, natstest.Options{})
 	js := bareStreamOf(t, c)
 	a := start(t, jetstream.Options{URL: c.URL(), Node: "a"})
-	if _, err := a.Set(t.Context(), "k", []byte("1")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := js.Publish(within(t), "rtdb.k.k", []byte("rubbish")); err != nil {
-		t.Fatal(err)
-	}
-	if err := a.store.Barrier(t.Context()); err != nil {
+	if _, err := a.Write(t.Context(), "k", keyspace.Change{Value: []byte("1"), TTL: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	before, err := a.Get("k")
 	if err != nil {
 		t.Fatal(err)
 	}
+	updates := a.listen(t, keyspace.Key("k"))
+	if _, err := js.Publish(within(t), "rtdb.k.k", []byte("rubbish")); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(within(t), jetstream.DefaultStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, patience, "the value is put back", func() bool {
+		m, err := stream.GetLastMsgForSubject(within(t), "rtdb.k.k")
+		return err == nil && string(m.Data) != "rubbish"
+	})
 	b := start(t, jetstream.Options{URL: c.URL(), Node: "b"})
-	if _, err := b.Get("k"); !errors.Is(err, keyspace.ErrNotFound) {
-		t.Errorf("a new node has read the rubbish: %v", err)
+	after, err := b.Get("k")
+	if err != nil || string(after.Value) != "1" || after.Version != before.Version || after.Written != before.Written || after.TTL < 59*time.Minute {
+		t.Errorf("a new node has %+v, %v, want %+v", after, err, before)
 	}
-	eventually(t, patience, "the new node says that it differs", func() bool { return b.store.Ready() != nil })
-	if err := a.store.Ready(); err != nil {
-		t.Errorf("the old node is not ready: %v", err)
+	e, err := b.Write(t.Context(), "k", keyspace.Change{Value: []byte("2"), If: func(v uint64) bool { return v == before.Version }})
+	if err != nil {
+		t.Errorf("a write over the value: %v, %v", e, err)
 	}
-	if e, err := a.Write(t.Context(), "k", keyspace.Change{Value: []byte("2"), If: func(v uint64) bool { return v == before.Version }}); err != nil {
-		t.Errorf("a write over the rubbish: %v, %v", e, err)
+	if got := updates.next(t); got != "k 2" {
+		t.Errorf("a subscriber got %s first", got)
 	}
-	eventually(t, patience, "the new node agrees", func() bool { return b.store.Ready() == nil })
-	if e, err := b.Get("k"); err != nil || string(e.Value) != "2" {
-		t.Errorf("the new node has %s, %v", e.Value, err)
+	for _, n := range []node{a, b} {
+		if err := n.store.Ready(); err != nil {
+			t.Errorf("a node is not ready: %v", err)
+		}
+	}
+}
+
+// A node does not go on without the writes of a newer version of rtdb that it cannot read.
+func TestANewerFormat(t *testing.T) {
+	t.Parallel()
+	c := natstest.Start(t, natstest.Options{})
+	failed := make(chan error, 1)
+	a := start(t, jetstream.Options{URL: c.URL(), Node: "a", Observer: jetstream.Observer{Failed: func(err error) { failed <- err }}})
+	data := jetstream.EncodeCommit("rtdb.k.k", []keyspace.Record{{Value: []byte("1")}})
+	data = data[:len(data)-4]
+	data[0]++
+	if _, err := bareStreamOf(t, c).Publish(within(t), "rtdb.k.k", jetstream.Seal("rtdb.k.k", data)); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-failed:
+		t.Log(err)
+	case <-time.After(patience):
+		t.Fatal("the node goes on")
+	}
+	if _, err := a.Set(t.Context(), "other", []byte("1")); !errors.Is(err, keyspace.ErrUnavailable) {
+		t.Errorf("a write afterwards: %v", err)
 	}
 }
 

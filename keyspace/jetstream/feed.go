@@ -3,6 +3,7 @@ package jetstream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -176,7 +177,11 @@ func (s *Store) fill(until uint64, to sink) error {
 	began, before := time.Now(), parseTime(s.takenAt)
 	n := 0
 	s.continuous = false
-	defer func() { s.readAt = time.Now() }()
+	s.fills.Add(1)
+	defer func() {
+		s.readAt = time.Now()
+		s.fills.Add(1)
+	}()
 	err := s.readUntil(until, func(x *stored) error {
 		n++
 		return s.take(x, to)
@@ -244,14 +249,29 @@ func (s *Store) handleCommit(x *stored, encoded string, to sink) error {
 		o, records, err = decodeCommit(x.data, x.subject, name, x.sequence, s.clock.shift())
 	}
 	if err != nil {
-		s.tellForeign(x)
-		return nil
+		return s.handleForeign(x, name)
 	}
 	s.digester.set(name, x.sequence, records[len(records)-1].Value != nil)
 	if o.instance == s.process && s.proposals.brought(o.number, x.sequence) {
 		return nil
 	}
 	return to(records)
+}
+
+// handleForeign handles a message on the subject of a key that is not a commit. If it has taken
+// the place of a value, the key's owner commits the value again, so that nodes that start later
+// have it. name is "" if the subject is not that of a key.
+func (s *Store) handleForeign(x *stored, name string) error {
+	if isNewerFormat(x.data, x.subject) {
+		err := fmt.Errorf("jetstream: a newer version of rtdb has written the key %q, and this one cannot read it: upgrade this node", name)
+		s.fail(err)
+		return err
+	}
+	s.tellForeign(x)
+	if s.repair != nil && keyspace.CheckName(name) == nil && s.ExpiryDelay(name) == 0 {
+		s.repair(name)
+	}
+	return nil
 }
 
 func (s *Store) tellForeign(x *stored) {

@@ -138,6 +138,7 @@ func (s *Store) checkHeart() {
 		})
 	case is == nil && was != nil:
 		s.bus.loseMessages()
+		s.tellLoss()
 		s.observe(func(o *Observer) {
 			if o.CaughtUp != nil {
 				o.CaughtUp(now.Sub(began))

@@ -156,6 +156,13 @@ func decodeCommit(data []byte, subject, key string, sequence uint64, shift time.
 	return o, writes, nil
 }
 
+// isNewerFormat reports whether data is the message of a version of rtdb with another format.
+// Each format begins with its version and ends with the checksum.
+func isNewerFormat(data []byte, subject string) bool {
+	n := len(data) - sumLength
+	return n > 0 && data[0] > formatVersion && binary.BigEndian.Uint32(data[n:]) == checksum(subject, data[:n])
+}
+
 // decodeHeader reads the beginning of a message and checks its end.
 func decodeHeader(data []byte, subject string) (o operation, count int, ok bool) {
 	if len(data) < headerLength+sumLength || data[0] != formatVersion {

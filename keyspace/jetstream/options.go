@@ -45,15 +45,15 @@ type Options struct {
 // An Observer has a function for each event that can be reported. A nil function is not
 // called. They are called one at a time, but from several goroutines.
 type Observer struct {
-	Connected    func(server, version string)        // a connection to a NATS server was made
-	Disconnected func(err error)                     // the connection was lost; a new one is being made
-	Waits        func(reason error)                  // Load cannot go on yet; it tries again, once a second or less
-	Loaded       func(messages int64)                // during Load: after each 10,000 messages, and at the end
-	Denied       func(err error)                     // after Load: the account lacks a right, which err names
-	CutOff       func(reason error, since time.Time) // writes are refused from now on
-	CaughtUp     func(after time.Duration)           // writes are accepted again
-	Behind       func(messages uint64)               // the feed has fallen behind by so many messages
-	Filled       func(messages int, took time.Duration)
+	Connected    func(server, version string)            // a connection to a NATS server was made
+	Disconnected func(err error)                         // the connection was lost; a new one is being made
+	Waits        func(reason error)                      // Load cannot go on yet; it tries again, once a second or less
+	Loaded       func(messages int64)                    // during Load: after each 10,000 messages, and at the end
+	Denied       func(err error)                         // after Load: the account lacks a right, which err names
+	CutOff       func(reason error, since time.Time)     // writes are refused from now on
+	CaughtUp     func(after time.Duration)               // writes are accepted again
+	Behind       func(messages uint64)                   // the feed has fallen behind by so many messages
+	Filled       func(messages int, took time.Duration)  // the feed has read so many messages of a gap from the stream
 	Disagrees    func(other string, mine, theirs Digest) // another node has another state at the same sequence
 	Agrees       func()                                  // the states are the same again
 	Foreign      func(subject string, sequence uint64)   // the stream has a message that is not of rtdb

@@ -88,6 +88,7 @@ type stuckFeed struct{ released chan struct{} }
 
 func (f stuckFeed) Apply([]keyspace.Record) { <-f.released }
 func (f stuckFeed) Advance(uint64)          {}
+func (f stuckFeed) Repair(string)           {}
 
 // An emptyState takes no records, because the stream has none.
 type emptyState struct{}

@@ -48,8 +48,9 @@ type Store struct {
 	endSession atomic.Pointer[EndSession] // nil: the node has no sessions yet
 
 	loaded    atomic.Bool
-	following atomic.Bool // Follow was called
-	suspect   atomic.Bool // the feed must verify the stream
+	following atomic.Bool   // Follow was called
+	fills     atomic.Uint64 // how often a fill has begun or ended; odd: one is in progress
+	suspect   atomic.Bool   // the feed must verify the stream
 	counts    counts
 	observing sync.Mutex
 
@@ -68,6 +69,7 @@ type Store struct {
 
 	estates map[instance]struct{} // the nodes that had left wills when the state was loaded
 	advance func(version uint64)  // of the keyspace's feed; nil during Load
+	repair  func(key string)      // likewise
 
 	behind  bool // the feed has fallen behind; only beat uses it
 	missing int  // how often in a row the stream was missing; only beat uses it
@@ -289,7 +291,7 @@ func (s *Store) awaitFirstBeat(first <-chan uint64) (uint64, error) {
 
 // Follow implements [keyspace.SharedStore].
 func (s *Store) Follow(f keyspace.Feed) {
-	s.advance = f.Advance
+	s.advance, s.repair = f.Advance, f.Repair
 	s.settleForgotten()
 	s.heart.mu.Lock()
 	s.heart.healthyAt, s.heart.heardAt = time.Now(), time.Now()

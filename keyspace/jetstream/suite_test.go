@@ -60,6 +60,7 @@ func (s wholeState) Apply(w *keyspace.Record) error {
 
 func (a *alone) Apply([]keyspace.Record) {}
 func (a *alone) Advance(uint64)          {}
+func (a *alone) Repair(string)           {}
 func (a *alone) Close() error            { return a.store.Close() }
 
 func (a *alone) Commit(ctx context.Context, writes []keyspace.Record) error {
