@@ -16,6 +16,10 @@ type Will struct {
 	TTL       time.Duration // the time to live that the key gets; 0: none
 }
 
+// A WillOwner is the client whose session has wills: the name that it has said in its hello, and
+// the subject of its token. The zero WillOwner is a client without a name.
+type WillOwner struct{ Client, Subject string }
+
 // ErrTooManyWills means that a WillStore has no space for all wills of a session.
 var ErrTooManyWills = errors.New("keyspace: the wills of the session are too many or too large")
 
@@ -25,8 +29,9 @@ type WillStore interface {
 	// KeepWills keeps the wills of a session, in place of those that it kept before. When it
 	// returns nil, they survive this server. If wills is empty, the session needs none. It
 	// returns an error that wraps ErrTooManyWills if they can never be kept. session is a
-	// name without a meaning, of ASCII letters and digits.
-	KeepWills(ctx context.Context, session string, wills []Will) error
+	// name without a meaning, of ASCII letters and digits. If the owner has a name, its next
+	// session on another server may carry out the wills when this server does not answer.
+	KeepWills(ctx context.Context, session string, owner WillOwner, wills []Will) error
 
 	// CarryOutWills makes the writes of the given wills of a session, and keeps none of the
 	// session's wills any more. A will whose condition does not hold, or that has nothing

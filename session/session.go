@@ -140,6 +140,7 @@ type Session struct {
 	wills         map[keyspace.Target]Will
 	willBytes     int
 	willName      string // names the wills in the store; "" if it does not keep them
+	owner         keyspace.WillOwner
 }
 
 // New returns a session of a client that has no subscriptions. The caller ends it

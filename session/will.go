@@ -71,6 +71,25 @@ func (s *Session) SetWill(ctx context.Context, w Will) error {
 	return nil
 }
 
+// Name says which client the session belongs to. If the keyspace's store keeps wills of the
+// session, Name waits until they have the new owner. If it returns an error, the session keeps
+// the owner that it had.
+func (s *Session) Name(ctx context.Context, owner keyspace.WillOwner) error {
+	old := s.owner
+	if owner == old {
+		return nil
+	}
+	s.owner = owner
+	if len(s.wills) == 0 {
+		return nil
+	}
+	err := s.keepWills(ctx)
+	if err != nil {
+		s.owner = old
+	}
+	return err
+}
+
 // keepWills hands the wills to the store, if it keeps wills.
 func (s *Session) keepWills(ctx context.Context) error {
 	store := s.keyspace.Wills()
@@ -80,7 +99,7 @@ func (s *Session) keepWills(ctx context.Context) error {
 	if s.willName == "" {
 		s.willName = rand.Text()
 	}
-	err := store.KeepWills(ctx, s.willName, slices.Collect(s.sharedWills(nil)))
+	err := store.KeepWills(ctx, s.willName, s.owner, slices.Collect(s.sharedWills(nil)))
 	switch {
 	case errors.Is(err, keyspace.ErrTooManyWills):
 		return fmt.Errorf("%w: %w", ErrTooMany, err)

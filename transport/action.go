@@ -214,6 +214,9 @@ func (c *webSocket) hello(ctx context.Context, r *request) (rawjson.Builder, err
 	if err == nil {
 		err = c.core.takeOver(ctx, &c.client, name, since)
 	}
+	if err == nil { // only now: until then the wills of that name are those of the older session
+		err = c.session.Name(ctx, keyspace.WillOwner{Client: name.client, Subject: name.holder})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -234,10 +237,13 @@ func (c *webSocket) authenticate(ctx context.Context, r *request) (rawjson.Build
 	if err != nil {
 		return nil, err
 	}
-	c.credentials.renew(p)
 	if name := c.name.Load(); name != nil && *name != nameOf(name.client, p, c.core.access.anonymous) {
+		if err := c.session.Name(ctx, keyspace.WillOwner{}); err != nil {
+			return nil, err
+		}
 		c.core.clients.unname(&c.client) // another subject must say hello again
 	}
+	c.credentials.renew(p)
 	lost := slices.DeleteFunc(c.session.Targets(), p.MaySubscribe)
 	if err := c.session.Unsubscribe(ctx, lost); err != nil {
 		c.session.Close(err) // else it could receive updates that its new token does not grant

@@ -93,7 +93,8 @@ type Options struct {
 	Ready func() error
 
 	// Takeover makes the other nodes end their session of a client that has said hello here
-	// at since, and returns nil when they have, or if they cannot be asked. They call
+	// at since, and returns nil when they have, or if they cannot be asked. If a node does not
+	// answer, Takeover writes the wills of its session of the client itself. The nodes call
 	// [Server.EndClient] with the same arguments. subject stands for the subject of the
 	// client's token, or the grants of a token without a subject. If another node has a newer
 	// session of the client, Takeover returns an error that wraps ErrNewerSession. Another

@@ -22,7 +22,9 @@
 //     only the newest message of each key, and no older one after it.
 //   - A node that is cut off refuses writes and goes on to serve reads. A node whose stream is
 //     another one, or has lost messages, fails: it must start again.
-//   - The wills of a node that dies are carried out by another one, once.
+//   - The wills of a node that dies are carried out by another one, once. Those of a client that
+//     comes to another node are carried out before TakeOver returns, even if the older node does
+//     not answer.
 //
 // # The stream
 //

@@ -24,6 +24,7 @@ const (
 // settleEstate carries out the wills of the sessions of a dead node. All survivors do it, one
 // sooner than the others. Wills that one has carried out are gone for the others.
 func (s *Store) settleEstate(dead instance, isFirst bool) {
+	s.nodes.unsettle(dead)
 	wait := time.Duration(0)
 	if !isFirst {
 		wait = otherSurvivor + rand.N(otherSurvivor/2)
@@ -36,6 +37,7 @@ func (s *Store) settleEstate(dead instance, isFirst bool) {
 				return
 			}
 			if s.carryOutEstate(dead) == nil {
+				s.nodes.settle(dead)
 				return
 			}
 			wait = beatInterval + rand.N(beatInterval) // cut off, for example
@@ -60,49 +62,54 @@ func (s *Store) persist(try func() error) {
 	})
 }
 
-// carryOutEstate carries out the wills that a dead node has left.
-func (s *Store) carryOutEstate(dead instance) error {
-	prefix := s.subjects.wills + dead.String() + "."
-	var records []stored
+// readEstate passes the records of the sessions of a node to each.
+func (s *Store) readEstate(of instance, each func(stored)) error {
 	for from := uint64(1); ; {
-		n, err := s.readSome(getRequest{Seq: from, NextFor: prefix + "*", Batch: readBatch}, func(x *stored) error {
-			records = append(records, *x)
+		r := getRequest{Seq: from, NextFor: s.subjects.wills + of.String() + ".*", Batch: readBatch}
+		n, err := s.readSome(r, func(x *stored) error {
+			each(*x)
 			from = x.sequence + 1
 			return nil
 		})
-		if err != nil {
+		if err != nil || n == 0 {
 			return err
 		}
-		if n == 0 {
-			break
-		}
+	}
+}
+
+// carryOutEstate carries out the wills that a dead node has left.
+func (s *Store) carryOutEstate(dead instance) error {
+	var records []stored
+	if err := s.readEstate(dead, func(x stored) { records = append(records, x) }); err != nil {
+		return err
 	}
 	var first error // one session's wills do not keep those of the others waiting
 	for i := range records {
 		if err := s.refusal(); err != nil {
 			return err
 		}
-		if err := s.carryOutRecord(&records[i]); err != nil && first == nil {
+		if _, err := s.carryOutRecord(s.lifetime, &records[i]); err != nil && first == nil {
 			first = err
 		}
 	}
 	return first
 }
 
-// carryOutRecord carries out the wills of one session.
-func (s *Store) carryOutRecord(x *stored) error {
+// carryOutRecord carries out the wills of one session. It returns the last sequence of the
+// writes, or 0 if there is nothing to write.
+func (s *Store) carryOutRecord(ctx context.Context, x *stored) (uint64, error) {
 	record, ok := decodeRecord(x.data)
 	if !ok || len(record.Wills) == 0 {
-		return nil // it is empty, or not a record
+		return 0, nil // it is empty, or not a record
 	}
-	ctx, cancel := context.WithTimeout(s.lifetime, estateTimeout)
+	ctx, cancel := context.WithTimeout(ctx, estateTimeout)
 	defer cancel()
 	sequence, err := s.carryOut(ctx, ownRecord{subject: x.subject, sequence: x.sequence, isOfDead: true}, record.Wills)
 	if sequence == 0 {
-		return err
+		return 0, err
 	}
 	s.counts.inherited.Add(uint64(len(record.Wills)))
-	return nil // if wills for topics are lost, they were published at most once
+	return sequence, nil // if wills for topics are lost, they were published at most once
 }
 
 // seeRecord notes, while the state is loaded, which nodes have left wills.

@@ -87,3 +87,6 @@ func (s *Store) SetDeleteAge(age time.Duration) { s.deleteAge = age }
 
 // DeleteMargin is how much earlier a delete counts as forgotten.
 const DeleteMargin = deleteMargin
+
+// Unsettled returns the number of dead nodes whose wills may not be carried out.
+func (s *Store) Unsettled() int { return len(s.nodes.dead()) + len(s.nodes.silent(deadAfter)) }

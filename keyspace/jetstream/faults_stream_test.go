@@ -328,7 +328,7 @@ func TestBeatsAreForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	dead := start(t, jetstream.Options{URL: c.URL(), Node: "dead"})
-	if err := dead.store.KeepWills(t.Context(), "s", []keyspace.Will{will("left", "1")}); err != nil {
+	if err := dead.store.KeepWills(t.Context(), "s", keyspace.WillOwner{}, []keyspace.Will{will("left", "1")}); err != nil {
 		t.Fatal(err)
 	}
 	dead.store.Crash()

@@ -28,7 +28,7 @@ func TestWillsOfASessionThatEndsWithoutNATS(t *testing.T) {
 	t.Parallel()
 	c := natstest.Start(t, natstest.Options{})
 	a := start(t, jetstream.Options{URL: c.URL(), Node: "a"})
-	if err := a.store.KeepWills(t.Context(), "s", []keyspace.Will{will("k", "1")}); err != nil {
+	if err := a.store.KeepWills(t.Context(), "s", keyspace.WillOwner{}, []keyspace.Will{will("k", "1")}); err != nil {
 		t.Fatal(err)
 	}
 	c.Server(0).Stop()
@@ -49,7 +49,7 @@ func TestAWillWhoseOutcomeIsNotKnown(t *testing.T) {
 	for i := range 2 {
 		session := fmt.Sprint("s", i)
 		c.Server(0).Stop()
-		err := a.store.KeepWills(shortly(t), session, []keyspace.Will{will("unknown", "1")})
+		err := a.store.KeepWills(shortly(t), session, keyspace.WillOwner{}, []keyspace.Will{will("unknown", "1")})
 		c.Server(0).Continue()
 		if !errors.Is(err, keyspace.ErrUnknownOutcome) {
 			t.Errorf("%v, want ErrUnknownOutcome", err)
@@ -58,7 +58,7 @@ func TestAWillWhoseOutcomeIsNotKnown(t *testing.T) {
 	if err := a.store.Barrier(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.store.KeepWills(t.Context(), "s0", []keyspace.Will{will("k", "1")}); err != nil {
+	if err := a.store.KeepWills(t.Context(), "s0", keyspace.WillOwner{}, []keyspace.Will{will("k", "1")}); err != nil {
 		t.Error(err)
 	}
 	if err := a.store.CarryOutWills(t.Context(), "s0", []keyspace.Will{will("k", "1")}); err != nil {
@@ -93,7 +93,7 @@ func TestManySessionsEnd(t *testing.T) {
 	var running sync.WaitGroup
 	for i := range sessions {
 		running.Go(func() {
-			if err := a.store.KeepWills(t.Context(), fmt.Sprint("s", i), wills(i)); err != nil {
+			if err := a.store.KeepWills(t.Context(), fmt.Sprint("s", i), keyspace.WillOwner{}, wills(i)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -124,7 +124,7 @@ func TestWillsThatDoNotFit(t *testing.T) {
 	c := natstest.Start(t, natstest.Options{})
 	a := start(t, jetstream.Options{URL: c.URL(), Node: "a"})
 	large := []keyspace.Will{will("large", strings.Repeat("1", 900<<10))}
-	if err := a.store.KeepWills(t.Context(), "large", large); err != nil {
+	if err := a.store.KeepWills(t.Context(), "large", keyspace.WillOwner{}, large); err != nil {
 		t.Errorf("a will whose value is as large as that of a key: %.200v", err)
 	}
 	if err := a.store.CarryOutWills(t.Context(), "large", large); err != nil {
@@ -135,14 +135,14 @@ func TestWillsThatDoNotFit(t *testing.T) {
 		many = append(many, will(fmt.Sprint("many/", i), "1"))
 	}
 	began := time.Now()
-	if err := a.store.KeepWills(t.Context(), "many", many); !errors.Is(err, keyspace.ErrTooManyWills) {
+	if err := a.store.KeepWills(t.Context(), "many", keyspace.WillOwner{}, many); !errors.Is(err, keyspace.ErrTooManyWills) {
 		t.Errorf("1200 wills: %v", err)
 	}
 	many = many[:2]
 	for i := range many {
 		many[i].Value = large[0].Value
 	}
-	if err := a.store.KeepWills(t.Context(), "many", many); !errors.Is(err, keyspace.ErrTooManyWills) {
+	if err := a.store.KeepWills(t.Context(), "many", keyspace.WillOwner{}, many); !errors.Is(err, keyspace.ErrTooManyWills) {
 		t.Errorf("1.8 MB of wills: %v", err)
 	}
 	if took := time.Since(began); took > time.Second {

@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -39,10 +41,13 @@ type peer struct {
 	isCompared, agrees bool // its state, with this node's
 }
 
+func (p *peer) isAlive() bool { return time.Since(p.heardAt) < cutOffAfter }
+
 // nodes are the other nodes that this one has heard of.
 type nodes struct {
-	mu    sync.Mutex
-	peers map[instance]*peer
+	mu        sync.Mutex
+	peers     map[instance]*peer
+	unsettled map[instance]struct{} // dead ones whose wills this node has not seen carried out
 }
 
 // heard notes a beat of a node that was stored some time ago.
@@ -71,6 +76,30 @@ func (n *nodes) remove(id instance) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.peers, id)
+}
+
+// unsettle notes that a dead node may have left wills.
+func (n *nodes) unsettle(id instance) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.unsettled == nil {
+		n.unsettled = map[instance]struct{}{}
+	}
+	n.unsettled[id] = struct{}{}
+}
+
+// settle notes that the wills of a dead node are carried out.
+func (n *nodes) settle(id instance) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.unsettled, id)
+}
+
+// dead returns the dead nodes that may have left wills.
+func (n *nodes) dead() []instance {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Collect(maps.Keys(n.unsettled))
 }
 
 // compared notes whether a node's state is the same as this node's.
@@ -124,7 +153,7 @@ func (n *nodes) alive() (count int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, p := range n.peers {
-		if time.Since(p.heardAt) < cutOffAfter {
+		if p.isAlive() {
 			count++
 		}
 	}
@@ -140,7 +169,7 @@ func (n *nodes) owns(id instance, key string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for other, p := range n.peers {
-		if mix(h^uint64(other)) > mine && time.Since(p.heardAt) < cutOffAfter {
+		if mix(h^uint64(other)) > mine && p.isAlive() {
 			return false
 		}
 	}

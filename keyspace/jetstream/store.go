@@ -43,6 +43,7 @@ type Store struct {
 	nodes     nodes
 	heart     heart
 	wills     wills
+	claims    claims
 	bus       bus
 
 	endSession atomic.Pointer[EndSession] // nil: the node has no sessions yet

@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"rtdb/keyspace"
 )
 
-// takeoverTimeout bounds the wait for the other nodes. One that does not answer is cut off or
-// dead, and its sessions end when it comes back.
+// takeoverTimeout bounds the wait for the other nodes. One that does not answer is cut off, slow
+// or dead. Its sessions end when it comes back, or reads the request.
 const takeoverTimeout = 3 * time.Second
 
 // ErrNewerSession means that another node has a newer session of the client.
@@ -31,9 +34,10 @@ type takeover struct {
 
 // A takeoverAnswer is the answer of one node.
 type takeoverAnswer struct {
-	Node  string `json:"node"`
-	Newer bool   `json:"newer,omitempty"`
-	Error string `json:"error,omitempty"`
+	Node     string `json:"node"`
+	Instance string `json:"instance"` // "" of an older version of rtdb
+	Newer    bool   `json:"newer,omitempty"`
+	Error    string `json:"error,omitempty"`
 }
 
 func (s *Store) takeoverSubject() string { return s.subjects.services + "takeover" }
@@ -58,7 +62,9 @@ func (s *Store) subscribeTakeovers() error {
 func (s *Store) answerTakeover(m *nats.Msg, t takeover) {
 	ctx, cancel := context.WithTimeout(s.lifetime, takeoverTimeout)
 	defer cancel()
-	a := takeoverAnswer{Node: s.options.Node}
+	s.heart.mu.Lock()
+	a := takeoverAnswer{Node: s.options.Node, Instance: s.heart.instance.String()}
+	s.heart.mu.Unlock()
 	if end := s.endSession.Load(); end != nil {
 		newer, err := (*end)(ctx, t.Client, t.Subject, time.Unix(0, t.Since).Add(-s.clock.shift()))
 		a.Newer = newer
@@ -72,15 +78,45 @@ func (s *Store) answerTakeover(m *nats.Msg, t takeover) {
 }
 
 // TakeOver makes the other nodes end their sessions of a client that has said hello here at
-// since. It returns when all nodes that are alive have answered, or after 3 s. It returns an
-// error that wraps ErrNewerSession if another node has a newer session. It returns nil if the
-// node is cut off: nobody can be asked, and the other nodes' sessions stay.
+// since. It waits up to 3 s until all nodes that are alive have answered. Then it carries out the
+// wills of the client's sessions on nodes that have not answered, or are dead, which takes up to
+// 1.5 s. It returns an error that wraps ErrNewerSession if another node has a newer session, and
+// another error if such wills may not be written. It returns nil if this node is cut off: nobody
+// can be asked, and the other nodes' sessions stay.
 func (s *Store) TakeOver(ctx context.Context, client, subject string, since time.Time) error {
-	peers := s.nodes.alive()
-	if peers == 0 || s.refusal() != nil {
+	if s.refusal() != nil {
 		return nil
 	}
-	data, err := json.Marshal(takeover{client, subject, since.Add(s.clock.shift()).UnixNano()})
+	peers := s.nodes.silent(0)
+	if err := s.askPeers(ctx, takeover{client, subject, since.Add(s.clock.shift()).UnixNano()}, peers); err != nil {
+		return err
+	}
+	silent := s.nodes.dead()
+	for id := range peers {
+		if !slices.Contains(silent, id) {
+			silent = append(silent, id)
+		}
+	}
+	err := s.claim(ctx, keyspace.WillOwner{Client: client, Subject: subject}, silent)
+	if err != nil && s.refusal() != nil {
+		return nil
+	}
+	return err
+}
+
+// askPeers sends a takeover to the other nodes, and removes those from peers that have answered.
+// It waits for those that are alive.
+func (s *Store) askPeers(ctx context.Context, t takeover, peers map[instance]peer) error {
+	awaited := map[instance]string{}
+	for id, p := range peers {
+		if p.isAlive() {
+			awaited[id] = p.name
+		}
+	}
+	if len(awaited) == 0 {
+		return nil
+	}
+	data, err := json.Marshal(t)
 	if err != nil {
 		return err
 	}
@@ -93,21 +129,37 @@ func (s *Store) TakeOver(ctx context.Context, client, subject string, since time
 	if err := s.conn.PublishRequest(s.takeoverSubject(), inbox, data); err != nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, takeoverTimeout)
+	waiting, cancel := context.WithTimeout(ctx, takeoverTimeout)
 	defer cancel()
-	for answered := 0; answered < peers; {
-		m, err := answers.NextMsgWithContext(ctx)
+	for len(awaited) > 0 {
+		m, err := answers.NextMsgWithContext(waiting)
 		if err != nil || len(m.Data) == 0 { // the time is over, or nobody listens
-			return nil
+			break
 		}
 		var a takeoverAnswer
-		switch err := json.Unmarshal(m.Data, &a); {
-		case err != nil:
-		case a.Newer:
+		if json.Unmarshal(m.Data, &a) != nil {
+			continue
+		}
+		if a.Newer {
 			return fmt.Errorf("%w: %s", ErrNewerSession, a.Node)
-		default:
-			answered++
+		}
+		id := a.from(awaited)
+		delete(awaited, id)
+		delete(peers, id)
+	}
+	return context.Cause(ctx)
+}
+
+// from returns the node that has sent an answer. An answer of an older version does not say
+// which life of the node it is from, so it counts for one of those with the node's name.
+func (a *takeoverAnswer) from(awaited map[instance]string) instance {
+	if id, err := parseInstance(a.Instance); err == nil {
+		return id
+	}
+	for id, name := range awaited {
+		if name == a.Node {
+			return id
 		}
 	}
-	return nil
+	return 0
 }

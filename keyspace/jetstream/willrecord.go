@@ -22,6 +22,11 @@ import (
 type willRecord struct {
 	Wills []keptWill `json:"wills"` // none: the record is empty
 
+	// Client and Subject are the owner of the wills. A record without an owner, or of an older
+	// version of rtdb, has no Client.
+	Client  string `json:"client,omitempty"`
+	Subject string `json:"subject,omitempty"`
+
 	// By is the process that has emptied the record, so that the process knows its own message
 	// if the answer was lost.
 	By string `json:"by,omitempty"`

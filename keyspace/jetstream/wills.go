@@ -20,7 +20,7 @@ const maxWills = 999
 const maxCarrying = 16
 
 // KeepWills implements [keyspace.WillStore].
-func (s *Store) KeepWills(ctx context.Context, session string, wills []keyspace.Will) error {
+func (s *Store) KeepWills(ctx context.Context, session string, owner keyspace.WillOwner, wills []keyspace.Will) error {
 	if err := s.refusal(); err != nil {
 		return err
 	}
@@ -39,6 +39,8 @@ func (s *Store) KeepWills(ctx context.Context, session string, wills []keyspace.
 	}
 	if len(wills) == 0 {
 		record.By = s.process.String()
+	} else {
+		record.Client, record.Subject = owner.Client, owner.Subject
 	}
 	for {
 		m, err := recordMessage(r, record)

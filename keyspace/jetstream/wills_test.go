@@ -78,13 +78,13 @@ func TestWillsOfADeadNode(t *testing.T) {
 	holds, fails := will("state", "2"), will("other", "3")
 	holds.IfVersion, fails.IfVersion = &v, &old
 	gone := keyspace.Will{Target: keyspace.Key("none")}
-	if err := a.store.KeepWills(ctx, "s1", []keyspace.Will{will("first", "0")}); err != nil {
+	if err := a.store.KeepWills(ctx, "s1", keyspace.WillOwner{}, []keyspace.Will{will("first", "0")}); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.store.KeepWills(ctx, "s1", []keyspace.Will{holds, fails, gone, will("k", "4")}); err != nil {
+	if err := a.store.KeepWills(ctx, "s1", keyspace.WillOwner{}, []keyspace.Will{holds, fails, gone, will("k", "4")}); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.store.KeepWills(ctx, "s2", []keyspace.Will{will("left", "5")}); err != nil {
+	if err := a.store.KeepWills(ctx, "s2", keyspace.WillOwner{}, []keyspace.Will{will("left", "5")}); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.store.CarryOutWills(ctx, "s2", nil); err != nil { // it said goodbye
