@@ -57,6 +57,15 @@ func TestImportsGoOneWay(t *testing.T) {
 	}
 }
 
+// The NATS server is a tool for tests. The program has only its client.
+func TestTheProgramHasNoNATSServer(t *testing.T) {
+	for _, dep := range goList(t, "-deps", "rtdb/cmd/rtdb") {
+		if strings.HasPrefix(dep, "github.com/nats-io/nats-server") || strings.HasSuffix(dep, "/natstest") {
+			t.Errorf("the program depends on %s", dep)
+		}
+	}
+}
+
 func goList(t *testing.T, args ...string) []string {
 	t.Helper()
 	out, err := exec.Command("go", append([]string{"list"}, args...)...).Output()
