@@ -102,7 +102,7 @@ func (f *feed) close() {
 	}
 }
 
-// followRequest asks an actor to apply the records that wait for it. All actors share it: it
+// followRequest asks an actor to apply the waiting records. All actors share it, because it
 // has no answer.
 var followRequest = &request{task: task{op: opFollow}}
 

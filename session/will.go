@@ -34,7 +34,7 @@ func (w Will) withdraws() bool { return w.Change.Value == nil && !w.Change.Delet
 // SetWill keeps a will, in the place of an earlier one for the same target. A will whose
 // change neither has a value nor deletes withdraws the earlier one. It returns ErrTooMany if
 // all wills together would be larger than Options.MaxPendingBytes, or memory is short. If the
-// keyspace's store keeps wills, SetWill waits for it, and returns its error.
+// keyspace's store keeps wills, SetWill waits for the store, and returns its error.
 func (s *Session) SetWill(ctx context.Context, w Will) error {
 	if err := w.Target.Check(); err != nil {
 		return err

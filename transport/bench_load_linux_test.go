@@ -49,7 +49,7 @@ type shape struct {
 	window int // writes that the slowest subscriber may be behind
 	rate   int // writes a second, evenly; 0 is as fast as the window allows
 
-	publishAt string   // where publishers connect; "": where the first subscriber does
+	publishAt string   // the address that publishers connect to; "": that of the first subscriber
 	more      []string // other addresses for the subscribers, in turn
 }
 

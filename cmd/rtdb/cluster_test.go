@@ -100,7 +100,7 @@ func TestTwoNodes(t *testing.T) {
 	}
 }
 
-// A node that starts before NATS waits for it, says so, and can be stopped meanwhile.
+// A node that starts before NATS waits, says so, and can be stopped meanwhile.
 func TestANodeThatStartsBeforeNATS(t *testing.T) {
 	t.Parallel()
 	c := natstest.Start(t, natstest.Options{})

@@ -89,10 +89,8 @@ func (x *deliverySide) round(b *testing.B, keys, rate int, length time.Duration)
 	x.took = nil
 	x.mu.Unlock()
 	writes := x.pace(b, keys, rate, length)
-	for end := time.Now().Add(10 * time.Second); x.received() < writes; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			b.Fatalf("%d of %d writes were delivered", x.received(), writes)
-		}
+	if !poll(10*time.Second, func() bool { return x.received() >= writes }) {
+		b.Fatalf("%d of %d writes were delivered", x.received(), writes)
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -109,7 +107,7 @@ func (x *deliverySide) pace(b *testing.B, keys, rate int, length time.Duration) 
 	began := time.Now()
 	turns := make([]sync.Mutex, keys) // a key's writes do not overlap
 	for i := range writes {
-		time.Sleep(time.Until(began.Add(time.Duration(i) * time.Second / time.Duration(rate))))
+		<-time.After(time.Until(began.Add(time.Duration(i) * time.Second / time.Duration(rate))))
 		running.Go(func() {
 			turns[i%keys].Lock()
 			defer turns[i%keys].Unlock()

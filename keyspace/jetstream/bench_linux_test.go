@@ -124,7 +124,7 @@ func benchKey(i int) string { return fmt.Sprintf("device/%04d/state", i) }
 
 var benchValue = bytes.Repeat([]byte("x"), 64)
 
-// A benchWriter makes one write and waits for it.
+// A benchWriter makes one write and waits until it is made.
 type benchWriter func(ctx context.Context, key string, value []byte) error
 
 func keyspaceWriter(ks *keyspace.Keyspace) benchWriter {

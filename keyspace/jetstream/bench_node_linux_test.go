@@ -38,9 +38,7 @@ func BenchmarkNode(b *testing.B) {
 				for range rounds {
 					cpu, in, place := processCPU(), store.Received(), store.Status().Place
 					x := runChild(b, c, childTask{Rate: rate, Keys: 1000, Length: length})
-					for store.Status().Place < x.Place {
-						time.Sleep(time.Millisecond)
-					}
+					eventually(b, patience, "the feed is there", func() bool { return store.Status().Place >= x.Place })
 					n := float64(store.Status().Place - place)
 					reader = append(reader, microseconds(processCPU()-cpu)/n)
 					bytes = append(bytes, float64(store.Received()-in)/n)
@@ -197,7 +195,7 @@ func (t *childTask) write(ks *keyspace.Keyspace) (writes int, err error) {
 	began := time.Now()
 	for i := 0; time.Since(began) < t.Length; i++ {
 		if t.Rate > 0 {
-			time.Sleep(time.Until(began.Add(time.Duration(i) * time.Second / time.Duration(t.Rate))))
+			<-time.After(time.Until(began.Add(time.Duration(i) * time.Second / time.Duration(t.Rate))))
 		}
 		due <- benchKey(i % t.Keys)
 	}

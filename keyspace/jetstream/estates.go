@@ -141,7 +141,7 @@ func isConflict(err error) bool {
 	return errors.As(err, &conflict)
 }
 
-// lastMessage returns the last message of a subject. Its sequence is 0 if there is none. It may
+// lastMessage returns the last message of a subject. Its sequence is 0 if it does not exist. It may
 // be an older one, because any server that has a copy of the stream answers.
 func (s *Store) lastMessage(ctx context.Context, subject string) (sequence uint64, data []byte, err error) {
 	m, err := s.stream.GetLastMsgForSubject(ctx, subject)

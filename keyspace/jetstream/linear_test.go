@@ -38,11 +38,11 @@ type outcome struct {
 // unknown, until somebody learns it.
 type register struct {
 	value   string
-	version uint64 // of the value; 0: there is none, or the version is not known
+	version uint64 // of the value; 0: no value, or an unknown version
 	highest uint64 // of the versions that are known
 }
 
-// current reports whether version may be that of the value, 0 if there is none. If so, it
+// current reports whether version may be that of the value, 0 for no value. If so, it
 // returns the register with the version.
 func (r register) current(version uint64) (register, bool) {
 	switch {

@@ -35,9 +35,22 @@ func choose[T any](short, long T) T {
 // eventually waits until is reports true.
 func eventually(t testing.TB, patience time.Duration, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !is(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within %v", what, patience)
+	if !poll(patience, is) {
+		t.Fatalf("%s: not within %v", what, patience)
+	}
+}
+
+// poll asks is until it reports true, and returns false if the time is over before.
+func poll(patience time.Duration, is func() bool) bool {
+	ticker := time.NewTicker(2 * time.Millisecond)
+	defer ticker.Stop()
+	over := time.After(patience)
+	for !is() {
+		select {
+		case <-ticker.C:
+		case <-over:
+			return false
 		}
 	}
+	return true
 }

@@ -81,7 +81,7 @@ func (p *place) await(ctx context.Context, sequence uint64) error {
 // counts for the call.
 type barriers struct {
 	mu   sync.Mutex
-	next *barrier // gathers callers; nil: there is none
+	next *barrier // gathers callers; nil: nobody waits
 	busy sync.Mutex
 
 	last atomic.Uint64 // the sequence of the message of the newest one that has passed

@@ -49,7 +49,7 @@ type wrongSequence struct{ current uint64 }
 
 func (e wrongSequence) Error() string { return fmt.Sprintf("the key's last sequence is %d", e.current) }
 
-// begin returns a proposal. The caller must call end for it. appliesItself says that the
+// begin returns a proposal. The caller must pass it to end. appliesItself says that the
 // caller applies the message if it is accepted, so that the feed need not.
 func (ps *proposals) begin(appliesItself bool) *proposal {
 	ps.mu.Lock()

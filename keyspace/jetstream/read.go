@@ -11,7 +11,7 @@ import (
 )
 
 // For each request of several messages, the server counts those that remain, and looks at
-// every subject for it: 0.1 s for a million keys (nats-server 2.15, fileStore.NumPending). So
+// every subject, which takes 0.1 s for a million keys (nats-server 2.15, fileStore.NumPending). So
 // requests are large: to load a million keys takes 116 s with requests of 2000 messages. They
 // fit into a subscription, which holds 65,536 messages and 64 MiB.
 const (

@@ -36,13 +36,13 @@ func TestTheConnectionStalls(t *testing.T) {
 	running.Go(func() {
 		for ctx.Err() == nil {
 			if a.Publish(ctx, "t", value) != nil {
-				time.Sleep(time.Millisecond)
+				<-time.After(time.Millisecond)
 			}
 		}
 	})
 	p.Stall(true)
 	began := time.Now()
-	time.Sleep(100 * time.Millisecond)
+	<-time.After(100 * time.Millisecond)
 	written := make(chan time.Duration, 1)
 	running.Go(func() {
 		_, _ = a.Write(t.Context(), "k", keyspace.Change{Value: []byte("1")})

@@ -99,7 +99,7 @@ type counts struct {
 }
 
 // Open connects to NATS. If no server can be reached, it returns a store that goes on
-// trying, and Load waits for it. Open returns an error if a setting is wrong.
+// trying, and Load waits. Open returns an error if a setting is wrong.
 func Open(o Options) (*Store, error) {
 	s := &Store{options: o.settled(), process: newInstance()}
 	s.subjects = newSubjects(s.options.Stream)

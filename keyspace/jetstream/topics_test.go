@@ -136,16 +136,13 @@ func TestTopicsMissed(t *testing.T) {
 	if got := pattern.next(t); got != "x/+ missed" {
 		t.Errorf("got %s", got)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	eventually(t, 20*time.Second, "a is connected again", func() bool {
 		err := a.Publish(t.Context(), "t", []byte("2"))
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, keyspace.ErrUnavailable) || time.Now().After(deadline) {
+		if err != nil && !errors.Is(err, keyspace.ErrUnavailable) {
 			t.Fatal(err)
 		}
-		time.Sleep(20 * time.Millisecond) // a is not connected again yet
-	}
+		return err == nil
+	})
 	a.publishUntil(t, "t", "3", l)
 }
 
@@ -179,12 +176,7 @@ func TestTakeOver(t *testing.T) {
 		asked <- fmt.Sprint(client, " ", subject, " ", at.Sub(since).Abs() < 200*time.Millisecond)
 		return client == "newer", nil
 	})
-	for deadline := time.Now().Add(10 * time.Second); a.store.Status().Peers != 1; {
-		if time.Now().After(deadline) {
-			t.Fatal("a has not heard of b")
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	eventually(t, 10*time.Second, "a has heard of b", func() bool { return a.store.Status().Peers == 1 })
 	if err := a.store.TakeOver(t.Context(), "c", "s", since); err != nil {
 		t.Error(err)
 	}

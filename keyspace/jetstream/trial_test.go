@@ -343,14 +343,13 @@ func (r *trial) check(fresh node, key string) {
 			continue
 		}
 		var has keyspace.Entry
-		arrived := false
-		for end := time.Now().Add(5 * time.Second); !arrived && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		arrived := poll(5*time.Second, func() bool {
 			has, _ = m.Get(key)
 			m.mu.Lock()
+			defer m.mu.Unlock()
 			last, told := m.last[key]
-			m.mu.Unlock()
-			arrived = has.Version == e.Version && (last == e.Version || !told && e.Version == 0)
-		}
+			return has.Version == e.Version && (last == e.Version || !told && e.Version == 0)
+		})
 		if !arrived {
 			r.found.gaps++
 			r.t.Errorf("%s is at version %d, a node has version %d, and its subscriber has %d", key, e.Version, has.Version, m.last[key])

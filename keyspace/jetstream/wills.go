@@ -74,7 +74,7 @@ func (s *Store) KeepWills(ctx context.Context, session string, owner keyspace.Wi
 	}
 }
 
-// lastRecord returns the last message of a record. Its sequence is 0 if there is none.
+// lastRecord returns the last message of a record. Its sequence is 0 if it does not exist.
 func (s *Store) lastRecord(ctx context.Context, r ownRecord) (sequence uint64, record willRecord, err error) {
 	sequence, data, err := s.newest(ctx, r.subject)
 	if err == nil && sequence != 0 {

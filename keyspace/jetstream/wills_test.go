@@ -46,16 +46,13 @@ func startOn(t *testing.T, wraps keyspace.Store, s *jetstream.Store) node {
 // await returns the key's entry when it has a value.
 func (n node) await(t *testing.T, key string, patience time.Duration) keyspace.Entry {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; {
-		e, err := n.Get(key)
-		if err == nil {
-			return e
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s after %v: %v", key, patience, err)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	var e keyspace.Entry
+	eventually(t, patience, key+" has a value", func() (ok bool) {
+		var err error
+		e, err = n.Get(key)
+		return err == nil
+	})
+	return e
 }
 
 func will(key, value string) keyspace.Will {

@@ -47,7 +47,7 @@
 //
 // The suite needs a healthy network. Faults of the network are left to each store's own
 // tests. [Hub] is a model of a shared store. It loses answers, cuts keyspaces off, and passes
-// records twice, if a test of a keyspace asks for it.
+// records twice, if a test of a keyspace wants that.
 //
 // The suite is tested with stores that are broken on purpose: each of them fails.
 package storetest

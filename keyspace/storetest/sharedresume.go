@@ -67,7 +67,7 @@ func checkSharedResume(c *cluster) {
 	}
 }
 
-// checkSharedAhead requires that a client that is ahead of the keyspace waits for it, and
+// checkSharedAhead requires that a client that is ahead of the keyspace waits, and
 // that one that cannot be right gets a reset after a second.
 func checkSharedAhead(c *cluster) {
 	a, b := c.join(), c.join()

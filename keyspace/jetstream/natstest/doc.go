@@ -10,7 +10,7 @@
 //
 // # Rules
 //
-//   - The version of nats-server is the one in go.mod, where it is a tool. The go command
+//   - The version of nats-server is the one in go.mod, as a tool. The go command
 //     builds the program, and keeps it in its build cache.
 //   - [Start] returns when the cluster can store messages on all of its servers.
 //   - Each server has its own process, folder and log. Ports are free ones of 127.0.0.1,

@@ -19,7 +19,9 @@ import (
 // refused waits until nothing listens at an address.
 func refused(t *testing.T, addr string) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	for end := time.Now().Add(20 * time.Second); ; <-ticker.C {
 		c, err := net.Dial("tcp", addr)
 		if err != nil {
 			return

@@ -11,7 +11,7 @@ import (
 type port struct{ number int }
 
 // reserve finds a free port. It stays free for others, too: systems other than Linux do not
-// let a second socket listen where a first one is bound.
+// let a second socket listen at the port that a first one is bound to.
 func reserve() (port, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
