@@ -151,6 +151,7 @@ func checkSharedRejoin(c *cluster) {
 		c.mustWrite(b, fmt.Sprint("new/", n), setTo("2"))
 	}
 	c.mustWrite(b, "k/9", keyspace.Change{Touch: true, TTL: time.Hour})
+	c.await("the other keyspace has all 10 keys", func() bool { return len(list(c, b)) == 10 })
 	want := list(c, b)
 	shutdown(c, b)
 	again := c.join()
