@@ -93,6 +93,7 @@ func startWrong(t *testing.T, url string, ahead time.Duration) (node, *wrongCloc
 // Nodes whose clocks are an hour off write keys with the right times, which expire at the right
 // times everywhere.
 func TestAClockIsWrong(t *testing.T) {
+	longOnly(t)
 	t.Parallel()
 	c := natstest.Start(t, natstest.Options{})
 	right, _ := startWrong(t, c.URL(), 0)

@@ -101,6 +101,7 @@ func TestANodeIsCutOff(t *testing.T) {
 
 // The link swallows all bytes, and nothing tells its ends.
 func TestANodeIsHalfDead(t *testing.T) {
+	longOnly(t)
 	t.Parallel()
 	r, proxy := behindProxy(t, natstest.Options{})
 	r.writeEverywhere()

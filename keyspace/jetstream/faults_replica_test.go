@@ -63,6 +63,7 @@ func setMany(t *testing.T, n node, part string) (keys int) {
 // A byte of one replica's files changes while its server is down. Each node that loads the
 // state from that server has everything, or says that it is not ready.
 func TestAReplicaIsDamaged(t *testing.T) {
+	longOnly(t)
 	t.Parallel()
 	c := three(t)
 	old := [2]node{start(t, jetstream.Options{URL: c.URL(), Node: "old0"}), start(t, jetstream.Options{URL: c.URL(), Node: "old1"})}
@@ -97,6 +98,7 @@ func TestAReplicaIsDamaged(t *testing.T) {
 
 // Without replicas a changed byte takes messages away. A node that has seen them fails.
 func TestTheOnlyCopyIsDamaged(t *testing.T) {
+	longOnly(t)
 	t.Parallel()
 	c := natstest.Start(t, natstest.Options{})
 	var w witness

@@ -45,6 +45,7 @@ func TestTheLeaderIsKilled(t *testing.T) {
 }
 
 func TestAllServersAreKilled(t *testing.T) {
+	longOnly(t)
 	t.Parallel()
 	c := three(t)
 	r := newTrial(t, c.URL(), nodes(2)...)
@@ -68,11 +69,13 @@ func TestAllServersAreKilled(t *testing.T) {
 }
 
 func TestTheLeaderIsPaused(t *testing.T) {
+	longOnly(t)
 	t.Parallel()
 	pauseServer(t, "leader", choose(7*time.Second, 30*time.Second), func(c *natstest.Cluster) int { return c.Leader(t, jetstream.DefaultStream) })
 }
 
 func TestAFollowerIsPaused(t *testing.T) {
+	longOnly(t)
 	t.Parallel()
 	pauseServer(t, "follower", choose(4*time.Second, 30*time.Second), func(c *natstest.Cluster) int { return follower(t, c) })
 }
@@ -95,6 +98,7 @@ func pauseServer(t *testing.T, name string, length time.Duration, which func(*na
 }
 
 func TestServersAreRestartedInTurn(t *testing.T) {
+	longOnly(t)
 	t.Parallel()
 	c := three(t)
 	r := newTrial(t, c.URL(), nodes(2)...)
@@ -113,6 +117,7 @@ func TestServersAreRestartedInTurn(t *testing.T) {
 // One server is cut off from the two others. Its clients cannot write until they use another
 // server, or the server is back.
 func TestAServerIsPartitioned(t *testing.T) {
+	longOnly(t)
 	t.Parallel()
 	type pair [2]int
 	links := map[pair]*transporttest.Proxy{}

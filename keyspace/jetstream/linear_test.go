@@ -207,6 +207,7 @@ func TestRacingClientsAreLinearizable(t *testing.T) {
 
 // One of the nodes gets no answers for a while, and then loses its connection.
 func TestRacingClientsWhoseAnswersAreLost(t *testing.T) {
+	longOnly(t)
 	t.Parallel()
 	c := natstest.Start(t, natstest.Options{})
 	proxy := transporttest.NewProxy(t, c.Server(0).Addr())

@@ -24,6 +24,15 @@ const longFaults = "RTDB_LONG_FAULTS"
 
 func isLong() bool { return os.Getenv(longFaults) != "" }
 
+// longOnly skips a test that takes many seconds, unless longFaults is set. The checks of a change
+// set it (.ci/run).
+func longOnly(t *testing.T) {
+	t.Helper()
+	if !isLong() {
+		t.Skipf("set %s=1 to run it", longFaults)
+	}
+}
+
 // choose returns the first value, or with longFaults the second one.
 func choose[T any](short, long T) T {
 	if isLong() {
