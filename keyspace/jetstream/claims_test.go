@@ -53,6 +53,7 @@ func (n node) wantInOrder(t *testing.T, key, want string) (version uint64) {
 // The clients of a node that was killed come to another one at once. The wills of their older
 // sessions are written before they have taken over, and not again when the node is declared dead.
 func TestTakeOverFromANodeThatWasKilled(t *testing.T) {
+	longOnly(t)
 	t.Parallel()
 	c := natstest.Start(t, natstest.Options{})
 	a := start(t, jetstream.Options{URL: c.URL(), Node: "a"})

@@ -15,6 +15,7 @@ import (
 
 // The storage of NATS is full. Writes get a clear error, and go on when there is room.
 func TestTheStorageIsFull(t *testing.T) {
+	t.Parallel()
 	for name, o := range map[string]natstest.Options{
 		"a stream on one server":    {},
 		"a stream on three servers": {Servers: 3},

@@ -175,6 +175,7 @@ func (f slowFeed) Apply(records []keyspace.Record) {
 
 // A node does not keep up, in one case with so much that messages are dropped.
 func TestANodeIsSlow(t *testing.T) {
+	t.Parallel()
 	for name, limit := range map[string]int{"keeps what waits": 0, "drops messages": 20} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -86,6 +86,7 @@ func within(t *testing.T) context.Context {
 // A stream that was deleted by hand is another one when it is made again. The nodes fail, and
 // neither write values to it that rest on the old one, nor show its values.
 func TestTheStreamIsMadeAnew(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"at once", "with another node", "later"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -12,6 +12,7 @@ import (
 // A node whose clock is set does not take the others for dead: their beats seem to be an hour
 // old until its own next beat comes back.
 func TestAClockIsSetAndNobodyDies(t *testing.T) {
+	longOnly(t)
 	t.Parallel()
 	c := natstest.Start(t, natstest.Options{})
 	a := start(t, jetstream.Options{URL: c.URL(), Node: "a"})

@@ -268,6 +268,7 @@ func checkRace(t *testing.T, nodes []node, key, fault string, spoil func(await f
 
 // The model explains a history if, and only if, there is an order that does.
 func TestTheModelOfARegister(t *testing.T) {
+	t.Parallel()
 	type step struct {
 		in  operation
 		out outcome

@@ -14,7 +14,7 @@ func TestMain(m *testing.M) {
 	if url := os.Getenv(nodeURL); url != "" {
 		runNode(url)
 	}
-	transporttest.Parallel(12) // they wait for elections, and for time to pass
+	transporttest.Parallel(20) // they wait for elections, and for time to pass
 	goleak.VerifyTestMain(m)
 }
 

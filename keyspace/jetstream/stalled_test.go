@@ -19,6 +19,7 @@ import (
 // A node notices within seconds that nothing is read from its connection, although it has much
 // to send, and nobody waits for longer than a commit may take.
 func TestTheConnectionStalls(t *testing.T) {
+	longOnly(t)
 	t.Parallel()
 	c := natstest.Start(t, natstest.Options{})
 	p := transporttest.NewProxy(t, c.Server(0).Addr())

@@ -29,6 +29,7 @@ func open(t *testing.T, url string) *keyspace.Keyspace {
 
 // A write on one node is there on the other one, and on one that starts later.
 func TestTwoNodes(t *testing.T) {
+	t.Parallel()
 	c := natstest.Start(t, natstest.Options{Servers: 1})
 	a, b := open(t, c.URL()), open(t, c.URL())
 	const key = "x/ä y"
