@@ -17,7 +17,7 @@ import (
 	"rtdb/transport/transporttest"
 )
 
-var kills = flag.Int("kills", 100, "how often the test of kills kills the server")
+var kills = flag.Int("kills", 60, "how often the test of kills kills the server")
 
 // A ledger holds the answers that the clients of a server got.
 type ledger struct {
