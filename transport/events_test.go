@@ -271,6 +271,7 @@ func TestAnEventStreamSendsCommentsAndEndsIfItStalls(t *testing.T) {
 // An EventSource gives up for good if the status is not 200. If it is refused for a
 // while, it is told so by an event, and comes back. Other clients get the status.
 func TestAnEventSourceThatIsRefusedForAWhileComesBack(t *testing.T) {
+	t.Parallel()
 	crowded := atomic.Bool{}
 	full := newWire(t, transport.Options{MaxSessions: 1, AllowedOrigins: []string{"https://app.example"}})
 	full.feed(t, "key=k").want("id: e.0")

@@ -17,6 +17,7 @@ import (
 // A device's old link is dead, and the device connects again. Its old will is written
 // before the new session is answered, and not over what the new session writes.
 func TestADeviceReconnectsBeforeItsOldSessionEnds(t *testing.T) {
+	t.Parallel()
 	w := newWire(t, transport.Options{})
 	screen := w.dial(t)
 	screen.wantCode(`{"action":"subscribe","key":"device/7","id":1}`, "")
@@ -52,6 +53,7 @@ func TestADeviceReconnectsBeforeItsOldSessionEnds(t *testing.T) {
 
 // A client takes a name only from a client with the same token subject.
 func TestANameBelongsToASubject(t *testing.T) {
+	t.Parallel()
 	anonymous := auth.Grants{Read: []string{"#"}}
 	w := newWire(t, transport.Options{Keys: testKeys(t), Anonymous: &anonymous})
 	as := func(subject string) *peer {
@@ -125,6 +127,7 @@ func TestManySessionsTakeOneName(t *testing.T) {
 // Two sessions take one name in turn, with several requests under way each. Both end, and
 // a third one gets the name.
 func TestSessionsThatTakeANameInTurnDoNotWaitForEachOther(t *testing.T) {
+	t.Parallel()
 	w := newWire(t, transport.Options{})
 	for round := range 4 {
 		var clients sync.WaitGroup
@@ -148,6 +151,7 @@ func TestSessionsThatTakeANameInTurnDoNotWaitForEachOther(t *testing.T) {
 
 // A session that authenticates as another subject gives up its name.
 func TestAnotherSubjectGivesUpTheName(t *testing.T) {
+	t.Parallel()
 	w := newWire(t, transport.Options{Keys: testKeys(t)})
 	signer := must(auth.SecretSigner(testSecret))
 	as := func(subject string) string {

@@ -110,6 +110,7 @@ func TestAClientThatReconnectsMissesNothing(t *testing.T) {
 // An event source of another project reconnects by itself with the last id when its
 // connection is cut, and misses nothing.
 func TestAForeignEventSourceResumes(t *testing.T) {
+	t.Parallel()
 	w := newWire(t, transport.Options{})
 	proxy := newCutter(t, w.addr)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -186,6 +186,7 @@ func TestShutdownCutsOffWhatOutlastsTheGrace(t *testing.T) {
 // A shutdown ends event streams after WebSockets: they carry the wills, and a client that
 // reconnected while a WebSocket still drains would be refused.
 func TestEventStreamsEndAfterWebSockets(t *testing.T) {
+	t.Parallel()
 	w := newWire(t, transport.Options{})
 	p := w.dial(t)
 	p.ask(`{"action":"will","key":"k","value":"gone","id":1}`, `{"id":1,"ok":true}`)
@@ -281,6 +282,7 @@ func TestShutdownDoesNotWaitLongForACloseFrame(t *testing.T) {
 
 // Two calls of Shutdown at the same time wait for the same drain.
 func TestShutdownMayBeCalledTwiceAtOnce(t *testing.T) {
+	t.Parallel()
 	w := newWire(t, transport.Options{})
 	for range 20 {
 		w.dial(t)

@@ -21,6 +21,7 @@ import (
 // A client that reads slowly takes the snapshot of a pattern while writers run. Versions
 // of a key never go back, and in the end the client has exactly the server's values.
 func TestASlowClientGetsAWholeSnapshot(t *testing.T) {
+	t.Parallel()
 	const keys = 100_000
 	w := newWire(t, transport.Options{})
 	for i := range keys {

@@ -44,6 +44,7 @@ func nodes(t *testing.T, n int, o transport.Options) []*wire {
 // A client moves to another node. Its old session has ended, and its will is written, before
 // it is answered.
 func TestAClientMovesToAnotherNode(t *testing.T) {
+	t.Parallel()
 	all := nodes(t, 3, transport.Options{Keys: testKeys(t)})
 	signer := must(auth.SecretSigner(testSecret))
 	dial := func(w *wire, subject string) *peer {
@@ -120,6 +121,7 @@ func TestManySessionsOnSeveralNodesTakeOneName(t *testing.T) {
 // The session that has said hello later stays, and the other one learns it. If the clocks of
 // the nodes differ, an older session ends all the same.
 func TestTheNewerSessionStays(t *testing.T) {
+	t.Parallel()
 	w := newWire(t, transport.Options{})
 	p := w.dial(t)
 	before := time.Now()
@@ -142,6 +144,7 @@ func TestTheNewerSessionStays(t *testing.T) {
 
 // A hello fails if the other nodes do not answer, or have a newer session.
 func TestAHelloThatTheOtherNodesDoNotGrant(t *testing.T) {
+	t.Parallel()
 	asked := make(chan struct{})
 	w := newWire(t, transport.Options{Takeover: func(ctx context.Context, client, _ string, _ time.Time) error {
 		switch client {
@@ -179,6 +182,7 @@ func TestAHelloThatTheOtherNodesDoNotGrant(t *testing.T) {
 
 // A node that was taken for dead ends its sessions, and takes new ones meanwhile.
 func TestANodeEndsItsSessions(t *testing.T) {
+	t.Parallel()
 	const reason = "this node was cut off for too long: reconnect"
 	w := newWire(t, transport.Options{})
 	stream := w.feed(t, "key=left")

@@ -195,6 +195,7 @@ func checkOf(name string) check {
 }
 
 func TestABrokenStoreFails(t *testing.T) {
+	t.Parallel()
 	for _, b := range brokenStores() {
 		t.Run(b.check+"/"+b.how, func(t *testing.T) {
 			r := record(t, checkOf(b.check), options(b.fault))

@@ -90,6 +90,7 @@ func sharedCheckOf(name string) sharedCheck {
 }
 
 func TestABrokenHubFails(t *testing.T) {
+	t.Parallel()
 	for _, b := range brokenHubs() {
 		t.Run(b.check+"/"+b.how, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
