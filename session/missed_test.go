@@ -64,9 +64,10 @@ func TestAGapOfAClientThatIsBehind(t *testing.T) {
 			if i == 500 {
 				for n := range 300 { // from now on updates are conflated
 					f.set(t, "a", fmt.Sprint(n))
+					synctest.Wait() // a writer is answered before its update is delivered
 					f.set(t, "b", fmt.Sprint(n))
+					synctest.Wait()
 				}
-				synctest.Wait()
 			}
 		}
 		close(conn.gate)
