@@ -40,8 +40,15 @@ func run(t *testing.T, dir string, env []string, name string, args ...string) st
 	return string(out)
 }
 
-// tail returns the end of a long text.
-func tail(text []byte) []byte { return text[max(0, len(text)-6<<10):] }
+// tail returns the part of a long text that tells of a failure: from the first test of Node.js
+// that has failed on, or the end.
+func tail(text []byte) []byte {
+	const length = 6 << 10
+	if i := bytes.Index(text, []byte("not ok ")); i >= 0 {
+		return text[i:min(len(text), i+length)]
+	}
+	return text[max(0, len(text)-length):]
+}
 
 var installing sync.Mutex
 

@@ -204,7 +204,7 @@ func testConsoleServer(t *testing.T, browser *transporttest.Chromium) {
 		p.Await(find(".card", title) + ` !== undefined && ` + text + `.test(` + find(".card", title) + `.querySelector("strong").textContent)`)
 	}
 	p.sees("server-page h2", "Server: node node-a")
-	card("Memory", `/^[0-9.]+ MiB$/`)
+	card("Memory", `/^[0-9.]+ [MG]iB$/`)
 	card("Sessions", `/^2$/`)
 	for i := range 200 {
 		if err := c.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, `{"action":"set","key":"k","value":%d}`, i)); err != nil {

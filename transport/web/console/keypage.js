@@ -15,6 +15,7 @@ export class KeyPage extends Part {
   #base = null; // the entry that is edited: { value, version }; version 0: there is no key
   #theirs = null; // an entry of another writer that is newer than base
   #isBusy = false;
+  #changing = null; // the change that is being made, or was made last
 
   constructor(server, key) {
     super();
@@ -216,8 +217,9 @@ export class KeyPage extends Part {
     );
   }
 
-  #overwrite() {
-    if (this.editor.problem) return;
+  async #overwrite() {
+    await this.#changing; // it may still be reading what the other writer wrote
+    if (this.editor.problem || !this.#theirs) return;
     this.#base = this.#theirs;
     this.#theirs = null;
     return this.#save();
@@ -268,7 +270,12 @@ export class KeyPage extends Part {
   }
 
   // #change makes a change, and shows the difference if another writer was faster.
-  async #change(work) {
+  #change(work) {
+    this.#changing = this.#make(work);
+    return this.#changing;
+  }
+
+  async #make(work) {
     this.#isBusy = true;
     this.#paint();
     try {
