@@ -63,7 +63,7 @@ type outbox struct {
 	missedBytes int64
 
 	// gaps has the number of each target's last notice of a gap, if no message of a topic
-	// was added after it. It is nil if there is none.
+	// was added after it. It is nil without a gap.
 	gaps map[keyspace.Target]uint64
 
 	space chan struct{} // gets a token when there may be space; nil until the reader has waited
