@@ -130,7 +130,7 @@ func TestAKeyIsRotatedWithoutARestart(t *testing.T) {
 			}
 			defer session.Close()
 
-			write(t, path, c.render(first, second))
+			replace(t, path, c.render(first, second))
 			p.await("keys loaded", 2)
 			for _, token := range []string{oldToken, newToken} {
 				if got := p.get(token); got != 200 {
@@ -138,13 +138,15 @@ func TestAKeyIsRotatedWithoutARestart(t *testing.T) {
 				}
 			}
 			// A file that does not parse, and then one that is missing, leave both in force.
-			for n, change := range []func() error{
-				func() error { return os.WriteFile(path, []byte("-----BEGIN PUBLIC KEY-----\n"), 0o600) },
-				func() error { return os.Remove(path) },
+			for n, change := range []func(){
+				func() { replace(t, path, "-----BEGIN PUBLIC KEY-----\n") },
+				func() {
+					if err := os.Remove(path); err != nil {
+						t.Fatal(err)
+					}
+				},
 			} {
-				if err := change(); err != nil {
-					t.Fatal(err)
-				}
+				change()
 				if e := p.await("keys not loaded", n+1)[n]; e["keys"] != 2.0 || e["file"] != path || e["error"] == nil {
 					t.Errorf("logged %v", e)
 				}
@@ -154,10 +156,7 @@ func TestAKeyIsRotatedWithoutARestart(t *testing.T) {
 					}
 				}
 			}
-			write(t, path+".new", c.render(second))
-			if err := os.Rename(path+".new", path); err != nil {
-				t.Fatal(err)
-			}
+			replace(t, path, c.render(second))
 			p.await("keys loaded", 3)
 			for token, want := range map[string]int{oldToken: 401, newToken: 200} {
 				if got := p.get(token); got != want {
@@ -200,7 +199,7 @@ func TestSecretsInAFile(t *testing.T) {
 	if got := p.get(oldToken); got != 200 {
 		t.Fatalf("the secret of the file: %d", got)
 	}
-	write(t, path, other+"\n\n"+testSecret+"\n")
+	replace(t, path, other+"\n\n"+testSecret+"\n")
 	newToken := tokenBy("JWT_SECRET_FILE=" + path)
 	p.await("keys loaded", 2)
 	for _, token := range []string{oldToken, newToken} {
@@ -213,12 +212,12 @@ func TestSecretsInAFile(t *testing.T) {
 			t.Errorf("inspect: exit %d, %s", status, stderr)
 		}
 	}
-	write(t, path, other)
+	replace(t, path, other)
 	p.await("keys loaded", 3)
 	if got := p.get(oldToken); got != 401 {
 		t.Errorf("a secret that was removed: %d", got)
 	}
-	write(t, path, other+"\nshort\n")
+	replace(t, path, other+"\nshort\n")
 	if e := p.await("keys not loaded", 1)[0]; !strings.Contains(e["error"].(string), "line 2: the secret has 5 bytes") {
 		t.Errorf("logged %v", e)
 	}

@@ -83,9 +83,22 @@ func TestAHangupWhileItEnds(t *testing.T) {
 func TestAHangupReadsTheCertificate(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	makeCertificate(t, certFile, keyFile, 1)
-	p := start(t, nil, "--tls-cert-file", certFile, "--tls-key-file", keyFile)
+	file := filepath.Join(dir, "cert-and-key.pem")
+	certificate := func(serial int64) (text string) {
+		t.Helper()
+		parts := []string{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
+		makeCertificate(t, parts[0], parts[1], serial)
+		for _, part := range parts {
+			b, err := os.ReadFile(part)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text += string(b)
+		}
+		return text
+	}
+	replace(t, file, certificate(1))
+	p := start(t, nil, "--tls-cert-file", file, "--tls-key-file", file)
 	hangup := func(n int) {
 		t.Helper()
 		p.signal(syscall.SIGHUP)
@@ -94,12 +107,10 @@ func TestAHangupReadsTheCertificate(t *testing.T) {
 		}
 	}
 	hangup(1)
-	if err := os.WriteFile(certFile, []byte("half a file"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	replace(t, file, "half a file")
 	hangup(2)
 	p.await("certificate not changed", 1)
-	makeCertificate(t, certFile, keyFile, 2)
+	replace(t, file, certificate(2))
 	hangup(3)
 	p.await("certificate changed", 1) // and no client has connected
 	p.stop()
