@@ -5,8 +5,6 @@ import (
 	"errors"
 	"iter"
 	"runtime"
-	"strings"
-	"sync"
 	"sync/atomic"
 
 	"rtdb/actor"
@@ -15,6 +13,7 @@ import (
 // A namedActor is a *key or a *topic.
 type namedActor interface {
 	comparable
+	TrySend(r *request) error
 	Send(ctx context.Context, r *request) error
 	Shutdown(ctx context.Context) error
 }
@@ -23,25 +22,25 @@ type namedActor interface {
 // to be spawned.
 var errAbsent = errors.New("keyspace: absent")
 
-// A directory finds the actor that owns a name. It takes no lock to find one.
+// A directory sends requests to the actors that own names.
 type directory[A namedActor] struct {
-	spawn    func(name string) A
-	byName   sync.Map // string → A
+	names    names[A]
 	closed   atomic.Bool
 	requests requestPool
 }
 
-// find returns the actor that owns a name, if there is one.
-func (d *directory[A]) find(name string) (a A, ok bool) {
-	v, ok := d.byName.Load(name)
-	if !ok {
-		return a, false
-	}
-	return v.(A), true
+// names finds the actors of names. Its methods may be called from any goroutine.
+type names[A namedActor] interface {
+	// get returns the actor that owns a name. If the name is not in use, get spawns an
+	// actor, or returns false if spawn is false.
+	get(name string, spawn bool) (a A, ok bool)
+
+	// actors returns all actors, in no order.
+	actors() iter.Seq[A]
 }
 
-// call sends a task to the actor that owns a name, and waits for the result. If
-// there is no actor it spawns one, or returns errAbsent if spawn is false. If ctx
+// call sends a task to the actor that owns a name, and waits for the result. If the
+// name is not in use it spawns an actor, or returns errAbsent if spawn is false. If ctx
 // ends after the request was accepted, the outcome is not known.
 func (d *directory[A]) call(ctx context.Context, name string, spawn bool, t task) error {
 	r, err := d.submit(ctx, name, spawn, t)
@@ -74,68 +73,52 @@ func (d *directory[A]) wait(ctx context.Context, r *request) (result, error) {
 }
 
 func (d *directory[A]) send(ctx context.Context, name string, spawn bool, r *request) error {
+	return d.retry(name, spawn, func(a A) error { return a.Send(ctx, r) })
+}
+
+// tell sends a request whose result nobody waits for. It drops the request if the mailbox is
+// full, if the directory is closed, or if spawn is false and the name is not in use.
+func (d *directory[A]) tell(name string, spawn bool, r *request) {
+	_ = d.retry(name, spawn, func(a A) error { return a.TrySend(r) })
+}
+
+// retry finds the actor that owns a name, and looks again if the actor has stopped.
+func (d *directory[A]) retry(name string, spawn bool, send func(A) error) error {
 	for {
-		a, err := d.findOrSpawn(name, spawn)
+		a, err := d.find(name, spawn)
 		if err != nil {
 			return err
 		}
-		if err := a.Send(ctx, r); !errors.Is(err, actor.ErrStopped) {
+		if err := send(a); !errors.Is(err, actor.ErrStopped) {
 			return err
 		}
-		// The actor has stopped. The goroutine that stopped it is about to
-		// remove it from the directory, or to replace it with its successor.
+		// The goroutine that stopped the actor is about to remove it, or to
+		// replace it with its successor.
 		runtime.Gosched()
 	}
 }
 
-// findOrSpawn returns the actor that owns a name. If there is no actor it spawns
-// one, or returns errAbsent if spawn is false. It returns ErrClosed if the
-// directory was shut down.
-func (d *directory[A]) findOrSpawn(name string, spawn bool) (a A, err error) {
-	if a, ok := d.find(name); ok {
-		if d.closed.Load() { // the actor may already refuse requests
-			return a, ErrClosed
-		}
-		return a, nil
-	}
+// find returns the actor that owns a name. If the name is not in use it spawns an actor,
+// or returns errAbsent if spawn is false. It returns ErrClosed if the directory was shut
+// down.
+func (d *directory[A]) find(name string, spawn bool) (a A, err error) {
 	if d.closed.Load() {
 		return a, ErrClosed
 	}
-	if !spawn {
-		return a, errAbsent
-	}
-	name = strings.Clone(name) // the name may be part of a larger string
-	v, _ := d.byName.LoadOrStore(name, d.spawn(name))
-	if d.closed.Load() {
-		// shutdown may have walked past this name before the actor was stored.
+	a, ok := d.names.get(name, spawn)
+	switch {
+	case d.closed.Load():
+		// shutdown may have walked past this name before the actor was spawned.
 		// If closed is still false here, shutdown will find the actor.
 		return a, ErrClosed
+	case !ok:
+		return a, errAbsent
 	}
-	return v.(A), nil
-}
-
-// add spawns the actor of a name that has none. No other call may add or look for actors at
-// the same time. It saves a load of a million keys a third of the lookups.
-func (d *directory[A]) add(name string) A {
-	a := d.spawn(name)
-	d.byName.Store(name, a)
-	return a
-}
-
-// remove removes the actor, unless another one has its name by now.
-func (d *directory[A]) remove(name string, a A) { d.byName.CompareAndDelete(name, a) }
-
-// replace puts the successor in the place of an actor that panicked.
-func (d *directory[A]) replace(name string, a, successor A) {
-	d.byName.CompareAndSwap(name, a, successor)
+	return a, nil
 }
 
 // actors returns all actors, in no order.
-func (d *directory[A]) actors() iter.Seq[A] {
-	return func(yield func(A) bool) {
-		d.byName.Range(func(_, v any) bool { return yield(v.(A)) })
-	}
-}
+func (d *directory[A]) actors() iter.Seq[A] { return d.names.actors() }
 
 // shutdown refuses new requests, and waits until every actor has handled the
 // requests that it accepted.

@@ -41,9 +41,10 @@
 //
 // # Model
 //
-// Every key has an actor, which handles the key's requests one after the other. The
-// first write or subscription starts the actor. The actor ends when the key has
-// neither a value nor a subscriber.
+// A key at rest is a record: its name and its state. A request spawns the key's actor,
+// which handles the key's requests one after the other. The actor ends when there is no
+// request, unless it has to remember something: a subscriber, when the key expires, or
+// which patterns match. A key without a value and without an actor has no record.
 //
 // The actor takes all requests that wait in its mailbox. It checks the writes, and
 // the store commits the accepted ones with one call. Then the actor makes the key's
@@ -53,7 +54,7 @@
 // Because the state is visible before the answer, a writer can read its own write.
 // Because the updates come last, a writer never waits for a subscriber.
 //
-// A read loads the state from that pointer. It takes no lock and does not use the
+// A read loads the state from that pointer, which is in the record. It takes no lock and does not use the
 // mailbox, so it can be ahead of the subscribers. Reading a key that does not exist
 // creates nothing. GetInOrder, in contrast, asks the actor, so its result has a
 // place among the updates.
@@ -240,9 +241,10 @@
 //
 // # Cost
 //
-// A key at rest, without subscribers, is one struct and its entries in two maps and
-// the index. It takes 370 bytes, besides its name and its value
-// (BenchmarkKeyAtRest), and it has no goroutine.
+// A key at rest, without subscribers, is two structs and an entry in a table and in the
+// index. It takes 121 bytes, besides its name and its value (BenchmarkKeyAtRest), and it
+// has no goroutine. It took 370 bytes when it kept its actor and was found in a sync.Map.
+// To spawn the actor again costs a write 0.25 µs (BenchmarkSet/idle).
 //
 // A thousand patterns that do not match cost a write nothing that can be measured:
 // the write takes 1.00 times the time of a write without patterns

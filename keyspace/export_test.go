@@ -1,14 +1,22 @@
 package keyspace
 
-// Names returns the number of keys and topics in the directories.
+// Names returns the number of keys and topics that take memory.
 func (ks *Keyspace) Names() (keys, topics int) {
-	for range ks.keys.actors() {
+	for range ks.records.all() {
 		keys++
 	}
 	for range ks.topics.actors() {
 		topics++
 	}
 	return keys, topics
+}
+
+// Actors returns the number of keys that have an actor.
+func (ks *Keyspace) Actors() (n int) {
+	for range ks.keys.actors() {
+		n++
+	}
+	return n
 }
 
 // Expiries returns the number of keys that wait to expire.

@@ -1,13 +1,9 @@
 package keyspace
 
 import (
-	"errors"
 	"hash/maphash"
-	"runtime"
 	"sync"
 	"time"
-
-	"rtdb/actor"
 )
 
 // feedShards is the number of parts that a feed is split into, so that the actors of
@@ -28,8 +24,8 @@ type feedShard struct {
 	waiting map[string][]*run // by key, the oldest first
 
 	// positions has the keys whose newest record is not the write that made their state:
-	// a touch, a record that means nothing to this keyspace, or none. A key without an
-	// actor is not here.
+	// a touch, a record that means nothing to this keyspace, or none. A key that is not in
+	// the table of records is not here.
 	positions map[string]uint64
 
 	closed bool // no record waits any more
@@ -108,21 +104,7 @@ var followRequest = &request{task: task{op: opFollow}}
 
 // wake asks the actor of a key to apply the records that wait. If the mailbox is full, the
 // actor does so without being asked.
-func (f *feed) wake(name string) {
-	for {
-		k, err := f.keyspace.keys.findOrSpawn(name, true)
-		if err != nil { // the keyspace is closed
-			return
-		}
-		if err := k.TrySend(followRequest); !errors.Is(err, actor.ErrStopped) {
-			return
-		}
-		if f.keyspace.keys.closed.Load() {
-			return
-		}
-		runtime.Gosched() // the actor is about to be replaced, or removed
-	}
-}
+func (f *feed) wake(name string) { f.keyspace.keys.tell(name, true, followRequest) }
 
 // rewake wakes the successor of an actor that panicked, if records wait for the key.
 func (f *feed) rewake(name string) {
@@ -160,9 +142,7 @@ func (f *feed) Advance(version uint64) { f.keyspace.progress.advance(version) }
 // Repair asks the key's actor to commit its state again. If the mailbox is full, a write of the
 // key follows, which does the same.
 func (f *feed) Repair(name string) {
-	if k, ok := f.keyspace.keys.find(name); ok {
-		_ = k.TrySend(&request{task: task{op: opTouch}})
-	}
+	f.keyspace.keys.tell(name, false, &request{task: task{op: opTouch}})
 }
 
 // position returns the position of the newest record of a key that was applied.
@@ -194,7 +174,7 @@ func (f *feed) applied(w *Record) {
 }
 
 // forget forgets the position of a key that has the version of its state as its position,
-// or no actor any more.
+// or leaves the table.
 func (f *feed) forget(name string) {
 	s := f.shard(name)
 	s.mu.Lock()

@@ -12,7 +12,7 @@ import (
 // keys at a time, so that such a write does not wait for long (BenchmarkWalk).
 type index struct {
 	mu   sync.RWMutex
-	tree *btree.BTreeG[*key]
+	tree *btree.BTreeG[*record]
 }
 
 const (
@@ -21,31 +21,19 @@ const (
 )
 
 func (x *index) init() {
-	x.tree = btree.NewG(treeDegree, func(a, b *key) bool { return a.name < b.name })
+	x.tree = btree.NewG(treeDegree, func(a, b *record) bool { return a.name < b.name })
 }
 
-func (x *index) insert(k *key) {
+func (x *index) insert(r *record) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.tree.ReplaceOrInsert(k)
+	x.tree.ReplaceOrInsert(r)
 }
 
-// remove removes k, unless another key struct has its name by now.
-func (x *index) remove(k *key) {
+func (x *index) remove(r *record) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if found, ok := x.tree.Get(k); ok && found == k {
-		x.tree.Delete(k)
-	}
-}
-
-// replace puts the successor in the place of k, if the index holds k.
-func (x *index) replace(k, successor *key) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if found, ok := x.tree.Get(k); ok && found == k {
-		x.tree.ReplaceOrInsert(successor)
-	}
+	x.tree.Delete(r)
 }
 
 // A walk says which keys are visited, and in which order.
@@ -69,12 +57,12 @@ func (w *walk) pass(prefix string) {
 // walk yields the keys of a walk in order. It yields a key once if the key has a value
 // during the whole walk. Other keys may be made and deleted meanwhile. The lock is not
 // held during yield.
-func (x *index) walk(w walk, yield func(*key) bool) {
-	step := make([]*key, 0, walkStep)
+func (x *index) walk(w walk, yield func(*record) bool) {
+	step := make([]*record, 0, walkStep)
 	for {
 		step = x.appendStep(step[:0], w)
-		for _, k := range step {
-			if !yield(k) {
+		for _, r := range step {
+			if !yield(r) {
 				return
 			}
 		}
@@ -86,26 +74,26 @@ func (x *index) walk(w walk, yield func(*key) bool) {
 }
 
 // appendStep appends up to walkStep keys to step, which is empty.
-func (x *index) appendStep(step []*key, w walk) []*key {
-	visit := func(k *key) bool {
-		if !strings.HasPrefix(k.name, w.prefix) {
+func (x *index) appendStep(step []*record, w walk) []*record {
+	visit := func(r *record) bool {
+		if !strings.HasPrefix(r.name, w.prefix) {
 			return false
 		}
-		if k.name != w.after {
-			step = append(step, k)
+		if r.name != w.after {
+			step = append(step, r)
 		}
 		return len(step) < walkStep
 	}
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	if !w.reverse {
-		x.tree.AscendGreaterOrEqual(&key{name: max(w.after, w.prefix)}, visit)
+		x.tree.AscendGreaterOrEqual(&record{name: max(w.after, w.prefix)}, visit)
 		return step
 	}
 	from := w.prefix + beyond
 	if w.after != "" {
 		from = min(from, w.after)
 	}
-	x.tree.DescendLessOrEqual(&key{name: from}, visit)
+	x.tree.DescendLessOrEqual(&record{name: from}, visit)
 	return step
 }

@@ -2,7 +2,6 @@ package keyspace
 
 import (
 	"cmp"
-	"sync/atomic"
 	"time"
 
 	"rtdb/actor"
@@ -10,12 +9,13 @@ import (
 
 // A key is the actor that owns one key. It handles the key's writes one after the
 // other, and delivers the updates to the subscribers. A reader does not need the
-// actor: it loads the state.
+// actor: it loads the state from the record.
+//
+// A key with a value, and nothing else, needs no actor. The next request spawns one.
 type key struct {
 	actor.Actor[*request]
+	*record
 	keyspace    *Keyspace
-	name        string
-	state       atomic.Pointer[state] // only the actor stores it; nil: never written
 	subscribers subscribers
 	match       *patternMatch // nil: the trie had no pattern yet
 	expiry      *expiry       // nil: the key never expires
@@ -56,31 +56,10 @@ func clockShift() time.Duration {
 	return now.Round(0).Sub(epoch.Add(now.Sub(epoch)).Round(0)).Round(10 * time.Millisecond)
 }
 
-func (ks *Keyspace) newKey(name string) *key {
-	k := &key{keyspace: ks, name: name}
-	if ks.shared != nil { // a record that comes again is not newer than the delete
-		if t, ok := ks.tombstones.find(name); ok {
-			s := t.state()
-			k.state.Store(&s)
-		}
-	}
+func (ks *Keyspace) newKey(r *record) *key {
+	k := &key{record: r, keyspace: ks}
 	k.Init(k.handle, actor.Options[*request]{OnPanic: k.panicked})
 	return k
-}
-
-// load returns the state that readers see. Its value is nil if the key has no
-// value.
-func (k *key) load() state {
-	if s := k.state.Load(); s != nil {
-		return *s
-	}
-	return state{}
-}
-
-// entry returns the key's entry. Its value is nil if the key has no value.
-func (k *key) entry() Entry {
-	s := k.load()
-	return Entry{Key: k.name, Value: s.value, Version: s.version, Written: s.written, TTL: timeToLive(s.expires)}
 }
 
 // conditionVersion returns the version that a condition is asked about: 0 if the
@@ -92,8 +71,12 @@ func (s state) conditionVersion() uint64 {
 	return s.version
 }
 
-// inUse reports whether the key must stay in the directory.
-func (k *key) inUse() bool { return k.load().value != nil || !k.subscribers.empty() }
+// needed reports whether the actor holds something that the record does not. An actor that
+// a pattern matches stays, because to look the pattern up for each write would cost more
+// than the write.
+func (k *key) needed() bool {
+	return !k.subscribers.empty() || k.load().value != nil && (k.expiry != nil || len(k.match.matchingSets()) > 0)
+}
 
 // handle handles a batch of requests in order. Writes that follow each other are
 // one run, and are committed together. A request between two runs sees the writes
@@ -116,17 +99,23 @@ func (k *key) handle(batch []*request) {
 		}
 		batch = batch[n:]
 	}
-	if !k.inUse() && k.Retire() {
+	if !k.needed() && k.Retire() {
 		k.leave()
 	}
 }
 
-// leave removes the key from the directory. It has stopped, and so cannot take records.
+// leave ends the actor, which has stopped, and so cannot take records. A key without a
+// value leaves the table.
 func (k *key) leave() {
+	if k.load().value != nil {
+		k.actor.CompareAndSwap(k, nil)
+		return
+	}
 	if k.keyspace.shared != nil {
 		k.keyspace.feed.forget(k.name)
 	}
-	k.keyspace.keys.remove(k.name, k)
+	k.actor.Store(gone)
+	k.keyspace.records.remove(k.record)
 }
 
 // handleOther handles the first request of the batch, which is not a write.
@@ -157,13 +146,11 @@ func (k *key) panicked(p actor.Panic[*request]) {
 	if ks.shared != nil {
 		k.remember()
 	}
-	if k.inUse() {
-		successor := ks.newKey(k.name)
-		successor.state.Store(k.state.Load())
+	if k.needed() {
+		successor := ks.newKey(k.record)
 		successor.subscribers = k.subscribers
 		successor.match, successor.expiry = k.match, k.expiry // before anybody can write to it
-		ks.index.replace(k, successor)
-		ks.keys.replace(k.name, k, successor)
+		k.actor.Store(successor)
 		if k.expiry != nil {
 			ks.expiries.reassign(k.expiry, successor)
 		}

@@ -85,6 +85,8 @@ type Keyspace struct {
 	keys    directory[*key]
 	topics  directory[*topic]
 
+	records    records    // of keys
+	topicTable topicTable // of topics
 	epoch      string     // names the history that the versions belong to
 	index      index      // of the keys that have a value
 	patterns   patterns   // of keys that subscribers subscribe to
@@ -133,7 +135,9 @@ func New(o Options) *Keyspace {
 		ks.bus, ks.ofTopics.changed = bus, ks.listenToPattern
 	}
 	ks.closeStore = sync.OnceValue(ks.store.Close)
-	ks.keys.spawn, ks.topics.spawn = ks.newKey, ks.newTopic
+	ks.records.init(ks)
+	ks.topicTable.keyspace = ks
+	ks.keys.names, ks.topics.names = &ks.records, &ks.topicTable
 	ks.index.init()
 	ks.lifetime, ks.endLifetime = context.WithCancel(context.Background())
 	return ks
@@ -194,11 +198,11 @@ func (ks *Keyspace) Get(key string) (Entry, error) {
 	if err := CheckName(key); err != nil {
 		return Entry{}, err
 	}
-	k, ok := ks.keys.find(key)
-	if !ok {
+	r := ks.records.find(key)
+	if r == nil {
 		return Entry{}, ErrNotFound
 	}
-	e := k.entry()
+	e := r.entry()
 	if e.Value == nil {
 		return Entry{}, ErrNotFound
 	}

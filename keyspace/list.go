@@ -57,8 +57,8 @@ func (ks *Keyspace) List(ctx context.Context, q Query) (Page, error) {
 	}
 	for again := true; again && l.err == nil; {
 		again = false
-		ks.index.walk(l.walk, func(k *key) bool {
-			more := l.visit(k)
+		ks.index.walk(l.walk, func(r *record) bool {
+			more := l.visit(r)
 			again = l.skip
 			l.skip = false
 			return more
@@ -81,16 +81,16 @@ type listing struct {
 }
 
 // visit adds a key to the page. It returns false to end the walk.
-func (l *listing) visit(k *key) bool {
+func (l *listing) visit(r *record) bool {
 	if l.walked++; l.walked%walkStep == 0 && l.ctx.Err() != nil {
 		l.err = context.Cause(l.ctx)
 		return false
 	}
-	e := k.entry()
-	if e.Value == nil || !strings.HasPrefix(k.name, l.Prefix) || !Matches(l.Pattern, k.name) {
+	e := r.entry()
+	if e.Value == nil || !strings.HasPrefix(r.name, l.Prefix) || !Matches(l.Pattern, r.name) {
 		return true
 	}
-	prefix := l.levelOf(k.name)
+	prefix := l.levelOf(r.name)
 	if l.open && prefix == l.last {
 		return l.count()
 	}
@@ -102,7 +102,7 @@ func (l *listing) visit(k *key) bool {
 		l.last = prefix
 		l.page.Levels = append(l.page.Levels, Level{Prefix: prefix, Keys: 1})
 	} else {
-		l.last = k.name
+		l.last = r.name
 		l.page.Entries = append(l.page.Entries, e)
 	}
 	return true

@@ -52,6 +52,58 @@ func TestUnusedNamesAreRetired(t *testing.T) {
 	})
 }
 
+// A key has an actor only if a subscriber, a pattern or an expiry needs one.
+func TestKeysAtRestHaveNoActor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ks := open(t, keyspace.Options{})
+		ctx := t.Context()
+		var in inbox
+		wantActors := func(when string, n int) {
+			t.Helper()
+			synctest.Wait()
+			if got := ks.Actors(); got != n {
+				t.Errorf("%s: %d actors, want %d", when, got, n)
+			}
+		}
+		for i := range 100 {
+			mustSet(t, ks, fmt.Sprint("k", i), "1")
+		}
+		wantActors("written", 0)
+		if _, err := subscribe(ks, ctx, "k1", &in); err != nil {
+			t.Fatal(err)
+		}
+		wantActors("subscribed", 1)
+		_ = ks.Unsubscribe(ctx, keyspace.Key("k1"), &in)
+		wantActors("unsubscribed", 0)
+
+		if _, err := ks.Write(ctx, "k2", keyspace.Change{Value: []byte("2"), TTL: time.Second}); err != nil {
+			t.Fatal(err)
+		}
+		wantActors("with a time to live", 1)
+		mustSet(t, ks, "k2", "3")
+		wantActors("without one again", 0)
+		if _, err := ks.Write(ctx, "k2", keyspace.Change{Touch: true, TTL: time.Second}); err != nil {
+			t.Fatal(err)
+		}
+		wantActors("touched", 1)
+		time.Sleep(2 * time.Second)
+		wantActors("expired", 0)
+		if keys, _ := ks.Names(); keys != 99 {
+			t.Errorf("%d keys, want 99", keys)
+		}
+
+		if err := ks.Subscribe(ctx, keyspace.Pattern("+"), &in, keyspace.Start{Snapshot: true, Each: func(*keyspace.Update) {}}); err != nil {
+			t.Fatal(err)
+		}
+		wantActors("after a snapshot", 0)
+		mustSet(t, ks, "k3", "2")
+		wantActors("matched by a pattern, and written", 1)
+		_ = ks.Unsubscribe(ctx, keyspace.Pattern("+"), &in)
+		mustSet(t, ks, "k3", "3")
+		wantActors("written without the pattern", 0)
+	})
+}
+
 // Keys come and go while they are written: no write is lost, and none fails.
 func TestWritesRaceRetirement(t *testing.T) {
 	ks := open(t, keyspace.Options{})

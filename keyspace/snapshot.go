@@ -61,11 +61,11 @@ func (ks *Keyspace) catchUp(ctx context.Context, pattern string, subscribedAt ui
 		err = ignoreAbsent(ks.keys.call(ctx, name, deleted != nil, t))
 		return err == nil
 	}
-	for k := range ks.snapshotKeys(pattern, start) {
-		if s := k.load(); s.value == nil || s.version <= start.Since {
+	for r := range ks.snapshotKeys(pattern, start) {
+		if s := r.load(); s.value == nil || s.version <= start.Since {
 			continue // a write from now on is delivered
 		}
-		if !ask(k.name, nil) {
+		if !ask(r.name, nil) {
 			return err
 		}
 	}
@@ -79,18 +79,18 @@ func (ks *Keyspace) catchUp(ctx context.Context, pattern string, subscribedAt ui
 
 // snapshotKeys yields the keys that match a pattern, sorted by name. It yields only the
 // last ones if the start says so.
-func (ks *Keyspace) snapshotKeys(pattern string, start *Start) iter.Seq[*key] {
+func (ks *Keyspace) snapshotKeys(pattern string, start *Start) iter.Seq[*record] {
 	walk := walk{prefix: literalPrefix(pattern)}
 	if start.Last == 0 || start.Resume {
-		return func(yield func(*key) bool) {
-			ks.index.walk(walk, func(k *key) bool { return !Matches(pattern, k.name) || yield(k) })
+		return func(yield func(*record) bool) {
+			ks.index.walk(walk, func(r *record) bool { return !Matches(pattern, r.name) || yield(r) })
 		}
 	}
 	walk.reverse = true
-	var last []*key
-	ks.index.walk(walk, func(k *key) bool {
-		if Matches(pattern, k.name) {
-			last = append(last, k)
+	var last []*record
+	ks.index.walk(walk, func(r *record) bool {
+		if Matches(pattern, r.name) {
+			last = append(last, r)
 		}
 		return len(last) < start.Last
 	})

@@ -17,8 +17,8 @@ func (s storeState) Apply(w *Record) error {
 	if ks.keys.closed.Load() {
 		return ErrClosed
 	}
-	k, ok := ks.keys.find(w.Key)
-	if !ok {
+	r := ks.records.find(w.Key)
+	if r == nil {
 		switch t, deleted := ks.tombstones.find(w.Key); {
 		case deleted && w.Version <= t.version, w.Touch && ks.shared == nil:
 			return nil
@@ -26,25 +26,41 @@ func (s storeState) Apply(w *Record) error {
 			s.bury(w)
 			return nil
 		}
-		k = ks.keys.add(strings.Clone(w.Key))
+		r = ks.records.findOrAdd(w.Key)
 	}
-	if ks.shared != nil && w.Touch && w.Version > k.load().version {
+	if ks.shared != nil && w.Touch && w.Version > r.load().version {
 		record := *w // the store has forgotten the write that the touch belongs to
 		record.Touch = false
 		w = &record
 	}
-	if !k.apply(w, nil) {
+	if !ks.apply(r, w, nil) {
 		return nil
 	}
 	if ks.shared != nil {
 		ks.feed.applied(w)
 	}
-	ks.expiries.set(k, monotonic(w.Expires))
+	s.setExpiry(r, monotonic(w.Expires))
 	if w.Value == nil && !w.Touch {
 		s.bury(w)
-		ks.keys.remove(w.Key, k) // it has no mail yet
+		ks.records.remove(r) // it has no actor
 	}
 	return nil
+}
+
+// setExpiry changes when a key expires. A key that never expires needs no actor.
+func (s storeState) setExpiry(r *record, expires time.Time) {
+	k := r.actor.Load()
+	if k == nil {
+		if expires.IsZero() {
+			return
+		}
+		k = s.keyspace.newKey(r)
+		r.actor.Store(k) // nobody else uses the record yet
+	}
+	s.keyspace.expiries.set(k, expires)
+	if expires.IsZero() {
+		r.actor.Store(nil)
+	}
 }
 
 // monotonic returns a time that does not move when the clock is set, as those of new writes.
@@ -68,9 +84,9 @@ func (s storeState) Snapshot(yield func(*Record) bool) (forgotten uint64) {
 	ks.progress.settle() // a write that was committed may not have been applied yet
 	var w Record
 	more, clock := true, epoch.Add(clockShift()) // expiries are kept as the clock shows them
-	ks.index.walk(walk{}, func(k *key) bool {
-		if now := k.load(); now.value != nil {
-			w = Record{Key: k.name, Value: now.value, Version: now.version, Written: now.written}
+	ks.index.walk(walk{}, func(r *record) bool {
+		if now := r.load(); now.value != nil {
+			w = Record{Key: r.name, Value: now.value, Version: now.version, Written: now.written}
 			if now.expires != 0 {
 				w.Expires = clock.Add(now.expires)
 			}

@@ -59,7 +59,7 @@ func (t *topic) handle(batch []*request) {
 		}
 	}
 	if t.subscribers.empty() && t.Retire() {
-		t.keyspace.topics.remove(t.name, t)
+		t.keyspace.topicTable.remove(t)
 	}
 }
 
@@ -91,9 +91,9 @@ func (t *topic) panicked(p actor.Panic[*request]) {
 		successor := t.keyspace.newTopic(t.name)
 		successor.subscribers, successor.match, successor.listening = t.subscribers, t.match, t.listening
 		successor.subscribed.Store(int64(t.subscribers.len()))
-		t.keyspace.topics.replace(t.name, t, successor)
+		t.keyspace.topicTable.replace(t, successor)
 	} else {
-		t.keyspace.topics.remove(t.name, t)
+		t.keyspace.topicTable.remove(t)
 	}
 	t.keyspace.onPanic(Panic{Target: Topic(t.name), Value: p.Value, Stack: p.Stack})
 }

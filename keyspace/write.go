@@ -53,7 +53,7 @@ func (k *key) write(requests []*request) (handled int) {
 func (k *key) settle(r *run, requests []*request) {
 	k.keyspace.progress.assigned(r.writes[len(r.writes)-1].Version)
 	for i := range r.writes {
-		k.apply(&r.writes[i], r)
+		k.keyspace.apply(k.record, &r.writes[i], r)
 	}
 	if k.keyspace.shared != nil {
 		k.keyspace.feed.applied(&r.writes[len(r.writes)-1])
@@ -208,32 +208,6 @@ func (k *key) retryExpiry() {
 	if k.expiry != nil && !k.expiry.expires.After(time.Now()) {
 		k.keyspace.expiries.retry(k.expiry)
 	}
-}
-
-// apply makes the state after a committed write visible to readers. A write that is
-// not newer than the state changes nothing, so a write may be applied twice or
-// late. A touch counts only at the version that it touches. r is nil if the write was
-// loaded from the store. apply reports whether the state has changed.
-func (k *key) apply(w *Record, r *run) bool {
-	now := k.load()
-	if w.Touch && w.Version != now.version || !w.Touch && w.Version <= now.version {
-		return false
-	}
-	k.state.Store(now.after(w))
-	switch existed, exists := now.value != nil, w.Touch || w.Value != nil; {
-	case !existed && exists:
-		if r == nil || !r.reserved {
-			k.keyspace.quota.count()
-		} else {
-			r.reserved = false // the key keeps the place
-		}
-		k.keyspace.tombstones.remove(k.name)
-		k.keyspace.index.insert(k)
-	case existed && !exists:
-		k.keyspace.quota.release()
-		k.keyspace.index.remove(k)
-	}
-	return true
 }
 
 // after returns the state after a write.
