@@ -159,13 +159,27 @@ func (c *child) cpu(b *testing.B) time.Duration {
 // resident returns how many bytes of memory the process has.
 func (c *child) resident(b *testing.B) int {
 	b.Helper()
-	for line := range strings.Lines(string(c.proc(b, "status"))) {
-		var kB int
-		if n, _ := fmt.Sscanf(line, "VmRSS: %d kB", &kB); n == 1 {
-			return kB << 10
+	return c.field(b, "status", "VmRSS:") << 10 // it is in kB
+}
+
+// writes returns the number of system calls by which the process has written, such as
+// write(2) and writev(2).
+func (c *child) writes(b *testing.B) int {
+	b.Helper()
+	return c.field(b, "io", "syscw:")
+}
+
+// field returns the number after a name in a file of the process (proc(5)).
+func (c *child) field(b *testing.B, file, name string) int {
+	b.Helper()
+	text := c.proc(b, file)
+	fields := strings.Fields(string(text))
+	if i := slices.Index(fields, name); i >= 0 && i+1 < len(fields) {
+		if n, err := strconv.Atoi(fields[i+1]); err == nil {
+			return n
 		}
 	}
-	b.Fatal("no VmRSS")
+	b.Fatalf("no number %s in %q", name, text)
 	return 0
 }
 

@@ -15,10 +15,10 @@ import (
 
 // BenchmarkFanoutOneKey writes one key with 1000 subscribers, as fast as every client can
 // read. It compares with a loop that writes the same bytes to as many sockets, and with
-// Redis. With a window of 1, each update is a write of its own on all sides. With 8,
+// Redis. With a window of 1, each update is a write of its own on all sides. With more,
 // updates may share a write. With 200, clients never wait for the publisher.
 func BenchmarkFanoutOneKey(b *testing.B) {
-	for _, window := range []int{1, 8, 200} {
+	for _, window := range []int{1, 4, 8, 50, 200} {
 		b.Run(fmt.Sprintf("window=%d", window), func(b *testing.B) {
 			compare(b, shape{keys: 1, subscribers: 1000, publishers: 1, window: window}, "bare", "redis")
 		})
@@ -31,9 +31,10 @@ func BenchmarkFanoutManyKeys(b *testing.B) {
 	compare(b, shape{keys: 1000, subscribers: 50, publishers: 4, window: 200}, "library", "redis")
 }
 
-// BenchmarkFanoutPaced is BenchmarkFanoutManyKeys at 5000 writes a second.
+// BenchmarkFanoutPaced is BenchmarkFanoutManyKeys at 5000 writes a second. It also measures
+// the time from a write to its deliveries.
 func BenchmarkFanoutPaced(b *testing.B) {
-	compare(b, shape{keys: 1000, subscribers: 50, publishers: 4, window: 200, rate: 5000}, "redis")
+	compare(b, shape{keys: 1000, subscribers: 50, publishers: 4, window: 200, rate: 5000, timed: true}, "redis")
 }
 
 // BenchmarkFanoutAllocs measures the allocations of a delivery: those of a write with 1000
@@ -77,8 +78,10 @@ type side struct {
 	load  *load
 	since time.Time // when the load's connections were made
 
-	costs []float64 // CPU for each delivery of a round, in ns
-	rates []float64 // deliveries a second
+	costs  []float64 // CPU for each delivery of a round, in ns
+	rates  []float64 // deliveries a second
+	writes []float64 // system calls for each delivery
+	p99s   []float64 // of the time from a write to a delivery, in ms
 }
 
 // maxLoadAge is how old connections may become. It is less than the time of the first
@@ -107,15 +110,25 @@ func compareSides(b *testing.B, s shape, sides ...*side) {
 		for range rounds {
 			for _, x := range sides {
 				x.round(b, s, length)
+				if s.timed {
+					x.timedRound(b, s, length)
+				}
 			}
 		}
 	}
-	ours := median(sides[0].costs)
 	for _, x := range sides {
 		b.ReportMetric(median(x.costs), x.name+"-ns/delivery")
 		b.ReportMetric(median(x.rates), x.name+"-deliveries/s")
-		if x != sides[0] {
-			b.ReportMetric(ours/median(x.costs), "x-"+x.name)
+		b.ReportMetric(median(x.writes), x.name+"-writes/delivery")
+		if s.timed {
+			b.ReportMetric(median(x.p99s), x.name+"-p99-ms")
+		}
+		if x == sides[0] {
+			continue
+		}
+		b.ReportMetric(median(sides[0].costs)/median(x.costs), "x-"+x.name)
+		if s.timed {
+			b.ReportMetric(median(sides[0].p99s)/median(x.p99s), "x-"+x.name+"-p99")
 		}
 	}
 	b.ReportMetric(0, "ns/op")
@@ -173,29 +186,47 @@ func (x *side) connect(b *testing.B, s shape) {
 	}
 }
 
-// cpu returns the CPU time of the side's servers.
-func (x *side) cpu(b *testing.B) time.Duration {
+// spent returns the CPU time of the side's servers and their system calls that write.
+func (x *side) spent(b *testing.B) (cpu time.Duration, writes int) {
 	b.Helper()
-	sum := x.server.cpu(b)
-	for _, server := range x.more {
-		sum += server.cpu(b)
+	for _, server := range append(x.more, x.server) {
+		cpu += server.cpu(b)
+		writes += server.writes(b)
 	}
-	return sum
+	return cpu, writes
 }
 
 func (x *side) round(b *testing.B, s shape, length time.Duration) {
 	b.Helper()
 	x.connect(b, s)
-	cpu, start := x.cpu(b), time.Now()
-	writes, err := x.load.run(length, s)
+	cpuBefore, writesBefore := x.spent(b)
+	start := time.Now()
+	updates, err := x.load.run(length, s)
 	if err != nil {
 		b.Fatalf("%s: %v", x.name, err)
 	}
 	took := time.Since(start)
-	cpu = x.cpu(b) - cpu
-	deliveries := float64(writes * s.subscribers)
-	x.costs = append(x.costs, float64(cpu.Nanoseconds())/deliveries)
+	cpu, writes := x.spent(b)
+	deliveries := float64(updates * s.subscribers)
+	x.costs = append(x.costs, float64((cpu-cpuBefore).Nanoseconds())/deliveries)
 	x.rates = append(x.rates, deliveries/took.Seconds())
+	x.writes = append(x.writes, float64(writes-writesBefore)/deliveries)
+}
+
+// timedRound measures how long deliveries take. It is a round of its own, because the stamps
+// cost the load CPU.
+func (x *side) timedRound(b *testing.B, s shape, length time.Duration) {
+	b.Helper()
+	x.connect(b, s)
+	var took []time.Duration
+	x.load.latency = func(d time.Duration) { took = append(took, d) }
+	_, err := x.load.run(length, s)
+	x.load.latency = nil
+	if err != nil {
+		b.Fatalf("%s: %v", x.name, err)
+	}
+	slices.Sort(took)
+	x.p99s = append(x.p99s, milliseconds(took[len(took)*99/100]))
 }
 
 func median(figures []float64) float64 {

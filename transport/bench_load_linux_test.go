@@ -21,6 +21,7 @@ type load struct {
 	publishers  []*publisher
 	turn        int // the publisher that writes next
 	unit        int // bytes of an update
+	stampPlace  int // the place of the stamp, counted from the end of an update or a request
 
 	latency func(time.Duration) // may be nil; called for nearly every update
 
@@ -49,6 +50,8 @@ type shape struct {
 	window int // writes that the slowest subscriber may be behind
 	rate   int // writes a second, evenly; 0 is as fast as the window allows
 
+	timed bool // deliveries are timed, too, in rounds of their own
+
 	publishAt string   // the address that publishers connect to; "": that of the first subscriber
 	more      []string // other addresses for the subscribers, in turn
 }
@@ -57,7 +60,8 @@ type shape struct {
 const mostWindow = 512
 
 func newLoad(address string, say speaker, s shape) (l *load, err error) {
-	l = &load{unit: len(say.update(0)), at: make([]int, mostWindow+1)}
+	update := say.update(0)
+	l = &load{unit: len(update), stampPlace: stampPlace(update), at: make([]int, mostWindow+1)}
 	if l.poller, err = newPoller(); err != nil {
 		return nil, err
 	}
@@ -153,7 +157,7 @@ func (l *load) publish(n int) error {
 		l.turn++
 		size := min(share*p.unit, len(p.requests)-p.next)
 		if l.latency != nil {
-			stamp(p.requests[p.next:p.next+size], p.unit)
+			stamp(p.requests[p.next:p.next+size], p.unit, l.stampPlace)
 		}
 		if err := p.send(p.requests[p.next : p.next+size]); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"bytes"
 	"strconv"
 	"time"
 )
@@ -9,16 +10,17 @@ import (
 // place of the first bytes of a sampleValue.
 const stampLength = 16
 
-// stampPlace is the place of the stamp, counted from the end of a request or an update.
-// Both end with the value, a quote and a brace.
-const stampPlace = 62 + len(`"}`)
+// stampPlace returns the place of the stamp, counted from the end of an update. Its request
+// has the same bytes from the value on.
+func stampPlace(update []byte) int { return len(update) - bytes.Index(update, sampleValue) - len(`"`) }
 
 var stampsBegin = time.Now()
 
-// stamp writes the time into requests, each unit bytes long.
-func stamp(requests []byte, unit int) {
+// stamp writes the time into requests, each unit bytes long, at a place counted from the end
+// of each.
+func stamp(requests []byte, unit, place int) {
 	now := uint64(time.Since(stampsBegin))
-	for at := unit - stampPlace; at < len(requests); at += unit {
+	for at := unit - place; at < len(requests); at += unit {
 		for n, i := now, stampLength-1; i >= 0; n, i = n/10, i-1 {
 			requests[at+i] = '0' + byte(n%10)
 		}
@@ -29,7 +31,7 @@ func stamp(requests []byte, unit int) {
 // before. A stamp that came in two parts is left out.
 func (l *load) readStamps(updates []byte, begun int) {
 	now := time.Since(stampsBegin)
-	for at := l.unit - stampPlace - begun; at+stampLength <= len(updates); at += l.unit {
+	for at := l.unit - l.stampPlace - begun; at+stampLength <= len(updates); at += l.unit {
 		if at < 0 {
 			continue
 		}
