@@ -83,7 +83,7 @@ func (a *Actor[M]) Init(handle func(batch []M), o Options[M]) {
 // between actors.
 func (a *Actor[M]) Send(ctx context.Context, m M) error {
 	a.mu.Lock()
-	err := a.acceptLocked(m, false)
+	err := a.acceptLocked(m, nil)
 	if err != ErrFull {
 		a.mu.Unlock()
 		return err
@@ -106,16 +106,23 @@ func (a *Actor[M]) Send(ctx context.Context, m M) error {
 func (a *Actor[M]) TrySend(m M) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.acceptLocked(m, false)
+	return a.acceptLocked(m, nil)
 }
 
-// TrySendCrowd is TrySend for a sender that wakes many actors of a pool at once, such as
-// the subscribers of a key. The pool runs them behind actors that other sends woke, so
-// that a crowd delays nobody else. An actor that already waits to run keeps its place.
-func (a *Actor[M]) TrySendCrowd(m M) error {
+// TrySendCrowd is TrySend for a sender that wakes many actors at once. If the actor is idle
+// and has a pool, it runs only after c.Wake, which the sender must call soon.
+func (a *Actor[M]) TrySendCrowd(m M, c *Crowd) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.acceptLocked(m, true)
+	return a.acceptLocked(m, c)
+}
+
+// Pending reports whether a message waits. The handler can call it to find out whether
+// another batch follows at once.
+func (a *Actor[M]) Pending() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.queue) > 0
 }
 
 // TryRun sends m. If no goroutine runs the handler at this moment, TryRun also handles one
@@ -125,7 +132,7 @@ func (a *Actor[M]) TryRun(m M) error {
 	a.mu.Lock()
 	if a.extra == nil || a.extra.pool == nil || a.state == running || a.stopped || len(a.queue) >= int(a.capacity) {
 		defer a.mu.Unlock()
-		return a.acceptLocked(m, false)
+		return a.acceptLocked(m, nil)
 	}
 	a.queue = append(a.queue, m)
 	a.state = running

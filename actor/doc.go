@@ -54,8 +54,8 @@
 // actor that was idle runs at once. Messages are delayed by at most Interval, plus the time
 // that the work itself takes.
 //
-// A sender that wakes many actors at once uses [Actor.TrySendCrowd]: these run behind the
-// others, but get a share of the workers' time at any load.
+// A sender that wakes many actors at once uses a [Crowd]: these run behind the others, but
+// get a share of the workers' time at any load.
 //
 // A sender can handle the messages itself, without waiting for the pool, with
 // [Actor.TryRun]. A handler that has to block calls [Actor.Detach]. Its actor then has a

@@ -30,8 +30,10 @@ func newCrowd(p *actor.Pool, n int, work time.Duration) *crowd {
 // wake wakes all actors, as the actor of a key wakes its subscribers.
 func (c *crowd) wake(t *testing.T) {
 	t.Helper()
+	var together actor.Crowd
+	defer together.Wake()
 	for i := range c.actors {
-		if err := c.actors[i].TrySendCrowd(0); err != nil && err != actor.ErrFull {
+		if err := c.actors[i].TrySendCrowd(0, &together); err != nil && err != actor.ErrFull {
 			t.Fatal(err)
 		}
 	}

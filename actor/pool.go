@@ -19,7 +19,7 @@ import (
 //
 //  1. Actors that were idle: they ran neither in this round nor in the last one.
 //  2. Busy actors.
-//  3. Crowds: actors that [Actor.TrySendCrowd] woke.
+//  3. Actors that a [Crowd] woke.
 //
 // While more than that waits, of eight actors that run at least one is busy, and at least
 // one is of a crowd. So busy actors and crowds delay an idle actor by a few runs, and are
@@ -41,7 +41,7 @@ type Pool struct {
 	mu            sync.Mutex
 	newTasks      runQueue // their actors were idle
 	oldTasks      runQueue // their actors are busy
-	crowdTasks    runQueue // their actors were woken by TrySendCrowd
+	crowdTasks    runQueue // a Crowd woke their actors
 	nextRound     []*task  // to run in the next round, because they have run in this one
 	round         uint64   // number of the current round; 0 before the first
 	roundStart    time.Time
@@ -57,7 +57,7 @@ type task struct {
 	// Guarded by the pool's mu.
 	lastRound uint64 // the last round in which the actor ran
 	enqueued  bool   // the task is in a run queue or nextRound
-	crowd     bool   // TrySendCrowd woke the actor
+	crowd     bool   // a Crowd woke the actor
 }
 
 // schedule makes the task's actor run: in this round, or in the next one if it has already
@@ -66,6 +66,21 @@ type task struct {
 func (p *Pool) schedule(t *task, crowd, again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.scheduleLocked(t, crowd, again)
+	p.startWorkersLocked()
+}
+
+// scheduleCrowd schedules the tasks of actors that were woken together.
+func (p *Pool) scheduleCrowd(tasks []*task) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range tasks {
+		p.scheduleLocked(t, true, false)
+	}
+	p.startWorkersLocked()
+}
+
+func (p *Pool) scheduleLocked(t *task, crowd, again bool) {
 	if t.enqueued { // TryRun handled the messages, and left the task in its queue
 		return
 	}
@@ -78,9 +93,7 @@ func (p *Pool) schedule(t *task, crowd, again bool) {
 		p.advanceRoundLocked()
 		return
 	}
-	idle := t.lastRound == 0 || t.lastRound < p.round-1
-	p.enqueueLocked(t, idle)
-	p.startWorkersLocked()
+	p.enqueueLocked(t, t.lastRound == 0 || t.lastRound < p.round-1)
 }
 
 func (p *Pool) enqueueLocked(t *task, idle bool) {

@@ -32,9 +32,9 @@ func (a *Actor[M]) extraLocked() *extraState[M] {
 }
 
 // acceptLocked appends m to the queue, or returns ErrFull or ErrStopped. If the actor is
-// idle, acceptLocked wakes it. The actor becomes idle under the same lock, so a queue that
+// idle, acceptLocked wakes it, or leaves that to the crowd c, if c is not nil. The actor becomes idle under the same lock, so a queue that
 // is not empty always has a goroutine or a pool that will empty it.
-func (a *Actor[M]) acceptLocked(m M, crowd bool) error {
+func (a *Actor[M]) acceptLocked(m M, c *Crowd) error {
 	switch {
 	case a.stopped:
 		return ErrStopped
@@ -43,20 +43,24 @@ func (a *Actor[M]) acceptLocked(m M, crowd bool) error {
 	}
 	a.queue = append(a.queue, m)
 	if a.state == idle {
-		a.wakeLocked(crowd, false)
+		a.wakeLocked(c)
 	}
 	return nil
 }
 
-// wakeLocked schedules the actor in its pool or, without a pool, starts its goroutine.
-func (a *Actor[M]) wakeLocked(crowd, again bool) {
-	if a.extra != nil && a.extra.pool != nil {
-		a.state = scheduled
-		a.extra.pool.schedule(&a.extra.task, crowd, again)
+// wakeLocked schedules the actor in its pool, now or when the crowd c is woken. Without a
+// pool it starts the actor's goroutine.
+func (a *Actor[M]) wakeLocked(c *Crowd) {
+	if a.extra == nil || a.extra.pool == nil {
+		a.state = running
+		go a.run()
 		return
 	}
-	a.state = running
-	go a.run()
+	a.state = scheduled
+	pool, t := a.extra.pool, &a.extra.task
+	if c == nil || !c.hold(pool, t) {
+		pool.schedule(t, c != nil, false)
+	}
 }
 
 // run handles batches until the queue is empty. It is the goroutine of an actor that has
@@ -143,7 +147,8 @@ func (a *Actor[M]) runBatchLocked() {
 	case len(a.queue) == 0:
 		a.becomeIdleLocked()
 	default:
-		a.wakeLocked(a.extra.task.crowd, true)
+		a.state = scheduled
+		a.extra.pool.schedule(&a.extra.task, a.extra.task.crowd, true)
 	}
 }
 

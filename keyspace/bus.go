@@ -122,6 +122,6 @@ func (t *topic) deliverMissed(o op) int {
 		return 0
 	}
 	n := set.len()
-	set.deliver(&Update{Target: target, Missed: true, At: time.Now(), Crowd: n > crowd, progress: &t.keyspace.progress})
+	set.deliver(&Update{Target: target, Missed: true, At: time.Now(), Crowd: t.crowd.of(n), progress: &t.keyspace.progress})
 	return n
 }

@@ -19,6 +19,7 @@ type key struct {
 	subscribers subscribers
 	match       *patternMatch // nil: the trie had no pattern yet
 	expiry      *expiry       // nil: the key never expires
+	crowd       heldCrowd
 }
 
 // A state is the value and version after the key's last write.
@@ -99,6 +100,11 @@ func (k *key) handle(batch []*request) {
 		}
 		batch = batch[n:]
 	}
+	if k.keyspace.inMemory {
+		k.crowd.wakeIfDue(k.Pending)
+	} else {
+		k.crowd.wake() // the next commit may take long
+	}
 	if !k.needed() && k.Retire() {
 		k.leave()
 	}
@@ -141,6 +147,7 @@ func (k *key) handleOther(batch []*request) {
 // had not answered get ErrInternal. A write among them may have been committed, but
 // readers do not see it.
 func (k *key) panicked(p actor.Panic[*request]) {
+	k.crowd.wake()
 	k.subscribers.answerLost(p.Lost)
 	ks := k.keyspace
 	if ks.shared != nil {

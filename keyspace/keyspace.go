@@ -76,14 +76,15 @@ type Panic struct {
 // goroutine. A method that takes a name returns a [NameError] if the name is not
 // valid.
 type Keyspace struct {
-	store   Store
-	shared  SharedStore  // the store, if it is shared; otherwise nil
-	feed    *feed        // of the shared store; otherwise nil
-	bus     Bus          // the store, if it carries messages; otherwise nil
-	refuse  func() error // nil: nothing is refused
-	onPanic func(Panic)
-	keys    directory[*key]
-	topics  directory[*topic]
+	store    Store
+	inMemory bool         // the store commits at once
+	shared   SharedStore  // the store, if it is shared; otherwise nil
+	feed     *feed        // of the shared store; otherwise nil
+	bus      Bus          // the store, if it carries messages; otherwise nil
+	refuse   func() error // nil: nothing is refused
+	onPanic  func(Panic)
+	keys     directory[*key]
+	topics   directory[*topic]
 
 	records    records    // of keys
 	topicTable topicTable // of topics
@@ -124,6 +125,7 @@ func New(o Options) *Keyspace {
 	if ks.store == nil {
 		ks.store = newClockMemory()
 	}
+	_, ks.inMemory = ks.store.(*memory)
 	if ks.onPanic == nil {
 		ks.onPanic = func(Panic) {}
 	}

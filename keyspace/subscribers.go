@@ -7,11 +7,6 @@ import "slices"
 // and memory than a map.
 const manySubscribers = 32
 
-// crowd is the number of subscribers above which an update is marked with Crowd. To write
-// to so many clients takes a millisecond or less, and nobody is delayed for longer by a
-// crowd that is not marked.
-const crowd = 128
-
 // yieldAfter is the number of deliveries after which an actor yields: about a millisecond
 // of work. An actor that delivers 200 writes to 10,000 subscribers without a pause takes a
 // processor for 200 ms. With the pauses, the network is looked at each millisecond instead

@@ -18,6 +18,7 @@ type topic struct {
 	subscribed  atomic.Int64  // the number of subscribers, for other goroutines
 	match       *patternMatch // nil: there was no pattern yet
 	listening   bool          // the bus was told that there are subscribers
+	crowd       heldCrowd
 }
 
 func (ks *Keyspace) newTopic(name string) *topic {
@@ -55,9 +56,11 @@ func (t *topic) handle(batch []*request) {
 		}
 		if unpaused >= yieldAfter {
 			unpaused = 0
+			t.crowd.wake()
 			actor.Yield()
 		}
 	}
+	t.crowd.wakeIfDue(t.Pending)
 	if t.subscribers.empty() && t.Retire() {
 		t.keyspace.topicTable.remove(t)
 	}
@@ -77,7 +80,7 @@ func (t *topic) deliver(value []byte) (n int) {
 	sets := t.match.matchingSets()
 	if n = t.subscribers.count(sets); n > 0 {
 		t.subscribers.deliverWith(sets, &Update{
-			Target: Topic(t.name), Value: value, At: time.Now(), Crowd: n > crowd, progress: &t.keyspace.progress,
+			Target: Topic(t.name), Value: value, At: time.Now(), Crowd: t.crowd.of(n), progress: &t.keyspace.progress,
 		})
 	}
 	return n
@@ -85,6 +88,7 @@ func (t *topic) deliver(value []byte) (n int) {
 
 // panicked replaces the topic with a successor that has its subscribers.
 func (t *topic) panicked(p actor.Panic[*request]) {
+	t.crowd.wake()
 	t.subscribers.answerLost(p.Lost)
 	t.listen() // the panic may have come before or after the subscribers changed
 	if !t.subscribers.empty() {

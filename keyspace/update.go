@@ -1,6 +1,10 @@
 package keyspace
 
-import "time"
+import (
+	"time"
+
+	"rtdb/actor"
+)
 
 // A Subscriber receives updates. A session is one. It must be comparable; two equal
 // subscribers are one.
@@ -18,12 +22,12 @@ type Subscriber interface {
 // published to a topic. Its methods may be called only within Deliver or
 // Start.Each; their results may be kept.
 type Update struct {
-	Target  Target    // a key or a topic
-	Value   []byte    // opaque bytes; nil: the key was deleted
-	Version uint64    // of the key; 0 for a topic
-	Written int64     // when the value was written, in Unix milliseconds; 0 for a topic
-	At      time.Time // when the write was made; in a snapshot, when the key was read
-	Crowd   bool      // it goes to over 128 subscribers, so those of other updates go first
+	Target  Target       // a key or a topic
+	Value   []byte       // opaque bytes; nil: the key was deleted
+	Version uint64       // of the key; 0 for a topic
+	Written int64        // when the value was written, in Unix milliseconds; 0 for a topic
+	At      time.Time    // when the write was made; in a snapshot, when the key was read
+	Crowd   *actor.Crowd // wakes the subscribers' actors, which are over 128; nil if they are fewer
 
 	// Missed reports that messages of the topic were lost on the way to this keyspace, an
 	// unknown number. Value is nil. For the subscribers of a pattern of topics, Target is

@@ -68,6 +68,7 @@ func (k *key) settle(r *run, requests []*request) {
 		r.delivered++
 		if r.unpaused += n; r.unpaused >= yieldAfter {
 			r.unpaused = 0
+			k.crowd.wake()
 			actor.Yield()
 		}
 	}
@@ -279,7 +280,7 @@ func (k *key) deliverToAll(p *patterns, w *Record, r *run) (n int) {
 
 func (k *key) newUpdate(w *Record, r *run, subscribers int) *Update {
 	return &Update{
-		Target: Key(k.name), Value: w.Value, Version: w.Version, Written: w.Written, At: time.Now(), Crowd: subscribers > crowd,
+		Target: Key(k.name), Value: w.Value, Version: w.Version, Written: w.Written, At: time.Now(), Crowd: k.crowd.of(subscribers),
 		progress: &k.keyspace.progress, run: r,
 	}
 }

@@ -1,6 +1,9 @@
 package session
 
-import "rtdb/keyspace"
+import (
+	"rtdb/actor"
+	"rtdb/keyspace"
+)
 
 // A signal wakes the session's actor: the outbox is not empty, or the session's
 // phase has changed.
@@ -82,19 +85,19 @@ func (s *Session) Tell(text []byte) { s.queueText(&Message{Text: text, Notice: t
 func (s *Session) queueText(m *Message) {
 	if s.life.now() == open {
 		wake, behind := s.box.push(m)
-		s.wakeFor(wake, behind, false)
+		s.wakeFor(wake, behind, nil)
 	}
 }
 
 // wakeFor wakes the actor and starts the lag watch, if the outbox asked for that when a
 // message was added.
-func (s *Session) wakeFor(wake, behind, crowd bool) {
+func (s *Session) wakeFor(wake, behind bool, crowd *actor.Crowd) {
 	if behind {
 		s.lag.watch(behindAge)
 	}
 	switch {
-	case wake && crowd:
-		_ = s.out.TrySendCrowd(signal{}) // see wakeActor
+	case wake && crowd != nil:
+		_ = s.out.TrySendCrowd(signal{}, crowd) // see wakeActor
 	case wake:
 		s.wakeActor()
 	}
