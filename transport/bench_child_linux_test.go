@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"slices"
@@ -19,10 +18,9 @@ import (
 // A child is a server in a process of its own.
 type child struct {
 	process *exec.Cmd
-	stdin   io.WriteCloser
-	stdout  *bufio.Reader
+	stdin   io.WriteCloser // nil if it is not a server of this binary
+	stdout  *bufio.Reader  // likewise
 	address string
-	end     os.Signal // ends it; nil if the end of its input does
 	killed  bool
 }
 
@@ -37,53 +35,7 @@ func startChildIn(b *testing.B, name, dir string) *child {
 	b.Helper()
 	c := &child{process: exec.Command(os.Args[0])}
 	c.process.Env = append(os.Environ(), serverVariable+"="+name, directoryVariable+"="+dir)
-	c.start(b)
-	line, err := c.stdout.ReadString('\n')
-	if err != nil {
-		b.Fatalf("the server %s: %v", name, err)
-	}
-	c.address = strings.TrimSpace(line)
-	return c
-}
-
-// startRedis starts Redis with settings, besides those that keep nothing. It returns nil if
-// Redis is not installed.
-func startRedis(b *testing.B, settings ...string) *child {
-	b.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		b.Log("there is no redis-server to compare with")
-		return nil
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	address := l.Addr().(*net.TCPAddr)
-	if err := l.Close(); err != nil {
-		b.Fatal(err)
-	}
-	c := &child{
-		process: exec.Command(path, slices.Concat([]string{"--bind", "127.0.0.1", "--port", strconv.Itoa(address.Port),
-			"--save", "", "--appendonly", "no", "--daemonize", "no", "--dir", b.TempDir()}, settings)...),
-		address: address.String(),
-		end:     syscall.SIGTERM,
-	}
-	c.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	c.start(b)
-	for {
-		line, err := c.stdout.ReadString('\n')
-		if err != nil {
-			b.Fatalf("redis-server: %v", err)
-		}
-		if strings.Contains(line, "Ready to accept connections") {
-			return c
-		}
-	}
-}
-
-func (c *child) start(b *testing.B) {
-	b.Helper()
+	c.process.Stderr = os.Stderr
 	var err error
 	if c.stdin, err = c.process.StdinPipe(); err != nil {
 		b.Fatal(err)
@@ -93,7 +45,19 @@ func (c *child) start(b *testing.B) {
 		b.Fatal(err)
 	}
 	c.stdout = bufio.NewReader(out)
-	c.process.Stderr = os.Stderr
+	c.start(b)
+	line, err := c.stdout.ReadString('\n')
+	if err != nil {
+		b.Fatalf("the server %s: %v", name, err)
+	}
+	c.address = strings.TrimSpace(line)
+	return c
+}
+
+// start starts the process. It ends with the benchmark: a server of this binary when its
+// input ends, and another program by a signal.
+func (c *child) start(b *testing.B) {
+	b.Helper()
 	if err := c.process.Start(); err != nil {
 		b.Fatal(err)
 	}
@@ -101,12 +65,15 @@ func (c *child) start(b *testing.B) {
 		if c.killed {
 			return
 		}
-		_ = c.stdin.Close() // ends the servers of this binary
-		if c.end != nil {
-			_ = c.process.Process.Signal(c.end)
+		if c.stdin == nil {
+			_ = c.process.Process.Signal(syscall.SIGTERM)
+		} else {
+			_ = c.stdin.Close()
 		}
 		killer := time.AfterFunc(patience, func() { _ = c.process.Process.Kill() })
-		_, _ = io.Copy(io.Discard, c.stdout)
+		if c.stdout != nil {
+			_, _ = io.Copy(io.Discard, c.stdout)
+		}
 		if err := c.process.Wait(); err != nil {
 			b.Errorf("%s: %v", c.process, err)
 		}

@@ -21,10 +21,9 @@ var sampleValue = []byte(`"` + strings.Repeat("x", 62) + `"`)
 
 func keyName(i int) string { return fmt.Sprintf("k%04d", i) }
 
-func keyNames(n int) []string {
-	names := make([]string, n)
-	for i := range names {
-		names[i] = keyName(i)
+func keyNames(first, end int) (names []string) {
+	for i := first; i < end; i++ {
+		names = append(names, keyName(i))
 	}
 	return names
 }
@@ -32,11 +31,15 @@ func keyNames(n int) []string {
 // webSocketSpeaker speaks the protocol of transport/README.md.
 type webSocketSpeaker struct{}
 
-func (webSocketSpeaker) listen(s *socket, keys int) error {
+func (w webSocketSpeaker) listen(s *socket, keys int) error {
 	if err := s.shakeHands("/ws"); err != nil {
 		return err
 	}
-	request := `{"id":1,"action":"subscribe","keys":["` + strings.Join(keyNames(keys), `","`) + `"]}`
+	return w.subscribe(s, 0, keys)
+}
+
+func (webSocketSpeaker) subscribe(s *socket, first, end int) error {
+	request := `{"id":1,"action":"subscribe","keys":["` + strings.Join(keyNames(first, end), `","`) + `"]}`
 	if err := s.send(clientFrame([]byte(request))); err != nil {
 		return err
 	}
@@ -66,13 +69,16 @@ func (bareSpeaker) publish(s *socket) error       { return s.shakeHands("/publis
 // redisSpeaker speaks RESP to Redis: a key is a channel.
 type redisSpeaker struct{}
 
-func (redisSpeaker) listen(s *socket, keys int) error {
-	if err := s.send(redisCommand(append([]string{"SUBSCRIBE"}, keyNames(keys)...)...)); err != nil {
+func (r redisSpeaker) listen(s *socket, keys int) error { return r.subscribe(s, 0, keys) }
+
+func (redisSpeaker) subscribe(s *socket, first, end int) error {
+	names := keyNames(first, end)
+	if err := s.send(redisCommand(append([]string{"SUBSCRIBE"}, names...)...)); err != nil {
 		return err
 	}
 	answer := 0
-	for i, name := range keyNames(keys) {
-		answer += len(fmt.Sprintf("*3\r\n$9\r\nsubscribe\r\n$%d\r\n%s\r\n:%d\r\n", len(name), name, i+1))
+	for i, name := range names {
+		answer += len(fmt.Sprintf("*3\r\n$9\r\nsubscribe\r\n$%d\r\n%s\r\n:%d\r\n", len(name), name, first+i+1))
 	}
 	_, err := s.receive(answer)
 	return err

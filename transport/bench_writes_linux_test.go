@@ -44,7 +44,7 @@ func BenchmarkWrites(b *testing.B) {
 // A writeSpeaker speaks the protocol in which a server is written to.
 type writeSpeaker interface {
 	begin(s *socket) error
-	request(key int) []byte
+	request(key string) []byte               // has one length for all keys of one length
 	reply(s *socket) (length int, err error) // receives the first one
 }
 
@@ -53,8 +53,8 @@ type webSocketWrites struct{}
 
 func (webSocketWrites) begin(s *socket) error { return s.shakeHands("/ws") }
 
-func (webSocketWrites) request(key int) []byte {
-	return clientFrame(fmt.Appendf(nil, `{"id":1,"action":"set","key":%q,"value":%s}`, keyName(key), sampleValue))
+func (webSocketWrites) request(key string) []byte {
+	return clientFrame(fmt.Appendf(nil, `{"id":1,"action":"set","key":%q,"value":%s}`, key, sampleValue))
 }
 
 func (webSocketWrites) reply(s *socket) (int, error) {
@@ -70,8 +70,8 @@ type redisWrites struct{}
 
 func (redisWrites) begin(*socket) error { return nil }
 
-func (redisWrites) request(key int) []byte {
-	return redisCommand("SET", keyName(key), string(sampleValue))
+func (redisWrites) request(key string) []byte {
+	return redisCommand("SET", key, string(sampleValue))
 }
 
 func (redisWrites) reply(s *socket) (int, error) {
@@ -153,7 +153,7 @@ func newWriteLoad(address string, speaker writeSpeaker, writers, keys, depth int
 		w := &writer{publisher: publisher{socket: s}}
 		l.writers = append(l.writers, w)
 		for key := i; key < keys; key += writers {
-			request := speaker.request(key)
+			request := speaker.request(keyName(key))
 			w.requests = append(w.requests, request...)
 			w.unit = len(request)
 		}
