@@ -112,15 +112,15 @@ func (s *socket) receive(n int) ([]byte, error) {
 	return p, nil
 }
 
-// receiveFrame takes a frame that is a short text message.
+// receiveFrame takes a frame that is a short message.
 func (s *socket) receiveFrame() ([]byte, error) {
 	header, err := s.receive(2)
 	if err != nil {
 		return nil, err
 	}
 	n := int(header[1])
-	if header[0] != 0x81 || n > 126 {
-		return nil, fmt.Errorf("not a short text message: % x", header)
+	if isMessage := header[0] == 0x81 || header[0] == 0x82; !isMessage || n > 126 { // a text or binary
+		return nil, fmt.Errorf("not a short message: % x", header)
 	}
 	if n == 126 {
 		if header, err = s.receive(2); err != nil {
