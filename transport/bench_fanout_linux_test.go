@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
@@ -72,8 +73,10 @@ type side struct {
 	name      string
 	server    *child
 	say       speaker
+	address   string   // the load connects to it; "": the server's
 	publishAt string   // the address of another server for the publishers; "": the same one
 	more      []*child // servers that take turns with the first one in getting the subscribers
+	behind    []*child // servers that the first one needs
 
 	load  *load
 	since time.Time // when the load's connections were made
@@ -175,21 +178,23 @@ func (x *side) connect(b *testing.B, s shape) {
 		s.more = append(s.more, server.address)
 	}
 	var err error
-	if x.load, err = newLoad(x.server.address, x.say, s); err == nil {
+	if x.load, err = newLoad(cmp.Or(x.address, x.server.address), x.say, s); err == nil {
 		_, err = x.load.run(20*time.Millisecond, s) // so that one-time work is done
 	}
 	if err != nil {
 		b.Fatalf("%s: %v", x.name, err)
 	}
-	for _, server := range append(x.more, x.server) {
+	for _, server := range x.servers() {
 		server.rest(b)
 	}
 }
 
+func (x *side) servers() []*child { return slices.Concat([]*child{x.server}, x.more, x.behind) }
+
 // spent returns the CPU time of the side's servers and their system calls that write.
 func (x *side) spent(b *testing.B) (cpu time.Duration, writes int) {
 	b.Helper()
-	for _, server := range append(x.more, x.server) {
+	for _, server := range x.servers() {
 		cpu += server.cpu(b)
 		writes += server.writes(b)
 	}

@@ -30,8 +30,8 @@ import (
 // serverVariable names the server that a process becomes.
 const serverVariable = "RTDB_BENCHMARK_SERVER"
 
-// directoryVariable names a directory in which the server may keep its state, or the URL of
-// NATS for the server node.
+// directoryVariable names a directory in which the server may keep its state, the URL of NATS
+// for the server node, or the address to which the tunnel leads.
 const directoryVariable = "RTDB_BENCHMARK_DIRECTORY"
 
 var servers = map[string]func(net.Listener) error{
@@ -44,6 +44,7 @@ var servers = map[string]func(net.Listener) error{
 	"bare":       serveBare,
 	"map":        serveMap,
 	"reader":     serveReader,
+	"tunnel":     serveTunnel,
 }
 
 // init makes the process a server if serverVariable is set. Such a process runs neither
