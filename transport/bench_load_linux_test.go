@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -12,16 +13,18 @@ import (
 
 // A load is the clients of one server: publishers, and subscribers that all get each
 // write. It shares the machine with the server, so it must be cheap: it is one loop over
-// epoll(7) that counts bytes and does not look at them.
+// epoll(7) that counts bytes and does not look at them. Of a varyingSpeaker it counts the byte
+// that each update has once.
 type load struct {
 	poller      *poller
 	timer       *socket // nil if the rate is not limited
 	buffer      [64 << 10]byte
 	subscribers []*subscriber
 	publishers  []*publisher
-	turn        int // the publisher that writes next
-	unit        int // bytes of an update
-	stampPlace  int // the place of the stamp, counted from the end of an update or a request
+	turn        int    // the publisher that writes next
+	unit        int    // bytes of an update, or 1 if once is counted
+	once        []byte // is counted in place of all bytes; empty: all are counted
+	stampPlace  int    // the place of the stamp, counted from the end of an update or a request
 
 	latency func(time.Duration) // may be nil; called for nearly every update
 
@@ -32,7 +35,7 @@ type load struct {
 
 type subscriber struct {
 	*socket
-	bytes int
+	bytes int // that were counted
 }
 
 // A publisher writes its requests, which have one length, in turn.
@@ -56,12 +59,20 @@ type shape struct {
 	more      []string // other addresses for the subscribers, in turn
 }
 
+// A varyingSpeaker has updates of several lengths.
+type varyingSpeaker interface {
+	once() byte // returns a byte that each update has once, and that nothing else has
+}
+
 // mostWindow is the largest window, and how many requests a publisher has.
 const mostWindow = 512
 
 func newLoad(address string, say speaker, s shape) (l *load, err error) {
 	update := say.update(0)
 	l = &load{unit: len(update), stampPlace: stampPlace(update), at: make([]int, mostWindow+1)}
+	if v, ok := say.(varyingSpeaker); ok {
+		l.unit, l.once = 1, []byte{v.once()}
+	}
 	if l.poller, err = newPoller(); err != nil {
 		return nil, err
 	}
@@ -203,6 +214,9 @@ func (l *load) read(s *subscriber) error {
 	}
 	if l.latency != nil {
 		l.readStamps(l.buffer[:n], s.bytes%l.unit)
+	}
+	if len(l.once) > 0 {
+		n = bytes.Count(l.buffer[:n], l.once)
 	}
 	before := s.bytes / l.unit
 	s.bytes += n

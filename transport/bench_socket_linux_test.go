@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/netip"
 	"syscall"
 )
@@ -138,18 +139,24 @@ func (s *socket) shakeHands(path string) error {
 	if err != nil {
 		return err
 	}
+	_, err = s.receiveHeader(http.StatusSwitchingProtocols)
+	return err
+}
+
+// receiveHeader takes the header of an answer of HTTP, with the empty line after it. The
+// answer must have the status.
+func (s *socket) receiveHeader(status int) ([]byte, error) {
 	end := []byte("\r\n\r\n")
 	for !bytes.Contains(s.early, end) {
 		if err := s.more(); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	answer, rest, _ := bytes.Cut(s.early, end)
-	if !bytes.HasPrefix(answer, []byte("HTTP/1.1 101 ")) {
-		return fmt.Errorf("the handshake is answered with %s", answer)
+	header, err := s.receive(bytes.Index(s.early, end) + len(end))
+	if err == nil && !bytes.HasPrefix(header, fmt.Appendf(nil, "HTTP/1.1 %d ", status)) {
+		err = fmt.Errorf("the answer is %s%s", header, s.early)
 	}
-	s.early = rest
-	return nil
+	return header, err
 }
 
 // A poller waits for sockets that have something to read (epoll(7)).
