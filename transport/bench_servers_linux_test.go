@@ -44,6 +44,7 @@ var servers = map[string]func(net.Listener) error{
 	"bare":       serveBare,
 	"map":        serveMap,
 	"reader":     serveReader,
+	"echo":       serveEcho,
 	"tunnel":     serveTunnel,
 }
 
