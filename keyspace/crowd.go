@@ -13,8 +13,8 @@ import (
 const crowdSize = 128
 
 // maxHeld is the number of deliveries after which a crowd is woken, even if more updates
-// follow at once: about a millisecond of work.
-const maxHeld = 8192
+// follow at once: less than 10 ms of work, and no longer than it takes to write to the crowd twice.
+const maxHeld = 1 << 16
 
 // A heldCrowd is the crowd that the actor of a key or topic has delivered to and has not
 // woken yet.

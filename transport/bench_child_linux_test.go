@@ -129,13 +129,6 @@ func (c *child) resident(b *testing.B) int {
 	return c.field(b, "status", "VmRSS:") << 10 // it is in kB
 }
 
-// writes returns the number of system calls by which the process has written, such as
-// write(2) and writev(2).
-func (c *child) writes(b *testing.B) int {
-	b.Helper()
-	return c.field(b, "io", "syscw:")
-}
-
 // field returns the number after a name in a file of the process (proc(5)).
 func (c *child) field(b *testing.B, file, name string) int {
 	b.Helper()

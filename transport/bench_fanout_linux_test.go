@@ -81,10 +81,10 @@ type side struct {
 	load  *load
 	since time.Time // when the load's connections were made
 
-	costs  []float64 // CPU for each delivery of a round, in ns
-	rates  []float64 // deliveries a second
-	writes []float64 // system calls for each delivery
-	p99s   []float64 // of the time from a write to a delivery, in ms
+	costs []float64 // CPU for each delivery of a round, in ns
+	rates []float64 // deliveries a second
+	reads []float64 // of clients, for each delivery: as many as writes, if the clients keep up
+	p99s  []float64 // of the time from a write to a delivery, in ms
 }
 
 // maxLoadAge is how old connections may become. It is less than the time of the first
@@ -122,7 +122,7 @@ func compareSides(b *testing.B, s shape, sides ...*side) {
 	for _, x := range sides {
 		b.ReportMetric(median(x.costs), x.name+"-ns/delivery")
 		b.ReportMetric(median(x.rates), x.name+"-deliveries/s")
-		b.ReportMetric(median(x.writes), x.name+"-writes/delivery")
+		b.ReportMetric(median(x.reads), x.name+"-reads/delivery")
 		if s.timed {
 			b.ReportMetric(median(x.p99s), x.name+"-p99-ms")
 		}
@@ -191,31 +191,29 @@ func (x *side) connect(b *testing.B, s shape) {
 
 func (x *side) servers() []*child { return slices.Concat([]*child{x.server}, x.more, x.behind) }
 
-// spent returns the CPU time of the side's servers and their system calls that write.
-func (x *side) spent(b *testing.B) (cpu time.Duration, writes int) {
+// cpu returns the CPU time of the side's servers.
+func (x *side) cpu(b *testing.B) (sum time.Duration) {
 	b.Helper()
 	for _, server := range x.servers() {
-		cpu += server.cpu(b)
-		writes += server.writes(b)
+		sum += server.cpu(b)
 	}
-	return cpu, writes
+	return sum
 }
 
 func (x *side) round(b *testing.B, s shape, length time.Duration) {
 	b.Helper()
 	x.connect(b, s)
-	cpuBefore, writesBefore := x.spent(b)
-	start := time.Now()
+	cpu, reads, start := x.cpu(b), x.load.reads, time.Now()
 	updates, err := x.load.run(length, s)
 	if err != nil {
 		b.Fatalf("%s: %v", x.name, err)
 	}
 	took := time.Since(start)
-	cpu, writes := x.spent(b)
+	cpu = x.cpu(b) - cpu
 	deliveries := float64(updates * s.subscribers)
-	x.costs = append(x.costs, float64((cpu-cpuBefore).Nanoseconds())/deliveries)
+	x.costs = append(x.costs, float64(cpu.Nanoseconds())/deliveries)
 	x.rates = append(x.rates, deliveries/took.Seconds())
-	x.writes = append(x.writes, float64(writes-writesBefore)/deliveries)
+	x.reads = append(x.reads, float64(x.load.reads-reads)/deliveries)
 }
 
 // timedRound measures how long deliveries take. It is a round of its own, because the stamps

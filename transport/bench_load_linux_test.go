@@ -29,6 +29,7 @@ type load struct {
 	latency func(time.Duration) // may be nil; called for nearly every update
 
 	sent  int
+	reads int   // that brought bytes
 	least int   // updates that every subscriber has
 	at    []int // at[n%len(at)] is how many subscribers have n updates
 }
@@ -218,6 +219,7 @@ func (l *load) read(s *subscriber) error {
 	if len(l.once) > 0 {
 		n = bytes.Count(l.buffer[:n], l.once)
 	}
+	l.reads++
 	before := s.bytes / l.unit
 	s.bytes += n
 	after := s.bytes / l.unit
