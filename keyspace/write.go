@@ -245,7 +245,7 @@ func (k *key) answerAll(r *run, requests []*request) {
 func (k *key) deliver(w *Record, r *run) int {
 	p := &k.keyspace.patterns
 	if w.Value != nil && k.match.upToDate(p) && len(k.match.matchingSets()) == 0 {
-		n := len(k.subscribers.list)
+		n := k.subscribers.len()
 		if n > 0 {
 			k.subscribers.deliver(k.newUpdate(w, r, n))
 		}

@@ -2,6 +2,8 @@ package session_test
 
 import (
 	"context"
+	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -52,4 +54,55 @@ func BenchmarkDeliver(b *testing.B) {
 	if err := ks.Shutdown(ctx); err != nil {
 		b.Fatal(err)
 	}
+}
+
+// BenchmarkSubscriptions subscribes 50 sessions to the same 1000 keys, with names of their
+// own as a request has them. It measures the memory of a subscription.
+func BenchmarkSubscriptions(b *testing.B) {
+	const subscribers, keys = 50, 1000
+	ctx := context.Background()
+	for b.Loop() {
+		ks, err := keyspace.Open(keyspace.Options{Store: keyspace.NewMemory(1)})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for i := range keys {
+			if _, err := ks.Set(ctx, fmt.Sprintf("sensors/%04d/t", i), []byte("1")); err != nil {
+				b.Fatal(err)
+			}
+		}
+		pool := &actor.Pool{Interval: 2 * time.Millisecond}
+		sessions := make([]*session.Session, subscribers)
+		for i := range sessions {
+			sessions[i] = session.New(ks, nullConn{}, session.Options{Encoder: encoder, Pool: pool})
+		}
+		before := live()
+		for _, s := range sessions {
+			for i := range keys {
+				name := fmt.Sprintf("sensors/%04d/t", i)
+				if err := s.Subscribe(ctx, targets(keyspace.Key(name)), session.Start{}, noReply); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		b.ReportMetric(float64(live()-before)/subscribers/keys, "B/subscription")
+		for _, s := range sessions {
+			s.Close(errDone)
+			if _, err := s.End(ctx); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := ks.Shutdown(ctx); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// live returns the bytes of the objects that are in use.
+func live() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

@@ -217,7 +217,3 @@ func (s *Session) Get(ctx context.Context, key string, reply func(keyspace.Entry
 	queue(e)
 	return nil
 }
-
-func matchesAny(patterns []string, key string) bool {
-	return slices.ContainsFunc(patterns, func(p string) bool { return keyspace.Matches(p, key) })
-}

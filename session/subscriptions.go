@@ -2,31 +2,83 @@ package session
 
 import (
 	"iter"
+	"slices"
 
 	"rtdb/keyspace"
+	"rtdb/keyspace/compact"
 )
 
-// subscriptions are a set of targets: a set of names for each kind of target.
-type subscriptions [keyspace.Kinds]nameSet
+// subscriptions are a set of targets. Most clients subscribe to one key and nothing else:
+// their set is no more than this struct.
+type subscriptions struct {
+	one  keyspace.Target // the only target; its name is "" if the set is empty, or more is used
+	more *nameSets       // nil: use one
+}
 
-func (s *subscriptions) add(t keyspace.Target) (isNew bool) { return s[t.Kind].add(t.Name) }
+// nameSets are the names of the targets of each kind.
+type nameSets [keyspace.Kinds]compact.Set[string]
 
-func (s *subscriptions) remove(t keyspace.Target) (wasThere bool) { return s[t.Kind].remove(t.Name) }
+func (s *subscriptions) add(t keyspace.Target) (isNew bool) {
+	switch {
+	case s.more != nil:
+		return s.more[t.Kind].Add(t.Name)
+	case s.one == t:
+		return false
+	case s.one.Name == "":
+		s.one = t
+		return true
+	}
+	s.more = new(nameSets)
+	s.more[s.one.Kind].Add(s.one.Name)
+	s.more[t.Kind].Add(t.Name)
+	s.one = keyspace.Target{}
+	return true
+}
 
-func (s *subscriptions) has(t keyspace.Target) bool { return s[t.Kind].has(t.Name) }
+func (s *subscriptions) remove(t keyspace.Target) (wasThere bool) {
+	if s.more != nil {
+		wasThere = s.more[t.Kind].Remove(t.Name)
+		if s.len() == 0 {
+			s.more = nil
+		}
+		return wasThere
+	}
+	if wasThere = s.one == t; wasThere {
+		s.one = keyspace.Target{}
+	}
+	return wasThere
+}
+
+func (s *subscriptions) has(t keyspace.Target) bool {
+	if s.more != nil {
+		return s.more[t.Kind].Has(t.Name)
+	}
+	return s.one == t
+}
 
 func (s *subscriptions) len() (n int) {
-	for kind := range s {
-		n += s[kind].len()
+	for kind := range keyspace.Kinds {
+		n += len(s.names(kind))
 	}
 	return n
 }
 
+// names returns the names of a kind of target.
+func (s *subscriptions) names(kind keyspace.Kind) []string {
+	switch {
+	case s.more != nil:
+		return s.more[kind].All()
+	case s.one.Kind == kind && s.one.Name != "":
+		return []string{s.one.Name}
+	}
+	return nil
+}
+
 func (s *subscriptions) all() iter.Seq[keyspace.Target] {
 	return func(yield func(keyspace.Target) bool) {
-		for kind := range s {
-			for name := range s[kind].all() {
-				if !yield(keyspace.Target{Kind: keyspace.Kind(kind), Name: name}) {
+		for kind := range keyspace.Kinds {
+			for _, name := range s.names(kind) {
+				if !yield(keyspace.Target{Kind: kind, Name: name}) {
 					return
 				}
 			}
@@ -41,87 +93,17 @@ const manyPatterns = 16
 // deliversKey reports whether updates of a key may be delivered because of the
 // subscriptions.
 func (s *subscriptions) deliversKey(key string) bool {
-	patterns := &s[keyspace.KindPattern]
-	if s[keyspace.KindKey].has(key) || patterns.len() > manyPatterns {
-		return true
-	}
-	return patterns.anyMatches(key)
+	patterns := s.names(keyspace.KindPattern)
+	return len(patterns) > manyPatterns || s.has(keyspace.Key(key)) || matchesAny(patterns, key)
 }
 
 // deliversTopic reports whether messages of a topic are delivered because of the
 // subscriptions.
 func (s *subscriptions) deliversTopic(topic string) bool {
-	return s[keyspace.KindTopic].has(topic) || s[keyspace.KindTopicPattern].anyMatches(topic)
+	return s.has(keyspace.Topic(topic)) || matchesAny(s.names(keyspace.KindTopicPattern), topic)
 }
 
-// A nameSet is a set of names that are not empty. Most clients subscribe to one key and
-// nothing else, and a map of one takes a quarter of a kilobyte.
-type nameSet struct {
-	one  string // the only name; "" if the set is empty or more is used
-	more map[string]struct{}
-}
-
-func (s *nameSet) add(name string) (isNew bool) {
-	switch {
-	case s.has(name):
-		return false
-	case s.more != nil:
-		s.more[name] = struct{}{}
-	case s.one == "":
-		s.one = name
-	default:
-		s.more = map[string]struct{}{s.one: {}, name: {}}
-		s.one = ""
-	}
-	return true
-}
-
-func (s *nameSet) remove(name string) (wasThere bool) {
-	if !s.has(name) {
-		return false
-	}
-	if s.one == name {
-		s.one = ""
-	}
-	delete(s.more, name)
-	if len(s.more) == 0 {
-		s.more = nil
-	}
-	return true
-}
-
-func (s *nameSet) has(name string) bool {
-	_, ok := s.more[name]
-	return ok || s.one == name
-}
-
-// anyMatches reports whether one of the names is a pattern that matches a name.
-func (s *nameSet) anyMatches(name string) bool {
-	for pattern := range s.all() {
-		if keyspace.Matches(pattern, name) {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *nameSet) len() int {
-	n := len(s.more)
-	if s.one != "" {
-		n++
-	}
-	return n
-}
-
-func (s *nameSet) all() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		if s.one != "" && !yield(s.one) {
-			return
-		}
-		for name := range s.more {
-			if !yield(name) {
-				return
-			}
-		}
-	}
+// matchesAny reports whether one of the patterns matches a name.
+func matchesAny(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return keyspace.Matches(p, name) })
 }

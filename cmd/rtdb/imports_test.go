@@ -11,20 +11,21 @@ import (
 // keyspace → actor, and the packages below transport know only what their jobs need.
 var mayDependOn = map[string][]string{
 	"rtdb/actor":                       {},
-	"rtdb/keyspace":                    {"rtdb/actor"},
-	"rtdb/keyspace/journal":            {"rtdb/keyspace", "rtdb/actor"},
-	"rtdb/keyspace/jetstream":          {"rtdb/keyspace", "rtdb/actor"},
-	"rtdb/keyspace/storetest":          {"rtdb/keyspace", "rtdb/actor"},
+	"rtdb/keyspace":                    {"rtdb/keyspace/compact", "rtdb/actor"},
+	"rtdb/keyspace/compact":            {},
+	"rtdb/keyspace/journal":            {"rtdb/keyspace", "rtdb/keyspace/compact", "rtdb/actor"},
+	"rtdb/keyspace/jetstream":          {"rtdb/keyspace", "rtdb/keyspace/compact", "rtdb/actor"},
+	"rtdb/keyspace/storetest":          {"rtdb/keyspace", "rtdb/keyspace/compact", "rtdb/actor"},
 	"rtdb/keyspace/jetstream/natstest": {},
-	"rtdb/session":                     {"rtdb/keyspace", "rtdb/actor"},
+	"rtdb/session":                     {"rtdb/keyspace", "rtdb/keyspace/compact", "rtdb/actor"},
 	"rtdb/transport/rawjson":           {},
 	"rtdb/transport/socket":            {},
 	"rtdb/transport/guard":             {},
 	"rtdb/transport/web":               {},
-	"rtdb/transport/auth":              {"rtdb/keyspace", "rtdb/actor"},
+	"rtdb/transport/auth":              {"rtdb/keyspace", "rtdb/keyspace/compact", "rtdb/actor"},
 	"rtdb/transport/client":            {}, // it knows the server by the wire contract alone
-	"rtdb/transport/transporttest":     {"rtdb/transport", "rtdb/transport/", "rtdb/session", "rtdb/keyspace", "rtdb/actor"},
-	"rtdb/transport":                   {"rtdb/transport/", "rtdb/session", "rtdb/keyspace", "rtdb/actor"},
+	"rtdb/transport/transporttest":     {"rtdb/transport", "rtdb/transport/", "rtdb/session", "rtdb/keyspace", "rtdb/keyspace/compact", "rtdb/actor"},
+	"rtdb/transport":                   {"rtdb/transport/", "rtdb/session", "rtdb/keyspace", "rtdb/keyspace/compact", "rtdb/actor"},
 	"rtdb/cmd/rtdb/bench":              {}, // it knows the server by the wire contract alone
 	"rtdb/cmd/rtdb/transfer":           {}, // likewise
 	"rtdb/cmd/rtdb/demo":               {"rtdb/transport/client"},
@@ -34,7 +35,7 @@ var mayDependOn = map[string][]string{
 }
 
 // These packages import the standard library alone.
-var standardOnly = []string{"rtdb/actor", "rtdb/transport/rawjson", "rtdb/cmd/rtdb/shellwords"}
+var standardOnly = []string{"rtdb/actor", "rtdb/keyspace/compact", "rtdb/transport/rawjson", "rtdb/cmd/rtdb/shellwords"}
 
 func TestImportsGoOneWay(t *testing.T) {
 	for _, pkg := range goList(t, "rtdb/...") {
