@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"unsafe"
 
 	"rtdb/keyspace"
 )
@@ -119,5 +120,32 @@ func TestUpdatesComeInVersionOrder(t *testing.T) {
 		if !slices.IsSortedFunc(updates, func(a, b *keyspace.Update) int { return int(a.Version) - int(b.Version) }) {
 			t.Errorf("key %d: updates out of version order", k)
 		}
+	}
+}
+
+// Subscribers that have copies of a name get the same string from Own.
+func TestOwn(t *testing.T) {
+	ks := open(t, keyspace.Options{})
+	for _, kind := range []keyspace.Kind{keyspace.KindKey, keyspace.KindTopic} {
+		var first keyspace.Target
+		for i := range 2 {
+			target := keyspace.Target{Kind: kind, Name: fmt.Sprint("na", "me")}
+			if own := ks.Own(target); i == 0 && own != target {
+				t.Errorf("%v without a subscriber became %v", target, own)
+			}
+			if err := ks.Subscribe(t.Context(), target, new(inbox), keyspace.Start{}); err != nil {
+				t.Fatal(err)
+			}
+			own := ks.Own(target)
+			if i == 0 {
+				first = own
+			}
+			if own != target || unsafe.StringData(own.Name) != unsafe.StringData(first.Name) {
+				t.Errorf("the own copy of %v is %v, or another one than before", target, own)
+			}
+		}
+	}
+	if p := keyspace.Pattern("a/#"); ks.Own(p) != p {
+		t.Errorf("%v became %v", p, ks.Own(p))
 	}
 }

@@ -111,7 +111,8 @@ func (x *subscribing) run(ctx context.Context) error {
 			return err
 		}
 		// It is noted first: if ctx ends, the keyspace may still subscribe.
-		if x.session.subscriptions.add(t) {
+		isNew := x.session.subscriptions.add(t)
+		if isNew {
 			x.session.subscribed.Add(1)
 			x.added = append(x.added, t)
 		}
@@ -124,6 +125,9 @@ func (x *subscribing) run(ctx context.Context) error {
 		})
 		if err != nil {
 			return err
+		}
+		if isNew {
+			x.session.subscriptions.share(x.session.keyspace.Own(t))
 		}
 		if t.Kind == keyspace.KindPattern {
 			x.patterns = append(x.patterns, t.Name)

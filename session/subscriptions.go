@@ -35,6 +35,15 @@ func (s *subscriptions) add(t keyspace.Target) (isNew bool) {
 	return true
 }
 
+// share makes the set hold the string of the target, which it has, in place of its own.
+func (s *subscriptions) share(t keyspace.Target) {
+	if s.more != nil {
+		s.more[t.Kind].Replace(t.Name)
+		return
+	}
+	s.one = t
+}
+
 func (s *subscriptions) remove(t keyspace.Target) (wasThere bool) {
 	if s.more != nil {
 		wasThere = s.more[t.Kind].Remove(t.Name)

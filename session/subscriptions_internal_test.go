@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"testing"
+	"unsafe"
 
 	"pgregory.net/rapid"
 
@@ -46,6 +47,19 @@ func TestSubscriptionsAreASet(t *testing.T) {
 			}
 		}
 	})
+}
+
+// After share, the set holds the keyspace's string.
+func TestShare(t *testing.T) {
+	var s subscriptions
+	for i := range 2 { // one target is kept in another way than two
+		s.add(keyspace.Key(fmt.Sprint(i)))
+		shared := keyspace.Key(fmt.Sprint(i))
+		s.share(shared)
+		if got := s.names(keyspace.KindKey)[i]; unsafe.StringData(got) != unsafe.StringData(shared.Name) || s.len() != i+1 {
+			t.Errorf("target %d is not the string that it shares", i)
+		}
+	}
 }
 
 // A session with one subscription needs no memory for it besides the struct.
