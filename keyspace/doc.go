@@ -72,10 +72,15 @@
 // # Busy keys
 //
 // A write of a key with 10,000 subscribers is 10,000 deliveries, about a millisecond of
-// work for the key's actor, and many times that for the subscribers. Two rules keep it
-// from delaying other keys. The actor yields after 4096 deliveries ([actor.Yield]), so that
-// requests of other clients are read. The update is marked as one of a crowd
-// ([Update.Crowd]), so that the subscribers can leave room for others.
+// work for the key's actor, and many times that for the subscribers. Three rules keep it
+// from delaying other keys, and make a burst of writes cheap:
+//
+//   - The actor yields after 4096 deliveries ([actor.Yield]), so that requests of other
+//     clients are read.
+//   - The subscribers are woken together, as a crowd ([Update.Crowd]), and run behind the
+//     subscribers of other keys.
+//   - The crowd is woken when no other request of the key waits. So a burst is one write to
+//     each client. If the store may block, each update wakes its crowd at once.
 //
 // # Patterns and snapshots
 //

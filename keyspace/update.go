@@ -19,8 +19,8 @@ type Subscriber interface {
 }
 
 // An Update tells subscribers about one write of a key, or one message that was
-// published to a topic. Its methods may be called only within Deliver or
-// Start.Each; their results may be kept.
+// published to a topic. Its methods, other than Text, may be called only
+// within Deliver or Start.Each; their results may be kept.
 type Update struct {
 	Target  Target       // a key or a topic
 	Value   []byte       // opaque bytes; nil: the key was deleted
@@ -54,6 +54,10 @@ func (u *Update) Encoded(f Form, encode func(*Update) []byte) []byte {
 	}
 	return u.encoded[f]
 }
+
+// Text returns what Encoded has returned for the form, nil if it was not called. It may be
+// called at any time after Encoded.
+func (u *Update) Text(f Form) []byte { return u.encoded[f] }
 
 // Revision returns a revision to resume from. A subscriber that has received this
 // update, and everything before it, has missed no write up to that version.

@@ -67,7 +67,7 @@ func (b *outbox) cutLocked() (messages []Message, updates uint64) {
 	messages = newBlock()
 	for size := 0; int(b.head) < len(b.items) && size < batchBytes; b.head++ {
 		m := &b.items[b.head]
-		n := int64(len(m.Text))
+		n := int64(len(m.Text()))
 		number := b.base + uint64(b.head)
 		b.countLocked(m, -n)
 		if !m.requested && number < b.fence {

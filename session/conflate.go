@@ -31,7 +31,7 @@ func (b *outbox) beginConflationLocked() {
 			if number, ok := b.places[key]; ok {
 				b.replaceLocked(&b.items[number-b.base], m)
 				b.updates--
-				b.countLocked(m, -int64(len(m.Text)))
+				b.countLocked(m, -int64(len(m.Text())))
 				continue
 			}
 			b.places[key] = b.base + uint64(kept)
@@ -43,11 +43,9 @@ func (b *outbox) beginConflationLocked() {
 	b.items = b.items[:kept]
 }
 
-// replaceLocked puts a newer update in the place of one that waits. The older
-// revision stays, because messages that wait behind it may be older than the
-// newer one. The older time stays, too: it is the client's lag.
+// replaceLocked puts a newer update in the place of one that waits.
 func (b *outbox) replaceLocked(old, newer *Message) {
-	b.countLocked(old, int64(len(newer.Text)-len(old.Text)))
-	old.Text, old.update = newer.Text, newer.update
+	b.countLocked(old, int64(len(newer.Text())-len(old.Text())))
+	old.replaceWith(newer)
 	b.conflated++
 }

@@ -24,8 +24,8 @@ func (s *Session) queueUpdate(u *keyspace.Update, requested bool) {
 		s.queueGap(u)
 		return
 	}
-	m := Message{update: u, requested: requested, since: u.At.Sub(epoch)}
-	m.Text = u.Encoded(s.encoder.Form, s.encoder.Update)
+	m := Message{update: u, requested: requested, form: s.encoder.Form}
+	u.Encoded(m.form, s.encoder.Update)
 	if s.withRevisions {
 		m.Revision = u.Revision()
 		// Another update may have been rejected since the first look, and the
@@ -57,7 +57,7 @@ func (s *Session) queueGap(u *keyspace.Update) {
 	if s.life.now() != open {
 		return
 	}
-	m := Message{Text: u.Encoded(s.encoder.Form, s.encoder.Update)}
+	m := newText(u.Encoded(s.encoder.Form, s.encoder.Update))
 	if s.withRevisions {
 		m.Revision = u.Revision()
 		if s.life.now() != open { // see queueUpdate
@@ -74,13 +74,19 @@ const crowdedPending = 16 << 10
 
 // queueReply queues a text that the client asked for.
 func (s *Session) queueReply(text []byte) {
-	s.queueText(&Message{Text: text, Reply: true, requested: true})
+	m := newText(text)
+	m.Reply, m.requested = true, true
+	s.queueText(&m)
 }
 
 // Tell queues a notice that the client did not ask for, behind all updates that were
 // delivered before. An update that is delivered later may come before it, in place of an
 // older one of its key. Tell never blocks.
-func (s *Session) Tell(text []byte) { s.queueText(&Message{Text: text, Notice: true}) }
+func (s *Session) Tell(text []byte) {
+	m := newText(text)
+	m.Notice = true
+	s.queueText(&m)
+}
 
 func (s *Session) queueText(m *Message) {
 	if s.life.now() == open {

@@ -49,7 +49,7 @@ func (c *fakeConn) Send(messages []session.Message) error {
 	c.got = append(c.got, c.kept...)
 	c.kept = nil
 	for _, m := range messages {
-		c.got = append(c.got, string(m.Text))
+		c.got = append(c.got, string(m.Text()))
 	}
 	return nil
 }
@@ -62,7 +62,7 @@ func (c *fakeConn) TrySend(messages []session.Message) (done bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, m := range messages {
-		c.kept = append(c.kept, string(m.Text))
+		c.kept = append(c.kept, string(m.Text()))
 	}
 	return false, nil
 }

@@ -22,6 +22,10 @@ const (
 	behindAge = 250 * time.Millisecond
 )
 
+// epoch is the start of lagWatch.reported. A duration is smaller than a [time.Time], and does
+// not move when the clock is set.
+var epoch = time.Now()
+
 // afterLagAge is when an update is older than lagAge.
 const afterLagAge = lagAge + time.Millisecond
 
@@ -143,7 +147,7 @@ func (w *lagWatch) stop() {
 func (b *outbox) lagLocked() Lag {
 	lag := Lag{PendingBytes: b.requested + b.pushed}
 	for i := range b.inFlight {
-		lag.PendingBytes += int64(len(b.inFlight[i].Text))
+		lag.PendingBytes += int64(len(b.inFlight[i].Text()))
 	}
 	for _, waiting := range [...][]Message{b.inFlight, b.items[b.head:]} { // the older ones first
 		for i := range waiting {

@@ -16,14 +16,16 @@ func (b *outbox) pushMessage(m *Message, limit int64, missed func(string, uint64
 	defer b.mu.Unlock()
 	b.offered++
 	topic := m.update.Target.Name
-	if b.topics > 0 && b.topics+int64(len(m.Text)) > limit { // a lone message may have any length
+	if b.topics > 0 && b.topics+int64(len(m.Text())) > limit { // a lone message may have any length
 		b.missedAll++
 		return false, false, !b.missLocked(topic)
 	}
 	b.gaps = nil
 	if n := b.missed[topic]; n > 0 {
 		b.forgetMissedLocked(topic)
-		b.appendLocked(&Message{Text: missed(topic, n), Revision: m.Revision})
+		notice := newText(missed(topic, n))
+		notice.Revision = m.Revision
+		b.appendLocked(&notice)
 	}
 	wake, behind = b.addLocked(m)
 	return wake, behind, false

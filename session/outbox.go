@@ -101,7 +101,7 @@ func (b *outbox) addLocked(m *Message) (wake, behind bool) {
 
 // appendLocked adds a message at the end.
 func (b *outbox) appendLocked(m *Message) {
-	size := int64(len(m.Text))
+	size := int64(len(m.Text()))
 	number := b.storeLocked(m)
 	switch {
 	case m.update != nil:

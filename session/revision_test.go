@@ -27,7 +27,7 @@ func (c *revisionConn) TrySend([]session.Message) (bool, error) { return true, e
 func (c *revisionConn) Close(error)                             {}
 func (c *revisionConn) Send(messages []session.Message) error {
 	for i := range messages {
-		c.keys = append(c.keys, string(messages[i].Text))
+		c.keys = append(c.keys, string(messages[i].Text()))
 		c.revision = max(c.revision, messages[i].Revision)
 	}
 	return nil

@@ -231,7 +231,7 @@ func (s *eventStream) Send(messages []session.Message) error {
 	for i := range messages {
 		m := &messages[i]
 		if m.Reply || m.Notice {
-			text = append(text, m.Text...)
+			text = append(text, m.Text()...)
 			if m.Reply { // the mark
 				s.synced, s.epoch, s.revision = true, s.core.keyspace.Epoch(), s.marked
 			}
@@ -242,7 +242,7 @@ func (s *eventStream) Send(messages []session.Message) error {
 		}
 		text = appendEventID(text, s.epoch, s.revision)
 		text = append(text, "data: "...)
-		text = append(text, m.Text...)
+		text = append(text, m.Text()...)
 		text = append(text, "\n\n"...)
 	}
 	return s.write(text)

@@ -138,7 +138,7 @@ type libraryConn struct {
 
 func (c libraryConn) Send(messages []session.Message) error {
 	for _, m := range messages {
-		if err := c.ws.Write(context.Background(), websocket.MessageText, m.Text); err != nil {
+		if err := c.ws.Write(context.Background(), websocket.MessageText, m.Text()); err != nil {
 			return err
 		}
 	}

@@ -263,7 +263,7 @@ func (c *webSocket) Send(messages []session.Message) error {
 func (c *webSocket) frames(messages []session.Message) *socket.Frames {
 	f := c.conn.TakeFrames()
 	for i := range messages {
-		f.AddText(messages[i].Text)
+		f.AddText(messages[i].Text())
 	}
 	return f
 }
