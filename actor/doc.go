@@ -58,7 +58,7 @@
 // get a share of the workers' time at any load.
 //
 // A sender can handle the messages itself, without waiting for the pool, with
-// [Actor.TryRun]. A handler that has to block calls [Actor.Detach]. Its actor then has a
+// [Actor.TryRun]. This also saves a goroutine if the actor has no pool. A handler that has to block calls [Actor.Detach]. Its actor then has a
 // goroutine of its own until it becomes idle.
 //
 // # Failure

@@ -141,14 +141,16 @@ func (a *Actor[M]) runBatchLocked() {
 
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	switch {
-	case a.extra.detach:
+	switch pooled := a.extra != nil && a.extra.pool != nil; {
+	case a.extra != nil && a.extra.detach:
 		go a.run()
 	case len(a.queue) == 0:
 		a.becomeIdleLocked()
-	default:
+	case pooled:
 		a.state = scheduled
 		a.extra.pool.schedule(&a.extra.task, a.extra.task.crowd, true)
+	default:
+		go a.run()
 	}
 }
 

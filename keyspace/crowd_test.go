@@ -83,6 +83,11 @@ func TestWritesThatFollowAtOnceReachACrowdTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ks := open(t, keyspace.Options{})
 		members := crowdOf(t, ks, keyspace.Key("k"))
+		mustSet(t, ks, "k", "0") // from now on, the key's actor has a goroutine of its own
+		for _, m := range members {
+			m.want(t, "after a write", 1, 1)
+		}
+		time.Sleep(time.Second)
 		gate := &gateSubscriber{make(chan struct{}), make(chan struct{})}
 		reached := gate.reached
 		if err := ks.Subscribe(t.Context(), keyspace.Key("k"), gate, keyspace.Start{}); err != nil {
@@ -96,12 +101,12 @@ func TestWritesThatFollowAtOnceReachACrowdTogether(t *testing.T) {
 		}
 		synctest.Wait()
 		for _, m := range members {
-			m.want(t, "while more follows", 0, 0)
+			m.want(t, "while more follows", 1, 1)
 		}
 		close(gate.open)
 		writers.Wait()
 		for _, m := range members {
-			m.want(t, "when nothing follows", 1, 3)
+			m.want(t, "when nothing follows", 2, 4)
 		}
 	})
 }

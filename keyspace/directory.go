@@ -14,6 +14,10 @@ import (
 type namedActor interface {
 	comparable
 	TrySend(r *request) error
+	TryRun(r *request) error
+
+	// quick reports that a request takes so little time that its sender may carry it out.
+	quick() bool
 	Send(ctx context.Context, r *request) error
 	Shutdown(ctx context.Context) error
 }
@@ -73,7 +77,14 @@ func (d *directory[A]) wait(ctx context.Context, r *request) (result, error) {
 }
 
 func (d *directory[A]) send(ctx context.Context, name string, spawn bool, r *request) error {
-	return d.retry(name, spawn, func(a A) error { return a.Send(ctx, r) })
+	return d.retry(name, spawn, func(a A) error {
+		if a.quick() {
+			if err := a.TryRun(r); !errors.Is(err, actor.ErrFull) {
+				return err
+			}
+		}
+		return a.Send(ctx, r)
+	})
 }
 
 // tell sends a request whose result nobody waits for. It drops the request if the mailbox is

@@ -2,6 +2,7 @@ package keyspace
 
 import (
 	"cmp"
+	"sync/atomic"
 	"time"
 
 	"rtdb/actor"
@@ -20,6 +21,7 @@ type key struct {
 	match       *patternMatch // nil: the trie had no pattern yet
 	expiry      *expiry       // nil: the key never expires
 	crowd       heldCrowd
+	crowded     atomic.Bool // the last update went to a crowd
 }
 
 // A state is the value and version after the key's last write.
@@ -78,6 +80,10 @@ func (s state) conditionVersion() uint64 {
 func (k *key) needed() bool {
 	return !k.subscribers.empty() || k.load().value != nil && (k.expiry != nil || len(k.match.matchingSets()) > 0)
 }
+
+// quick reports that the store commits at once, and that the subscribers are no crowd: they
+// would keep the sender from its next request, which is to join the burst.
+func (k *key) quick() bool { return k.keyspace.inMemory && !k.crowded.Load() }
 
 // handle handles a batch of requests in order. Writes that follow each other are
 // one run, and are committed together. A request between two runs sees the writes

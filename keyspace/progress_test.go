@@ -3,6 +3,7 @@ package keyspace_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -22,12 +23,14 @@ func TestARevisionMayBeUsedWhileItsUpdateIsDelivered(t *testing.T) {
 		if err := ks.Subscribe(t.Context(), keyspace.Key("k"), &slow, keyspace.Start{}); err != nil {
 			t.Fatal(err)
 		}
-		mustSet(t, ks, "k", "1")
+		var writing sync.WaitGroup
+		writing.Go(func() { mustSet(t, ks, "k", "1") })
 		since := <-revisions
 		if got, m := resume(t, ks, since, nil); m.Reset || len(got) != 0 {
 			t.Errorf("since %d: received %q, %+v", since, got, m)
 		}
 		close(goOn)
+		writing.Wait()
 	})
 }
 

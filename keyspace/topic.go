@@ -19,6 +19,7 @@ type topic struct {
 	match       *patternMatch // nil: there was no pattern yet
 	listening   bool          // the bus was told that there are subscribers
 	crowd       heldCrowd
+	crowded     atomic.Bool // the last message went to a crowd
 }
 
 func (ks *Keyspace) newTopic(name string) *topic {
@@ -26,6 +27,9 @@ func (ks *Keyspace) newTopic(name string) *topic {
 	t.Init(t.handle, actor.Options[*request]{OnPanic: t.panicked})
 	return t
 }
+
+// quick reports that the subscribers are no crowd (see key.quick).
+func (t *topic) quick() bool { return !t.crowded.Load() }
 
 // handle handles a batch of requests in order.
 func (t *topic) handle(batch []*request) {
@@ -78,7 +82,9 @@ func (t *topic) deliver(value []byte) (n int) {
 		}
 	}
 	sets := t.match.matchingSets()
-	if n = t.subscribers.count(sets); n > 0 {
+	n = t.subscribers.count(sets)
+	t.crowded.Store(n > crowdSize)
+	if n > 0 {
 		t.subscribers.deliverWith(sets, &Update{
 			Target: Topic(t.name), Value: value, At: time.Now(), Crowd: t.crowd.of(n), progress: &t.keyspace.progress,
 		})

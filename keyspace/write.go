@@ -279,6 +279,9 @@ func (k *key) deliverToAll(p *patterns, w *Record, r *run) (n int) {
 }
 
 func (k *key) newUpdate(w *Record, r *run, subscribers int) *Update {
+	if k.crowded.Load() != (subscribers > crowdSize) {
+		k.crowded.Store(subscribers > crowdSize)
+	}
 	return &Update{
 		Target: Key(k.name), Value: w.Value, Version: w.Version, Written: w.Written, At: time.Now(), Crowd: k.crowd.of(subscribers),
 		progress: &k.keyspace.progress, run: r,

@@ -166,8 +166,12 @@ func (s *Session) Cork() {
 // for the pool's next round. With it, 50 clients that wait for each reply
 // reach 0.94 of the write rate of a mutex and a map (BenchmarkWrites).
 func (s *Session) Uncork() {
-	if s.box.uncork() {
+	switch {
+	case !s.box.uncork():
+	case s.pooled:
 		_ = s.out.TryRun(signal{}) // its errors mean the same as in wakeActor
+	default: // the actor may block
+		s.wakeActor()
 	}
 }
 
