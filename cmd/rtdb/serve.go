@@ -110,6 +110,8 @@ func (c *serveCommand) Run(s *streams) error {
 	}
 	memory := guardMemory(limitMemory())
 	defer memory.close()
+	garbage := startReclaimer()
+	defer garbage.close()
 	kept, err := c.openStore(log)
 	if err != nil {
 		return err
