@@ -27,7 +27,7 @@ func TestAQuietServerGivesMemoryBack(t *testing.T) {
 		t.Cleanup(func() { _ = c.Close() })
 	}
 	t.Logf("each has %d bytes at once", (residentMemory(t, p)-before)/clients)
-	const want = 12_500
+	const want = 9_500
 	transporttest.Eventually(t, fmt.Sprintf("%d bytes for each client", want), func() bool {
 		return residentMemory(t, p)-before < want*clients
 	})

@@ -4,14 +4,9 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"time"
 )
 
 const (
-	// lookInterval is how often Readers looks at the calls of Handle. A call that takes
-	// once to twice as long gets a second goroutine.
-	lookInterval = 100 * time.Millisecond
-
 	// maxBacklog limits the messages of a backlog, in bytes. One message may exceed it.
 	maxBacklog = 64 << 10
 
@@ -22,8 +17,7 @@ const (
 
 // A backlog holds the messages that were read while an earlier one is being handled.
 //
-// The goroutine of Serve usually reads and handles in turn, so an idle client has one
-// goroutine. While a call of Handle takes long, because the client is slow to take what it
+// The goroutine of Serve usually reads and handles in turn. While a call of Handle takes long, because the client is slow to take what it
 // asked for or the store is slow, nothing would read the client's pings and its close
 // frame. Then Readers starts a second goroutine that reads: control frames are answered as
 // they come, and messages go into the backlog. The first goroutine handles the backlog and
@@ -108,22 +102,22 @@ func (w *wire) settle(ctx context.Context) {
 
 // handleBacklog handles the messages that another goroutine has read meanwhile. err is the
 // error of the call of Handle that took long.
-func (c *Conn) handleBacklog(h Handler, err error) {
+func (c *Conn) handleBacklog(err error) {
 	w, b := &c.wire, c.wire.backlog
 	for {
 		if err != nil {
-			c.stop(h, err, false)
+			c.stop(err, false)
 		}
 		if text, ok := b.take(); ok {
 			if err == nil {
-				err = h.Handle(text)
+				err = c.handler.Handle(text)
 			}
 			continue
 		}
 		w.session.Uncork() // the other goroutine may be in a read, and has uncorked before
 		switch left, ended := b.leave(w); {
 		case ended:
-			c.end(h, b.cause)
+			c.end(b.cause)
 			return
 		case left:
 			return
@@ -162,87 +156,4 @@ func (b *backlog) leave(w *wire) (left, ended bool) {
 	}
 	close(b.idle)
 	return true, b.ended
-}
-
-// Readers are the settings that the connections of a server share, and the watch over
-// their calls of Handle. The zero value is ready to use. The fields must not be changed
-// once a connection was accepted.
-//
-// There is one timer for all connections, and none while no connection handles messages:
-// a timer for each message would cost more than many messages.
-type Readers struct {
-	MessageTimeout time.Duration // from the first byte of a message to its last
-	Crowded        func() bool   // memory is short, so no long message is read; may be nil
-
-	links Links // of servers that are not the transport's
-
-	mu    sync.Mutex
-	busy  []busyReader
-	timer *time.Timer // set while busy is not empty
-}
-
-// A busyReader is a connection that has handled a message lately.
-type busyReader struct {
-	conn    *Conn
-	handler Handler
-	calls   uint64 // how many had ended at the last look
-}
-
-// notSeen is busyReader.calls before the first look.
-const notSeen = ^uint64(0)
-
-// watch begins to look at the calls of a connection.
-func (r *Readers) watch(c *Conn, h Handler) {
-	c.wire.calls.Or(watched)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.busy = append(r.busy, busyReader{c, h, notSeen})
-	switch {
-	case r.timer == nil:
-		r.timer = time.AfterFunc(lookInterval, r.look)
-	case len(r.busy) == 1:
-		r.timer.Reset(lookInterval)
-	}
-}
-
-// look forgets the connections that are idle, and starts a second goroutine for those
-// whose call takes long.
-func (r *Readers) look() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	kept := r.busy[:0]
-	for _, x := range r.busy {
-		if x.look() {
-			kept = append(kept, x)
-		}
-	}
-	clear(r.busy[len(kept):])
-	if r.busy = kept; len(kept) == 0 {
-		r.busy = nil
-		return
-	}
-	r.timer.Reset(lookInterval)
-}
-
-// look reports whether the connection must be looked at again. No call is missed if that
-// is false: the compare-and-swap fails if another call begins at the same moment.
-func (x *busyReader) look() (again bool) {
-	w := &x.conn.wire
-	state := w.calls.Load()
-	switch {
-	case state/oneCall != x.calls:
-		x.calls = state / oneCall
-		return true
-	case state&handling == 0:
-		if state&readsAhead == 0 {
-			w.backlog = nil
-		}
-		return !w.calls.CompareAndSwap(state, state&^watched)
-	}
-	w.backlog = newBacklog()
-	if !w.calls.CompareAndSwap(state, state&^watched|readsAhead) {
-		return true
-	}
-	go x.conn.Serve(x.handler) // it ends before, or calls, Handler.End
-	return false
 }

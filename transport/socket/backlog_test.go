@@ -100,12 +100,14 @@ func serveBusy(t *testing.T) (*busyHandler, client) {
 		stopCh: make(chan struct{}), endedCh: make(chan error, 2),
 	}
 	readers := &socket.Readers{MessageTimeout: time.Minute}
+	accepted := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := h.conn.Accept(w, r, socket.Options{Readers: readers}); err != nil {
 			t.Error(err)
 			return
 		}
 		h.conn.Start(h)
+		close(accepted)
 		h.conn.Serve(h)
 	}))
 	t.Cleanup(server.Close)
@@ -127,6 +129,7 @@ func serveBusy(t *testing.T) (*busyHandler, client) {
 		_ = c.Close()
 		reading.Wait()
 	})
+	<-accepted
 	return h, client{c, t, pongs}
 }
 

@@ -21,6 +21,7 @@ func (c *Conn) Close(code websocket.StatusCode, reason string) {
 	case c.wire.broken():
 		c.Cut()
 	case c.wire.mayClose():
+		c.wire.readers.poller.remove(&c.wire)
 		_ = c.ws.Close(code, reason) // it fails if the client has gone
 	}
 }
@@ -50,6 +51,7 @@ func (c *Conn) Release() { _ = c.ws.CloseNow() }
 // Close ends the network connection, for the library and Cut.
 func (w *wire) Close() error {
 	w.fd.close()
+	w.readers.poller.remove(w) // while no other file has the descriptor's number
 	return w.Conn.Close()
 }
 

@@ -81,8 +81,9 @@ type Session interface {
 // One goroutine calls Serve. The session's actor calls TakeFrames, TryWrite, Write and
 // Close, one call at a time. The other methods may be called from any goroutine.
 type Conn struct {
-	wire wire // first, because each write begins there
-	ws   *websocket.Conn
+	wire    wire // first, because each write begins there
+	ws      *websocket.Conn
+	handler Handler // set by Serve
 }
 
 // Start sets the session. It comes after Accept and before all other calls.
@@ -101,13 +102,15 @@ func (c *Conn) CanTry() bool { return c.wire.fd.usable() }
 
 // next waits for the next text message and returns its reader. The caller reads it
 // to its end, or to an error, and then calls finish. next returns ErrBinary,
-// ErrMessageTimeout, ErrProtocol, a [websocket.CloseError], or an error for which
+// ErrMessageTimeout, ErrProtocol, a [websocket.CloseError], errIdle, or an error for which
 // IsLost holds.
 func (c *Conn) next() (io.Reader, error) {
 	// The library closes a connection when a call's context ends. Deadlines do
 	// the same without work for each message.
 	kind, message, err := c.ws.Reader(context.Background())
 	switch {
+	case errors.Is(err, errIdle):
+		return nil, errIdle
 	case err != nil && c.wire.headerIsLate(err):
 		return nil, ErrMessageTimeout
 	case err != nil:

@@ -30,7 +30,12 @@
 // 0.1 s to 0.2 s, a second goroutine takes over the reading: pings, pongs and the close frame
 // are read while the first one still waits. Messages that come meanwhile are put into the
 // connection's backlog. The first goroutine handles them and ends, and the second goes on
-// alone. So an idle client costs one goroutine (backlog.go, serve.go).
+// alone (backlog.go, serve.go).
+//
+// If nothing comes for 0.1 s to 0.2 s, the goroutine ends: the connection is parked, and a
+// poller starts a goroutine when something comes or the connection is closed. So an idle
+// client costs no goroutine and no stack. That is on Linux, and not under TLS; elsewhere the
+// goroutine waits (poller_linux.go, readers.go).
 //
 // # Rules
 //

@@ -28,21 +28,51 @@ func (w *wire) Read(p []byte) (int, error) {
 		w.setReadDeadline(time.Now().Add(w.readers.MessageTimeout))
 	}
 	w.session.Uncork()
-	w.blockedSince.Store(time.Now().UnixNano())
-	defer w.blockedSince.Store(0)
-	if !w.full {
-		n, err := w.Conn.Read(p)
-		w.full = n == len(p)
-		if n > 0 {
-			w.partial.Store(true)
+	if w.full {
+		w.full = false // the next read uses the connection, which knows of deadlines
+		if w.fillAhead() {
+			return w.readAhead(p), nil
 		}
-		return n, err
 	}
-	w.full = false // the next read uses the connection, which knows of deadlines
-	if w.fillAhead() {
-		return w.readAhead(p), nil
+	return w.readConn(p)
+}
+
+// readConn reads from the connection, and waits for the client. It returns errIdle if
+// callOff has ended the wait.
+func (w *wire) readConn(p []byte) (int, error) {
+	w.blockedSince.Store(time.Now().UnixNano())
+	n, err := w.Conn.Read(p)
+	if since := w.blockedSince.Swap(0); since < 0 {
+		w.setReadDeadline(time.Time{})
+		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+			w.blockedSince.Store(since)
+			return 0, errIdle
+		}
 	}
-	return w.Conn.Read(p)
+	w.full = n == len(p)
+	if n > 0 {
+		w.partial.Store(true)
+	}
+	return n, err
+}
+
+// errIdle means that the connection is to be parked. The library is ready to be read from
+// again, because it has not got a byte of the next frame.
+var errIdle = errors.New("socket: nothing comes")
+
+// callOff ends the wait for the first byte of a message. It reports whether there was one.
+func (w *wire) callOff() bool {
+	since := w.blockedSince.Load()
+	if since <= 0 || w.partial.Load() || w.timing.Load() != betweenMessages {
+		return false
+	}
+	w.closeMu.Lock() // readConn waits for it, and only then resets the deadline
+	defer w.closeMu.Unlock()
+	if w.closing || !w.blockedSince.CompareAndSwap(since, -since) {
+		return false
+	}
+	_ = w.SetReadDeadline(time.Unix(1, 0)) // if it fails, the read does
+	return true
 }
 
 // fillAhead reads a large piece without blocking, for a client that sends much at
@@ -83,10 +113,10 @@ func (w *wire) drained() bool {
 	return !w.closing && len(w.ahead) == 0 && w.reader != nil && w.reader.Buffered() == 0
 }
 
-// quiet reports whether the reader has been waiting for the client for a while:
-// then it has read everything that the client sent.
+// quiet reports whether the reader, or the poller, has been waiting for the client for a
+// while: then everything that the client sent was read.
 func (w *wire) quiet() bool {
-	since := w.blockedSince.Load()
+	since := max(w.blockedSince.Load(), -w.blockedSince.Load())
 	return since != 0 && time.Since(time.Unix(0, since)) >= time.Second
 }
 

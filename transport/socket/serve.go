@@ -29,7 +29,7 @@ type Handler interface {
 const (
 	handling   = 1 << iota // a call of Handle is under way, and the same goroutine reads
 	readsAhead             // another goroutine reads than the one that handles: see backlog
-	watched                // Readers watches the calls
+	watched                // Readers looks at the connection
 	stopped                // Stop was called
 	oneCall
 )
@@ -38,17 +38,34 @@ const (
 // the connection ends. Then it calls h.Stop and h.End.
 //
 // If a call of Handle takes long, a second goroutine continues as the reader (see
-// backlog.go), and Serve returns when nothing is left for the first one. So Serve may
-// return before the connection ends.
+// backlog.go). If nothing comes, the connection is parked: it has no goroutine until something
+// comes (see poller_linux.go). So Serve may return before the connection ends.
 func (c *Conn) Serve(h Handler) {
+	c.handler = h
+	c.wire.readers.enter()
+	c.read()
+}
+
+// read serves the connection until it is parked or ends, or nothing is left for this
+// goroutine.
+func (c *Conn) read() {
+	if c.wire.fd.usable() {
+		c.wire.readers.watch(c)
+	}
 	for {
 		c.wire.awaitRoom()
 		message, err := c.next()
+		if err == errIdle {
+			if c.wire.readers.poller.add(c) {
+				return
+			}
+			continue // it is being closed
+		}
 		if err != nil {
-			c.endReading(h, err)
+			c.endReading(err)
 			return
 		}
-		if !c.serveMessage(h, message) {
+		if !c.serveMessage(message) {
 			return
 		}
 		if c.wire.drained() { // the next read would uncork, too, but with a deeper stack
@@ -59,33 +76,33 @@ func (c *Conn) Serve(h Handler) {
 
 // serveMessage reads one message and handles it, or leaves it to the goroutine that is
 // handling an earlier one. It reports whether this goroutine is to read on.
-func (c *Conn) serveMessage(h Handler, message io.Reader) (goOn bool) {
+func (c *Conn) serveMessage(message io.Reader) (goOn bool) {
 	w := &c.wire
 	buffer := TakeBuffer()
 	defer buffer.Free()
-	err := buffer.ReadAll(message, h.MaxMessage(), w.readers.Crowded)
+	err := buffer.ReadAll(message, c.handler.MaxMessage(), w.readers.Crowded)
 	err = c.finish(err)
 	if errors.Is(err, ErrTooBig) || errors.Is(err, ErrNoMemory) {
 		w.lingers.Store(true)
 		err = ErrTooBig
 	}
 	if err != nil {
-		c.endReading(h, err)
+		c.endReading(err)
 		return false
 	}
 	if w.enqueue(buffer.Bytes) {
 		return true
 	}
 	if w.calls.Add(handling)&watched == 0 {
-		w.readers.watch(c, h)
+		w.readers.watch(c)
 	}
-	err = h.Handle(buffer.Bytes)
+	err = c.handler.Handle(buffer.Bytes)
 	if w.calls.Add(oneCall-handling)&readsAhead != 0 {
-		c.handleBacklog(h, err)
+		c.handleBacklog(err)
 		return false
 	}
 	if err != nil {
-		c.end(h, err)
+		c.end(err)
 		return false
 	}
 	return true
@@ -93,12 +110,12 @@ func (c *Conn) serveMessage(h Handler, message io.Reader) (goOn bool) {
 
 // endReading is called when no message can be read any more. A client that has left is
 // noticed at once. In the other cases the messages that were read before come first.
-func (c *Conn) endReading(h Handler, cause error) {
+func (c *Conn) endReading(cause error) {
 	if hasLeft(cause) {
-		c.stop(h, cause, true)
+		c.stop(cause, true)
 	}
 	if !c.wire.leaveEnd(cause) {
-		c.end(h, cause)
+		c.end(cause)
 	}
 }
 
@@ -109,13 +126,14 @@ func hasLeft(cause error) bool {
 	return errors.As(cause, &closed) || IsLost(cause) && !errors.Is(cause, io.EOF)
 }
 
-func (c *Conn) stop(h Handler, cause error, gone bool) {
+func (c *Conn) stop(cause error, gone bool) {
 	if c.wire.calls.Or(stopped)&stopped == 0 {
-		h.Stop(cause, gone)
+		c.handler.Stop(cause, gone)
 	}
 }
 
-func (c *Conn) end(h Handler, cause error) {
-	c.stop(h, cause, false)
-	h.End(cause)
+func (c *Conn) end(cause error) {
+	c.stop(cause, false)
+	c.wire.readers.leave()
+	c.handler.End(cause)
 }

@@ -1,0 +1,145 @@
+package socket
+
+import (
+	"os"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// A poller waits for connections that are parked: nothing has come for a while, so they have
+// no goroutine. When something comes, or the connection ends or is closed, the poller starts
+// a goroutine that reads. The zero value is ready to use.
+//
+// An idle client takes 6.2 KB instead of 10.8 KB (BenchmarkIdleConnection): a goroutine has a
+// stack of 4 KB and a descriptor of 0.5 KB. A goroutine that waits on a stack of 2 KB and
+// reads on another one would save 2 KB of that at best.
+//
+// A connection has its own goroutine while it is read from, and some time longer. So while
+// messages follow each other a poller costs nothing (BenchmarkWrites): there is no call of
+// epoll_ctl(2) and no change of the goroutine.
+type poller struct {
+	mu     sync.Mutex
+	file   *os.File      // epoll(7); nil until a connection is parked
+	epoll  int           // its descriptor
+	ended  chan struct{} // closed when the goroutine that waits for file has ended
+	parked []*Conn       // by descriptor
+}
+
+// add parks a connection. It reports false if the connection is being closed, or cannot be
+// parked. If it reports true, another goroutine may be reading already.
+//
+// It locks closeMu and the descriptor, so either it sees that the connection is being closed,
+// or the call of remove that comes with the closing sees the connection parked.
+func (p *poller) add(c *Conn) bool {
+	w := &c.wire
+	w.closeMu.Lock()
+	defer w.closeMu.Unlock()
+	w.fd.mu.Lock()
+	defer w.fd.mu.Unlock()
+	if w.closing || !w.fd.isOpen {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.file == nil && !p.openLocked() {
+		return false
+	}
+	if missing := w.fd.fd + 1 - len(p.parked); missing > 0 {
+		p.parked = append(p.parked, make([]*Conn, missing)...)
+	}
+	p.parked[w.fd.fd] = c
+	if p.armLocked(w.fd.fd) != nil {
+		p.parked[w.fd.fd] = nil
+		return false
+	}
+	return true
+}
+
+// armLocked asks for one event of a descriptor. If something has come already the event
+// comes at once, so nothing is missed.
+func (p *poller) armLocked(fd int) error {
+	// The number is in the event; the poller finds the connection by it. The system forgets a
+	// descriptor that is closed.
+	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: int32(fd)}
+	err := unix.EpollCtl(p.epoll, unix.EPOLL_CTL_MOD, fd, &event)
+	if err == unix.ENOENT { // it has not been parked before
+		err = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &event)
+	}
+	return err
+}
+
+// remove gives a parked connection a goroutine again, because it is being closed. It does
+// nothing to others.
+func (p *poller) remove(w *wire) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if fd := w.fd.fd; fd < len(p.parked) && p.parked[fd] != nil && &p.parked[fd].wire == w {
+		p.resumeLocked(fd)
+	}
+}
+
+// resumeLocked starts the goroutine of the connection that is parked with a descriptor. If
+// there is none, the event was that of a connection that has been removed.
+func (p *poller) resumeLocked(fd int) {
+	if c := p.parked[fd]; c != nil {
+		p.parked[fd] = nil
+		c.wire.blockedSince.Store(0)
+		go c.read() // it is parked again, or calls Handler.End
+	}
+}
+
+// openLocked starts to wait.
+func (p *poller) openLocked() bool {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return false // too many files are open
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		_ = unix.Close(fd)
+		return false
+	}
+	file := os.NewFile(uintptr(fd), "epoll") // Go's own poller waits for it, without a thread
+	raw, err := file.SyscallConn()
+	if err != nil {
+		_ = file.Close()
+		return false
+	}
+	p.file, p.epoll, p.ended = file, fd, make(chan struct{})
+	go p.wait(raw, p.ended)
+	return true
+}
+
+// wait starts the goroutines of connections on which something comes, until close.
+func (p *poller) wait(raw syscall.RawConn, ended chan<- struct{}) {
+	defer close(ended)
+	events := make([]unix.EpollEvent, 128)
+	for {
+		var n int
+		err := raw.Read(func(fd uintptr) (done bool) {
+			n, _ = unix.EpollWait(int(fd), events, 0)
+			return n > 0
+		})
+		if err != nil {
+			return // it is closed
+		}
+		p.mu.Lock()
+		for _, e := range events[:n] {
+			p.resumeLocked(int(e.Fd))
+		}
+		p.mu.Unlock()
+	}
+}
+
+// close ends the wait. No connection is parked, or is being parked.
+func (p *poller) close() {
+	p.mu.Lock()
+	file := p.file
+	p.file = nil
+	p.mu.Unlock()
+	if file != nil {
+		_ = file.Close()
+		<-p.ended
+	}
+}

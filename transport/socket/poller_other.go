@@ -1,0 +1,12 @@
+//go:build !linux
+
+package socket
+
+// A poller parks no connections on this system: each has a goroutine that waits.
+type poller struct{}
+
+func (*poller) add(*Conn) bool { return false }
+
+func (*poller) remove(*wire) {}
+
+func (*poller) close() {}
