@@ -121,7 +121,7 @@ func (c *webSocket) principal() *auth.Principal {
 }
 
 // principal implements link.
-func (s *eventStream) principal() *auth.Principal { return s.w.principal }
+func (s *eventStream) principal() *auth.Principal { return s.who }
 
 // subjectOf returns the subject of a token for the log and the operator, no longer than
 // maxSubjectBytes and without characters that could break a line. It returns "" if there

@@ -51,11 +51,16 @@
 // when that session has left. A dead link delays the answer by 2 s and a will's time. A
 // client for which a newer one waits cannot take a name: two would wait for each other.
 //
-// Sessions of WebSockets share a pool of GOMAXPROCS goroutines ([actor.Pool]), which
-// write without blocking, in rounds of Options.FlushInterval. An event stream is a
-// session whose Conn writes events (WHATWG HTML, section 9.2). Each event has an id to
-// resume from. Before the end of the snapshot that is the id that the client came with:
-// a client that is cut off in the middle of a snapshot must ask for it again.
+// Sessions share a pool of GOMAXPROCS goroutines ([actor.Pool]), which write without
+// blocking, in rounds of Options.FlushInterval. A session whose connection has no descriptor
+// is not in the pool: under TLS, over HTTP/2, and on systems other than Linux.
+//
+// An event stream is a session whose Conn writes events (WHATWG HTML, section 9.2). Over
+// HTTP/1.1 without TLS its connection is taken over from net/http, as a WebSocket's is, and
+// ends with the stream (socket.Stream). Otherwise net/http writes the stream, on the
+// request's goroutine (socket.HTTPStream). Each event has an id to resume from. Before the
+// end of the snapshot that is the id that the client came with: a client that is cut off in
+// the middle of a snapshot must ask for it again.
 //
 // If tokens are needed, a WebSocket may open without one. With anonymous grants its
 // client may do what these permit, for any time. Without them it may do nothing, and has

@@ -2,40 +2,31 @@ package transport
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"rtdb/actor"
 	"rtdb/keyspace"
 	"rtdb/session"
+	"rtdb/transport/auth"
 	"rtdb/transport/rawjson"
 	"rtdb/transport/socket"
 )
 
-const (
-	// heartbeatInterval is how often a comment is sent.
-	heartbeatInterval = 15 * time.Second
+// heartbeatInterval is how often a comment is sent.
+const heartbeatInterval = 15 * time.Second
 
-	// eventPiece is how much of a stream is written at once. Each piece has
-	// socket.StallTimeout, because net/http does not tell how much of a piece was
-	// taken.
-	eventPiece = 4 << 10
-
-	// eventBuffer is the size of the kernel's send buffer for a stream. A blocked write
-	// continues when about a third of the buffer is free. With the usual buffer of
-	// megabytes a slow client would look stalled.
-	eventBuffer = 64 << 10
-
-	eventType = "text/event-stream"
-)
+const eventType = "text/event-stream"
 
 // eventStreams is the endpoint of server-sent events (WHATWG HTML, section 9.2).
-type eventStreams struct{ *core }
+type eventStreams struct {
+	*core
+	pool *actor.Pool // writes to the clients whose connections were taken over
+}
 
 func (x *eventStreams) serve(w *response, r *http.Request) error {
 	targets, err := parseTargets(w.query)
@@ -68,29 +59,23 @@ func (x *eventStreams) serve(w *response, r *http.Request) error {
 	if err := x.clients.reserve(eventClient); err != nil {
 		return err
 	}
-	defer x.clients.release(eventClient)
-	lastID := knownEventID(w.query, r.Header)
-	ctx, cancel := context.WithCancel(x.lifetime)
-	defer cancel()
-	s := &eventStream{
-		core: x.core, w: w, control: http.NewResponseController(w), closed: make(chan struct{}), cancel: cancel, start: start, lastID: lastID,
-		// If net/http's reader of a request without a body is stopped, every later request
-		// of the connection counts as canceled.
-		owed: r.Body != http.NoBody,
+	s := &eventStream{core: x.core, who: w.principal, start: start}
+	taken, err := s.connect(w, r)
+	if err != nil {
+		x.clients.release(eventClient)
+		return err
 	}
-	_ = s.control.EnableFullDuplex() // a request body that is still owed is not waited for; only HTTP/1 needs it and has it
-	if r.ProtoMajor == 1 {           // a connection of HTTP/2 carries other responses, too
-		socket.LimitSendBuffer(socket.NetConn(r), eventBuffer)
+	o := session.Options{Revisions: true, Encoder: encoder}
+	if taken {
+		o.Pool = x.pool
 	}
-	if err := s.control.SetReadDeadline(time.Time{}); err != nil { // the request had one
-		return fmt.Errorf("transport: an event stream's connection takes no deadline: %w", err)
+	x.open(&s.client, eventClient, w.remote, s, o)
+	s.begin(streamStart(time.Second, knownEventID(w.query, r.Header)), targets)
+	if taken {
+		go s.serve() // net/http's goroutine, with its buffers, is free
+	} else {
+		s.serve()
 	}
-	x.open(&s.client, eventClient, w.remote, s, session.Options{Revisions: true, Encoder: encoder})
-	if !w.principal.Expires.IsZero() {
-		c := newCredentials(w.principal, func(time.Duration) {}, s.session.Close)
-		defer c.stop()
-	}
-	s.serve(ctx, r.Context(), targets)
 	return nil
 }
 
@@ -104,45 +89,63 @@ func eventHeader(w *response) {
 	h.Set("X-Content-Type-Options", "nosniff")
 }
 
-// An eventStream is a client that receives server-sent events. Its session has no
-// pool, because net/http's writes block.
-type eventStream struct {
-	client
-	core    *core
-	w       *response
-	control *http.ResponseController
-	start   session.Start
-	lastID  string             // of the last event that the client received, or ""
-	cancel  context.CancelFunc // ends the subscribing
-	closed  chan struct{}      // closed by Close
-	owed    bool               // the request has a body, which may never come
-	bytes   atomic.Uint64      // sent
-	beat    atomic.Bool        // a comment is due
-	aborted atomic.Bool        // nothing more is written
-
-	// These fields belong to the session's actor, once the stream has begun.
-	epoch       string    // of revision
-	revision    uint64    // the client may resume from it
-	marked      uint64    // revision from the mark on
-	synced      bool      // the mark was sent
-	endingSince time.Time // the first write after the session began to end; the rest has StallTimeout from then on
-	torn        bool      // an event was written in part
-
-	writeMu  sync.Mutex // held while a piece is written
-	writeErr error      // why a piece could not be written
+// An eventConn is the connection of an event stream: a [socket.Stream], which was taken over,
+// or a [socket.HTTPStream]. The session's actor calls Begin, TryWrite, Write and End.
+type eventConn interface {
+	Start(socket.Session)
+	Begin() []byte // returns a buffer for the next text
+	TryWrite(text []byte) (done bool, err error)
+	Write(text []byte) error // may block while the client takes a byte now and then
+	End(text []byte)         // writes the last text; takes socket.CloseTimeout at most
+	Cut()                    // makes a write under way fail
+	Await(gone func(error))  // waits for the end; calls gone if the client ends it
+	Sent() uint64
 }
 
-// serve runs the stream until its end.
-func (s *eventStream) serve(ctx, request context.Context, targets []keyspace.Target) {
-	s.core.enter(&s.client)
-	stop := context.AfterFunc(request, func() { s.session.Abort(s.goneError()) })
-	defer stop()
+// An eventStream is a client that receives server-sent events.
+type eventStream struct {
+	own  socket.Stream // first, because each write begins there; used if the connection was taken over
+	conn eventConn
 
-	eventHeader(s.w)
-	if err := s.write(append(streamStart(time.Second, s.lastID), '\n')); err != nil {
-		s.session.Abort(err)
+	// These fields belong to the session's actor, once the stream has begun.
+	epoch    string // of revision
+	revision uint64 // the client may resume from it
+	marked   uint64 // revision from the mark on
+	first    []byte // the first lines, until they are written
+	synced   bool   // the mark was sent
+
+	beat atomic.Bool // a comment is due
+
+	client
+	core        *core
+	who         *auth.Principal
+	credentials *credentials // nil: they do not expire
+	start       session.Start
+	heart       socket.Heartbeat
+	cancel      context.CancelFunc // ends the subscribing
+	subscribing sync.WaitGroup
+}
+
+// connect takes the connection of a request over, if that is possible. Otherwise net/http
+// writes the stream, and the request's handler must serve it.
+func (s *eventStream) connect(w *response, r *http.Request) (taken bool, err error) {
+	eventHeader(w)
+	switch taken, err = s.own.Accept(w, r); {
+	case err != nil:
+		return false, err
+	case taken:
+		s.conn, w.status = &s.own, http.StatusOK
+	default:
+		s.conn, err = socket.NewHTTPStream(w, r)
 	}
-	stopBeating := s.startBeating()
+	return taken, err
+}
+
+// begin starts the stream with its first lines, and subscribes the client. serve comes after
+// it, and waits until the client is subscribed.
+func (s *eventStream) begin(first []byte, targets []keyspace.Target) {
+	s.conn.Start(s.session)
+	s.first = append(first, '\n')
 	// A client that loses the connection before the mark must ask for the same
 	// again. So until then its revision is the one that it came with. 0 is older
 	// than everything.
@@ -156,15 +159,43 @@ func (s *eventStream) serve(ctx, request context.Context, targets []keyspace.Tar
 	case !s.start.Snapshot:
 		s.revision = s.core.keyspace.Revision()
 	}
-	s.core.clients.inform(&s.client)
-	err := s.session.Subscribe(ctx, targets, s.start, s.mark)
-	if err != nil && !s.session.Ending() {
-		s.session.Abort(err)
+	ctx, cancel := context.WithCancel(s.core.lifetime)
+	s.cancel = cancel
+	if s.who != nil && !s.who.Expires.IsZero() {
+		s.credentials = newCredentials(s.who, func(time.Duration) {}, s.session.Close)
 	}
-	<-s.closed
-	stopBeating()
-	s.writeEnd()
-	s.core.leave(&s.client, 1, nil)
+	s.core.enter(&s.client)
+	s.heart.Start(heartbeatInterval, func() {
+		s.beat.Store(true)
+		s.session.Flush()
+	})
+	s.core.clients.inform(&s.client)
+	s.subscribing.Go(func() {
+		defer cancel()
+		s.session.Cork() // the mark does not wait for the pool, and goes out with the first lines
+		err := s.session.Subscribe(ctx, targets, s.start, s.mark)
+		s.session.Uncork()
+		if err != nil && !s.session.Ending() {
+			s.session.Abort(err)
+		}
+	})
+}
+
+// serve waits for the end of the stream.
+func (s *eventStream) serve() {
+	defer s.core.clients.release(eventClient)
+	s.conn.Await(func(gone error) {
+		s.session.Abort(gone)
+		s.conn.Cut() // a write under way must not wait
+	})
+	s.heart.Stop()
+	s.cancel()
+	s.subscribing.Wait()
+	s.core.leave(&s.client, 1, func() {
+		if s.credentials != nil {
+			s.credentials.stop()
+		}
+	})
 }
 
 // streamStart returns the first lines of a stream. A browser that loses it waits for retry
@@ -177,29 +208,6 @@ func streamStart(retry time.Duration, lastID string) []byte {
 		text = fmt.Appendf(text, "id: %s\n", lastID)
 	}
 	return text
-}
-
-// startBeating sends a comment every heartbeatInterval.
-func (s *eventStream) startBeating() (stop func()) {
-	ticker := time.NewTicker(heartbeatInterval)
-	done := make(chan struct{})
-	var beating sync.WaitGroup
-	beating.Go(func() {
-		for {
-			select {
-			case <-ticker.C:
-				s.beat.Store(true)
-				s.session.Flush()
-			case <-done:
-				return
-			}
-		}
-	})
-	return func() {
-		ticker.Stop()
-		close(done)
-		beating.Wait()
-	}
 }
 
 // mark returns the text between the snapshot and live updates: the event synced if the
@@ -216,15 +224,27 @@ func (s *eventStream) mark(m keyspace.Mark) []byte {
 	return append(text, '\n')
 }
 
-// TrySend implements [session.Conn]. It is not called.
-func (s *eventStream) TrySend([]session.Message) (done bool, err error) {
-	return true, errors.ErrUnsupported
+// TrySend implements [session.Conn].
+func (s *eventStream) TrySend(messages []session.Message) (done bool, err error) {
+	if done, err = s.conn.TryWrite(s.text(messages)); done && err == nil {
+		s.core.metrics.delivered(messages)
+	}
+	return done, err
 }
 
-// Send implements [session.Conn]. From the mark on ids never go down: a client that
-// has everything up to one id also has everything up to an earlier one.
+// Send implements [session.Conn].
 func (s *eventStream) Send(messages []session.Message) error {
-	var text []byte
+	err := s.conn.Write(s.text(messages))
+	if err == nil {
+		s.core.metrics.delivered(messages)
+	}
+	return err
+}
+
+// text returns the text of messages. From the mark on ids never go down: a client that
+// has everything up to one id also has everything up to an earlier one.
+func (s *eventStream) text(messages []session.Message) []byte {
+	text := s.begun()
 	if s.beat.Swap(false) {
 		text = append(text, ":\n\n"...)
 	}
@@ -245,93 +265,31 @@ func (s *eventStream) Send(messages []session.Message) error {
 		text = append(text, m.Text()...)
 		text = append(text, "\n\n"...)
 	}
-	return s.write(text)
+	return text
 }
 
-// write writes text in pieces, as long as the client takes them. Once the session is
-// ending, taking them gives the client no more time.
-func (s *eventStream) write(text []byte) error {
-	s.torn = true
-	for len(text) > 0 {
-		piece := text[:min(len(text), eventPiece)]
-		from := time.Now()
-		if s.session.Ending() {
-			if s.endingSince.IsZero() {
-				s.endingSince = from
-			}
-			from = s.endingSince
-		}
-		deadline := from.Add(socket.StallTimeout)
-		if err := s.control.SetWriteDeadline(deadline); err != nil {
-			return err
-		}
-		if s.aborted.Load() {
-			return errRestart
-		}
-		if err := s.writePiece(piece, deadline); err != nil {
-			return err
-		}
-		s.bytes.Add(uint64(len(piece)))
-		text = text[len(piece):]
+// begun returns a buffer for the next text, which has the first lines if they were not
+// written yet.
+func (s *eventStream) begun() []byte {
+	text := s.conn.Begin()
+	if s.first != nil {
+		text, s.first = append(text, s.first...), nil
 	}
-	s.torn = false
-	return nil
+	return text
 }
 
-// writeEnd tells the client why the server ends the stream. It has the time that Close
-// has set. It writes nothing if the client has gone or is cut off, or the last event is
-// torn, because a client would take the end for a part of that event.
-func (s *eventStream) writeEnd() {
-	end := endingOf(s.session.Cause())
-	if end.silent || s.torn || s.aborted.Load() {
+// Close implements [session.Conn]. It tells the client why the server ends the stream,
+// unless the client has gone or is cut off, or the last event is torn: a client would take
+// the end for a part of that event.
+func (s *eventStream) Close(cause error) {
+	s.cancel()
+	end := endingOf(cause)
+	if end.silent {
+		s.conn.End(nil)
 		return
 	}
 	why := rawjson.Builder(nil).String("reason", end.reason).Uint("code", uint64(end.code)).End()
-	n, err := fmt.Fprintf(s.w, "event: end\ndata: %s\n\n", why)
-	if err == nil && s.control.Flush() == nil {
-		s.bytes.Add(uint64(n))
-	}
-}
-
-// writePiece writes one piece. The errors of HTTP/2 do not tell why it ended the stream: either
-// the deadline has passed, or the client has gone.
-func (s *eventStream) writePiece(piece []byte, deadline time.Time) error {
-	s.writeMu.Lock()
-	defer s.writeMu.Unlock()
-	_, err := s.w.Write(piece)
-	if err == nil {
-		err = s.control.Flush()
-	}
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded), err != nil && !time.Now().Before(deadline):
-		err = socket.ErrStalled
-	case err != nil && !socket.IsLost(err):
-		err = fmt.Errorf("%w: %w", errGone, err)
-	}
-	s.writeErr = err
-	return err
-}
-
-// goneError returns why the request's context has ended. If a piece cannot be written,
-// net/http ends the context, and does so before the write returns.
-func (s *eventStream) goneError() error {
-	s.writeMu.Lock()
-	defer s.writeMu.Unlock()
-	if s.writeErr != nil {
-		return s.writeErr
-	}
-	return errGone
-}
-
-// Close implements [session.Conn]. Then serve writes why the stream ends, and net/http ends
-// the response, within socket.CloseTimeout.
-func (s *eventStream) Close(error) {
-	_ = s.control.SetWriteDeadline(time.Now().Add(socket.CloseTimeout))
-	if s.owed {
-		_ = s.control.SetReadDeadline(time.Now())
-	}
-	s.cancel()
-	close(s.closed)
+	s.conn.End(fmt.Appendf(s.begun(), "event: end\ndata: %s\n\n", why))
 }
 
 // hangUp implements link.
@@ -339,10 +297,9 @@ func (s *eventStream) hangUp(cause error) { s.session.Close(cause) }
 
 // abort implements link.
 func (s *eventStream) abort(cause error) {
-	s.aborted.Store(true)
-	_ = s.control.SetWriteDeadline(time.Now()) // a piece may be under way
 	s.session.Abort(cause)
+	s.conn.Cut()
 }
 
 // sent implements link.
-func (s *eventStream) sent() uint64 { return s.bytes.Load() }
+func (s *eventStream) sent() uint64 { return s.conn.Sent() }

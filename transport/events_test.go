@@ -3,6 +3,7 @@ package transport_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -430,10 +431,11 @@ func TestAnEventStreamSaysWhyItEnds(t *testing.T) {
 	}
 }
 
-// A client that keeps its connection can use it again after its stream has ended.
+// A client that keeps its connection can use it again after its stream has ended, if the
+// connection was not taken over.
 func TestAConnectionIsUsedAgainAfterAStream(t *testing.T) {
 	w := newWire(t, transport.Options{})
-	c := must(net.Dial("tcp", w.addr))
+	c := must(tls.Dial("tcp", w.listen(t, w.Serve, true).Addr().String(), clientTLS))
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(patience))
 	r := bufio.NewReader(c)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"time"
@@ -251,7 +250,6 @@ var (
 	errReplaced         = errors.New("transport: replaced by a newer session of the client")
 	errKicked           = errors.New("transport: kicked by the operator")
 	errTooFast          = errors.New("transport: too many requests for too long")
-	errGone             = fmt.Errorf("transport: client ended the stream: %w", io.EOF)
 )
 
 // ErrNewerSession is the error of [Options.Takeover] if another node has a newer session of

@@ -64,7 +64,7 @@ func newMetrics(ks *keyspace.Keyspace, clients *registry, o Options) *metrics {
 	})
 	m.socket.Histogram = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "rtdb_write_socket_seconds", Buckets: times,
-		Help: "Time from when a write took effect until the system took its update for a WebSocket; one send in eight is timed, by its oldest update.",
+		Help: "Time from when a write took effect until the system took its update for a WebSocket or an event stream; one send in eight is timed, by its oldest update.",
 	})
 	writes := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "rtdb_writes_total", Help: "Writes of keys that clients asked for, deletes and patches included, by result.",
@@ -119,7 +119,7 @@ func (m *metrics) wrote(err error) {
 	m.writes[result].Inc()
 }
 
-// delivered times messages that a socket has taken, if they are in the sample.
+// delivered times messages that a connection has taken, if they are in the sample.
 func (m *metrics) delivered(messages []session.Message) {
 	if !m.socket.due() {
 		return

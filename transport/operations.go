@@ -233,7 +233,7 @@ func (x *operations) backup(w *response, r *http.Request) error {
 	case context.Cause(ctx) == errDraining:
 		err = errDraining
 	case lost != nil, r.Context().Err() != nil: // the client has left or stalled
-		w.abort(cmp.Or(lost, errGone))
+		w.abort(cmp.Or(lost, socket.ErrGone))
 		return nil
 	default:
 		err = refuse(codeInternal, "the backup failed: %v", err)

@@ -79,11 +79,11 @@ func (t *routes) add(mux *http.ServeMux, pattern string, e *endpoint) *endpoint 
 	return e
 }
 
-// addClientRoutes adds the paths of the API. pool writes to WebSockets, in rounds: 1000
+// addClientRoutes adds the paths of the API. pool writes to WebSockets and event streams, in rounds: 1000
 // keys to 50 sockets take 0.2 µs a delivery; with a goroutine and a write for each update they took 2.0
 // (BenchmarkFanoutManyKeys).
 func (t *routes) addClientRoutes(g *gate, c *core, pool *actor.Pool) {
-	rest, events, sockets := &restAPI{c}, &eventStreams{c}, newWebSockets(c, pool)
+	rest, events, sockets := &restAPI{c}, &eventStreams{c, pool}, newWebSockets(c, pool)
 	key := t.add(t.mux, "/data/{name...}", newEndpoint(g, keyRoute, map[string]handler{
 		http.MethodGet:    rest.getKey,
 		http.MethodPost:   rest.setKey,

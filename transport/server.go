@@ -175,12 +175,19 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.cutOff()
 		s.core.clients.abortAll()
 	}
-	if s.http.Shutdown(ctx) != nil { // it closes the listeners and waits for requests, event streams included
+	if s.http.Shutdown(ctx) != nil { // it closes the listeners and waits for requests
 		s.cutOff()
 		s.core.clients.abortAll()
 		cut = errors.Join(context.Cause(ctx), s.http.Close())
 	}
+	stop := context.AfterFunc(ctx, func() { // net/http does not know the event streams any more
+		s.cutOff()
+		s.core.clients.abortAll()
+	})
 	s.core.clients.wait()
+	if !stop() && cut == nil {
+		cut = context.Cause(ctx)
+	}
 	s.core.backups.wait()
 	s.cutOff()
 	return errors.Join(cut, s.admin.Close()) // last, so that the operator can read the metrics meanwhile

@@ -52,7 +52,7 @@ func (c *Conn) Release() { _ = c.ws.CloseNow() }
 func (w *wire) Close() error {
 	w.fd.close()
 	w.readers.poller.remove(w) // while no other file has the descriptor's number
-	return w.Conn.Close()
+	return w.output.Close()
 }
 
 // The session and the library may both begin to close the WebSocket: the first
@@ -102,7 +102,7 @@ func (w *wire) writeClose(frame []byte) error {
 	if w.torn && w.writeErr == nil {
 		w.writeErr = ErrStalled
 	}
-	if err := w.writeLocked(frame); err != nil {
+	if err := w.writeLocked(frame, time.Now()); err != nil {
 		return err
 	}
 	w.writeErr = fmt.Errorf("socket: after the close frame: %w", net.ErrClosed)

@@ -40,7 +40,7 @@ var (
 	ErrStalled        = errors.New("socket: client takes no bytes")
 	ErrMessageTimeout = errors.New("socket: message not complete in time")
 	ErrBinary         = errors.New("socket: binary message")
-	ErrProtocol       = errors.New("socket: client broke the WebSocket protocol")
+	ErrProtocol       = errors.New("socket: client broke the protocol")
 )
 
 // IsLost reports whether an error of a connection says that the connection is

@@ -90,7 +90,7 @@ func (d *descriptor) tryWrite(p []byte) (n int, err error) {
 			return 0, nil
 		case syscall.EINTR:
 		default:
-			return 0, errno
+			return 0, &net.OpError{Op: "write", Net: "tcp", Err: errno} // as the connection's own Write
 		}
 	}
 }

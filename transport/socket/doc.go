@@ -1,5 +1,6 @@
 // Package socket is the connection below a WebSocket: its bytes, frames, deadlines
-// and the closing handshake (RFC 6455). It knows nothing of keys, requests and JSON.
+// and the closing handshake (RFC 6455). It is the connection below an event stream and a
+// download, too. It knows nothing of keys, requests and JSON.
 //
 // # How it is used
 //
@@ -8,6 +9,10 @@
 // the client's own. Serve reads messages and passes them to a [Handler]. The session's actor
 // writes: it takes [Conn.TakeFrames], adds its messages, and calls [Conn.TryWrite] or
 // [Conn.Write].
+//
+// For an event stream the transport calls [Stream.Accept] or, if that does not take the
+// connection over, [NewHTTPStream]. Both write in the same way: Begin returns a buffer for
+// the next text, and TryWrite, Write or End takes the text.
 //
 // # Model
 //
@@ -20,8 +25,8 @@
 //	file      lock                    job
 //	read.go   none: one goroutine     reads, in large pieces if much comes, and
 //	          reads at a time         limits the time of a message
-//	write.go  writing; controlMu for  writes frames whole and in order
-//	          waiting control frames
+//	write.go  writing; controlMu for  writes frames whole and in order (output.go
+//	          waiting control frames  writes their bytes)
 //	close.go  closeMu                 writes the close frame last, sets the final read
 //	                                  deadline, and decides whether the session or the
 //	                                  library closes
@@ -56,6 +61,7 @@
 //   - If the connection is lost, the session ends at once. Messages that were read before are
 //     still handled.
 //   - On Linux, a peer that acknowledges nothing is gone within 30 s (silence.go).
+//   - A [Stream] whose client sends more than 64 KiB after its request ends.
 //   - A [Download], which is a long HTTP response, may take any time, unless its client takes
 //     nothing for 10 s.
 //

@@ -2,7 +2,6 @@ package socket
 
 import (
 	"bufio"
-	"net"
 	"sync"
 	"sync/atomic"
 )
@@ -12,21 +11,10 @@ import (
 // frames past the library. The wire keeps frames whole and in order, lets no data
 // follow a close frame, and does not wait for a client that takes nothing.
 //
-// Its three jobs have a file each: read.go, write.go and close.go.
+// Its three jobs have a file each: read.go, write.go and close.go. The writing itself is in
+// output.go.
 type wire struct {
-	// The writer's part comes first: the fields that each write uses are in one line
-	// of the cache.
-	writing    sync.Mutex // held while whole frames are written, except when torn is set
-	fd         descriptor
-	writeErr   error         // why nothing more is written
-	sent       atomic.Uint64 // bytes
-	hasControl atomic.Bool   // control frames wait; looking here is cheaper than locking controlMu
-	torn       bool          // a frame was written in part: its rest comes next
-	secure     bool          // the connection uses TLS
-	hasKept    bool          // kept is set; the session's actor uses it
-
-	net.Conn
-	session Session
+	output // first, because each write begins there
 
 	// The reader's part. Only the goroutine that reads uses it, except for the
 	// atomic fields. That is a goroutine of Serve; once closing is set, it may be
@@ -54,6 +42,4 @@ type wire struct {
 
 	controlMu sync.Mutex
 	control   *control // frames that wait; nil if none do
-
-	kept *Frames // the rest that TryWrite has left; the session's actor uses it
 }

@@ -25,7 +25,7 @@ func (f *flushCounter) Flush()                    { *f++ }
 // (RFC 6455, section 5.5.3).
 func TestControlFramesWaitForTheNextWrite(t *testing.T) {
 	var flushes flushCounter
-	c := Conn{wire: wire{session: &flushes}}
+	c := Conn{wire: wire{output: output{session: &flushes}}}
 	for _, frame := range []string{"\x8a\x01a", "\x89\x01p", "\x8a\x01b"} {
 		if n, err := c.wire.Write([]byte(frame)); n != len(frame) || err != nil {
 			t.Fatalf("Write: %d, %v", n, err)
@@ -102,7 +102,7 @@ func TestAPongGoesOutInTheMiddleOfAWrite(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ours, theirs := net.Pipe()
 				var flushes flushCounter
-				w := Conn{wire: wire{session: &flushes, Conn: theirs}}
+				w := Conn{wire: wire{output: output{session: &flushes, Conn: theirs}}}
 				pong := func() {
 					if _, err := w.wire.Write([]byte("\x8a\x01x")); err != nil {
 						t.Error(err)
@@ -140,7 +140,7 @@ func TestASlowWriteUnderTLSGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
 		var flushes flushCounter
-		w := Conn{wire: wire{session: &flushes, Conn: theirs, secure: true}}
+		w := Conn{wire: wire{output: output{session: &flushes, Conn: theirs, secure: true}}}
 		done := make(chan error, 1)
 		f := frames(200)
 		length := len(f.bytes)
