@@ -92,8 +92,8 @@ func eventHeader(w *response) {
 // An eventConn is the connection of an event stream: a [socket.Stream], which was taken over,
 // or a [socket.HTTPStream]. The session's actor calls Begin, TryWrite, Write and End.
 type eventConn interface {
-	Start(socket.Session)
-	Begin() []byte // returns a buffer for the next text
+	Start(s socket.Session, first []byte) // first comes before all texts
+	Begin() []byte                        // returns a buffer for the next text
 	TryWrite(text []byte) (done bool, err error)
 	Write(text []byte) error // may block while the client takes a byte now and then
 	End(text []byte)         // writes the last text; takes socket.CloseTimeout at most
@@ -107,14 +107,14 @@ type eventStream struct {
 	own  socket.Stream // first, because each write begins there; used if the connection was taken over
 	conn eventConn
 
-	// These fields belong to the session's actor, once the stream has begun.
+	// These fields belong to the session's actor, once the stream has begun. A delivery uses
+	// them and own, which are in three lines of the cache.
 	epoch    string // of revision
 	revision uint64 // the client may resume from it
-	marked   uint64 // revision from the mark on
-	first    []byte // the first lines, until they are written
 	synced   bool   // the mark was sent
 
-	beat atomic.Bool // a comment is due
+	beat   atomic.Bool // a comment is due
+	marked uint64      // revision from the mark on; belongs to the session's actor
 
 	client
 	core        *core
@@ -144,8 +144,7 @@ func (s *eventStream) connect(w *response, r *http.Request) (taken bool, err err
 // begin starts the stream with its first lines, and subscribes the client. serve comes after
 // it, and waits until the client is subscribed.
 func (s *eventStream) begin(first []byte, targets []keyspace.Target) {
-	s.conn.Start(s.session)
-	s.first = append(first, '\n')
+	s.conn.Start(s.session, append(first, '\n'))
 	// A client that loses the connection before the mark must ask for the same
 	// again. So until then its revision is the one that it came with. 0 is older
 	// than everything.
@@ -244,7 +243,7 @@ func (s *eventStream) Send(messages []session.Message) error {
 // text returns the text of messages. From the mark on ids never go down: a client that
 // has everything up to one id also has everything up to an earlier one.
 func (s *eventStream) text(messages []session.Message) []byte {
-	text := s.begun()
+	text := s.conn.Begin()
 	if s.beat.Swap(false) {
 		text = append(text, ":\n\n"...)
 	}
@@ -268,16 +267,6 @@ func (s *eventStream) text(messages []session.Message) []byte {
 	return text
 }
 
-// begun returns a buffer for the next text, which has the first lines if they were not
-// written yet.
-func (s *eventStream) begun() []byte {
-	text := s.conn.Begin()
-	if s.first != nil {
-		text, s.first = append(text, s.first...), nil
-	}
-	return text
-}
-
 // Close implements [session.Conn]. It tells the client why the server ends the stream,
 // unless the client has gone or is cut off, or the last event is torn: a client would take
 // the end for a part of that event.
@@ -289,7 +278,7 @@ func (s *eventStream) Close(cause error) {
 		return
 	}
 	why := rawjson.Builder(nil).String("reason", end.reason).Uint("code", uint64(end.code)).End()
-	s.conn.End(fmt.Appendf(s.begun(), "event: end\ndata: %s\n\n", why))
+	s.conn.End(fmt.Appendf(s.conn.Begin(), "event: end\ndata: %s\n\n", why))
 }
 
 // hangUp implements link.

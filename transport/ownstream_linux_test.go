@@ -141,8 +141,8 @@ func TestTheBytesOfAnEventStream(t *testing.T) {
 		t.Errorf("the status is %q", status)
 	}
 	checkHead(h, map[string]string{"Transfer-Encoding": "chunked", "Access-Control-Allow-Origin": "https://app.example"})
-	if first := s.chunk(); !strings.HasPrefix(first, "retry: ") || !strings.HasSuffix(first, "\n\nid: e.0\n\n") {
-		t.Errorf("the stream begins with %q", first)
+	if first, mark := s.chunk(), s.chunk(); !strings.HasPrefix(first, "retry: ") || !strings.HasSuffix(first, "\n\n") || mark != "id: e.0\n\n" {
+		t.Errorf("the stream begins with %q, %q", first, mark)
 	}
 	for _, n := range []int{0, 200, 70_000} {
 		value := quote(strings.Repeat("x", n))

@@ -36,6 +36,7 @@ type HTTPStream struct {
 	ended   chan struct{} // closed by End
 
 	// These fields belong to the session's actor.
+	first       []byte    // the text before all others, until Begin
 	endingSince time.Time // the first write after the session began to end; the rest has StallTimeout from then on
 	torn        bool      // a text was written in part
 
@@ -63,11 +64,14 @@ func NewHTTPStream(w http.ResponseWriter, r *http.Request) (*HTTPStream, error) 
 	return s, nil
 }
 
-// Start sets the session.
-func (s *HTTPStream) Start(session Session) { s.session = session }
+// Start sets the session, and the text before all others.
+func (s *HTTPStream) Start(session Session, first []byte) { s.session, s.first = session, first }
 
 // Begin returns a buffer for the next text.
-func (s *HTTPStream) Begin() []byte { return nil }
+func (s *HTTPStream) Begin() (text []byte) {
+	text, s.first = s.first, nil
+	return text
+}
 
 // TryWrite is not called.
 func (s *HTTPStream) TryWrite([]byte) (done bool, err error) { return true, errors.ErrUnsupported }

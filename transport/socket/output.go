@@ -34,10 +34,10 @@ type output struct {
 
 	net.Conn
 	session Session
-	kept    *Frames // the rest that try has left; the session's actor uses it
+	kept    *Frames // what waits before the next text, such as the rest that try has left; the session's actor uses it
 }
 
-// take returns the rest that try has left, or else empty frames.
+// take returns the frames that were kept, or else empty ones.
 func (o *output) take() *Frames {
 	if !o.hasKept { // kept itself is in another line of the cache
 		return newFrames()
@@ -47,11 +47,14 @@ func (o *output) take() *Frames {
 	return f
 }
 
+// keep keeps f for the next call of take.
+func (o *output) keep(f *Frames) { o.kept, o.hasKept = f, true }
+
 // try writes as much of f as it can without blocking. If done is false and err is nil, the
 // rest is kept.
 func (o *output) try(f *Frames) (done bool, err error) {
 	if !o.writing.TryLock() {
-		o.kept, o.hasKept = f, true
+		o.keep(f)
 		return false, nil
 	}
 	defer o.writing.Unlock()
@@ -64,7 +67,7 @@ func (o *output) try(f *Frames) (done bool, err error) {
 		o.sent.Add(uint64(f.taken))
 		if o.writeErr == nil && f.taken < len(f.bytes) {
 			o.torn = f.taken > 0
-			o.kept, o.hasKept = f, true
+			o.keep(f)
 			return false, nil
 		}
 	}

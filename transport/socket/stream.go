@@ -27,10 +27,8 @@ var ErrGone = fmt.Errorf("socket: client ended the stream: %w", io.EOF)
 type Stream struct {
 	out     output  // first, because each write begins there
 	frames  *Frames // of the text that is being made, from Begin on
-	chunkAt int     // where its chunk begins in frames
+	chunkAt int32   // where its chunk begins in frames
 	chunked bool    // the client speaks HTTP/1.1: each text is a chunk (RFC 9112, section 7.1)
-	begun   bool    // head was written, or is in frames
-	head    []byte  // of the response
 
 	endingSince time.Time // the first blocking write after the session began to end; the rest has StallTimeout from then on
 }
@@ -38,7 +36,7 @@ type Stream struct {
 // Accept takes a connection over, and reports whether it did. It does not if there is no
 // descriptor (see Conn.CanTry), over HTTP/2, or if the request has a body, which may still
 // come. The status is 200, and the headers are those of w; the stream adds those of the
-// connection. Nothing is sent before the first text. After an error the connection is gone.
+// connection. Nothing is sent before the first TryWrite or Write. After an error the connection is gone.
 func (s *Stream) Accept(w http.ResponseWriter, r *http.Request) (taken bool, err error) {
 	if r.ProtoMajor != 1 || r.TLS != nil || r.Body != http.NoBody {
 		return false, nil
@@ -54,7 +52,9 @@ func (s *Stream) Accept(w http.ResponseWriter, r *http.Request) (taken bool, err
 		return false, fmt.Errorf("socket: take a stream's connection over: %w", err)
 	}
 	s.chunked = r.ProtoAtLeast(1, 1)
-	s.head = streamHead(w.Header(), s.chunked)
+	f := newFrames()
+	f.bytes = append(f.bytes, streamHead(w.Header(), s.chunked)...)
+	s.out.keep(f)
 	return true, nil
 }
 
@@ -74,8 +74,12 @@ func streamHead(h http.Header, chunked bool) []byte {
 	return head.Bytes()
 }
 
-// Start sets the session. It comes after Accept and before all other calls.
-func (s *Stream) Start(session Session) { s.out.session = session }
+// Start sets the session, and the text before all others. It comes after Accept and before
+// all other calls.
+func (s *Stream) Start(session Session, first []byte) {
+	s.out.session = session
+	s.out.keep(s.finish(append(s.Begin(), first...)))
+}
 
 // chunkRoom is the space for the longest line before a chunk: its size in hexadecimal digits.
 const chunkRoom = len("ffffffff\r\n")
@@ -85,10 +89,7 @@ const chunkRoom = len("ffffffff\r\n")
 func (s *Stream) Begin() []byte {
 	s.frames = s.out.take()
 	text := s.frames.bytes
-	if !s.begun {
-		text, s.head, s.begun = append(text, s.head...), nil, true
-	}
-	if s.chunkAt = len(text); s.chunked {
+	if s.chunkAt = int32(len(text)); s.chunked {
 		text = append(text, "          "...)
 	}
 	return text
@@ -99,7 +100,7 @@ func (s *Stream) finish(text []byte) *Frames {
 	f := s.frames
 	s.frames = nil
 	if s.chunked {
-		text = endChunk(text, s.chunkAt)
+		text = endChunk(text, int(s.chunkAt))
 	}
 	f.bytes = text
 	return f

@@ -20,10 +20,10 @@ func TestTextsBecomeChunks(t *testing.T) {
 		{true, []string{"a", long, "b"}, "HEAD1\r\na\r\n12345\r\n" + long + "\r\n1\r\nb\r\n"},
 		{false, []string{"a", "", "b"}, "HEADab"},
 	} {
-		s := &Stream{chunked: c.chunked, head: []byte("HEAD")}
+		s := &Stream{chunked: c.chunked}
+		s.out.keep(&Frames{bytes: []byte("HEAD")})
 		for _, text := range c.texts {
-			f := s.finish(append(s.Begin(), text...))
-			s.out.kept, s.out.hasKept = f, true
+			s.out.keep(s.finish(append(s.Begin(), text...)))
 		}
 		if got := string(s.out.take().bytes); got != c.want {
 			t.Errorf("%.40q become %.80q, want %.80q", c.texts, got, c.want)
