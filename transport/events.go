@@ -107,8 +107,8 @@ type eventStream struct {
 	own  socket.Stream // first, because each write begins there; used if the connection was taken over
 	conn eventConn
 
-	// These fields belong to the session's actor, once the stream has begun. A delivery uses
-	// them and own, which are in three lines of the cache.
+	// These fields belong to the session's actor, once the stream has begun. They stand beside
+	// own and conn because each delivery uses them.
 	epoch    string // of revision
 	revision uint64 // the client may resume from it
 	synced   bool   // the mark was sent
@@ -242,6 +242,9 @@ func (s *eventStream) Send(messages []session.Message) error {
 
 // text returns the text of messages. From the mark on ids never go down: a client that
 // has everything up to one id also has everything up to an earlier one.
+//
+// The sessions do not share the text of an id, which differs between them now and then: that
+// would save 15 ns of a delivery, which takes 850 with 8 writes in flight.
 func (s *eventStream) text(messages []session.Message) []byte {
 	text := s.conn.Begin()
 	if s.beat.Swap(false) {
