@@ -69,7 +69,7 @@ func (e *endpoint) deletes(parameters ...string) *endpoint {
 
 func (e *endpoint) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w := rw.(*response)
-	w.route, w.name = e.route, r.PathValue("name")
+	w.route = e.route
 	if err := e.serve(w, r); err != nil {
 		w.fail(r, err)
 	}

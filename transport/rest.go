@@ -18,7 +18,7 @@ func (x *restAPI) getKey(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	key := r.PathValue("name")
+	key := w.name
 	if err := x.authorize(w, w.principal.MayRead(key)); err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (x *restAPI) write(w *response, r *http.Request, c keyspace.Change) error {
 	if err != nil {
 		return err
 	}
-	key := r.PathValue("name")
+	key := w.name
 	if err := x.authorize(w, w.principal.MayWrite(key)); err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (x *restAPI) publish(w *response, r *http.Request) error {
 	if p, err := parsePrecondition(r); err != nil || p.given() {
 		return refuse(codeInvalidRequest, "If-Match and If-None-Match guard a key: a topic has no version")
 	}
-	topic := r.PathValue("name")
+	topic := w.name
 	if err := x.authorize(w, w.principal.MayPublish(topic)); err != nil {
 		return err
 	}
