@@ -10,7 +10,10 @@ import (
 )
 
 // etag is the entity-tag of a version (RFC 9110, section 8.8.3).
-func etag(version uint64) string { return `"` + strconv.FormatUint(version, 10) + `"` }
+func etag(version uint64) string {
+	var text [len(`"18446744073709551615"`)]byte
+	return string(append(strconv.AppendUint(append(text[:0], '"'), version, 10), '"'))
+}
 
 // setETag sets the version that a response is about.
 func setETag(w http.ResponseWriter, version uint64) { w.Header().Set("ETag", etag(version)) }
@@ -109,8 +112,10 @@ func (p *precondition) matchesNone(version uint64) bool {
 // withPreconditions adds the request's preconditions to a change.
 func withPreconditions(c keyspace.Change, r *http.Request) (keyspace.Change, error) {
 	p, err := parsePrecondition(r)
-	if err == nil && p.given() {
-		c.If = func(version uint64) bool { return p.matches(version) && p.matchesNone(version) }
+	if err != nil || !p.given() {
+		return c, err
 	}
-	return c, err
+	given := p // on the heap, and only if there is one
+	c.If = func(version uint64) bool { return given.matches(version) && given.matchesNone(version) }
+	return c, nil
 }

@@ -91,6 +91,9 @@ func (e *endpoint) serve(w *response, r *http.Request) error {
 	if e.anyQuery {
 		return h(w, r)
 	}
+	if r.URL.RawQuery == "" {
+		return h(w, r)
+	}
 	if w.query, err = parseQuery(r.URL.RawQuery); err != nil {
 		return err
 	}
@@ -160,6 +163,9 @@ func (g *gate) admit(e *endpoint, w *response, r *http.Request) (done bool, err 
 	}
 	// A request whose token is refused counts, too, by its address.
 	w.principal, err = g.identify(e, w, r)
+	if g.ratePerSec <= 0 {
+		return false, err
+	}
 	if wait, ok := g.rates.Take(rateKey(w.principal, w.remote)); !ok {
 		f := tooManyRequests(g.ratePerSec)
 		f.retry = wait

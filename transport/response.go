@@ -61,12 +61,18 @@ func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // changes the ETag, and may hold back an event stream.
 const cacheControl = "no-store, no-transform"
 
+// Lines of the headers of all JSON responses. They are shared, and must not be changed:
+// Header.Set makes a slice for each line of each response.
+var (
+	jsonType     = []string{"application/json"}
+	jsonCaching  = []string{cacheControl}
+	jsonSniffing = []string{"nosniff"}
+)
+
 // jsonHeader sets the headers of a JSON response.
 func (w *response) jsonHeader() {
 	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", cacheControl)
-	h.Set("X-Content-Type-Options", "nosniff")
+	h["Content-Type"], h["Cache-Control"], h["X-Content-Type-Options"] = jsonType, jsonCaching, jsonSniffing
 }
 
 // json sends a JSON body.
@@ -221,8 +227,11 @@ func (w *response) log(log zerolog.Logger, r *http.Request, took time.Duration) 
 	if w.route == healthRoute || w.route == readyRoute || w.route == metricsRoute {
 		level = zerolog.DebugLevel
 	}
-	e := log.WithLevel(level).
-		Str("remote", w.remote).Str("method", shortened(r.Method)).Str("route", w.route).
+	e := log.WithLevel(level)
+	if e == nil { // nobody reads the line
+		return
+	}
+	e = e.Str("remote", w.remote).Str("method", shortened(r.Method)).Str("route", w.route).
 		Int("status", w.status).Float64("duration_ms", milliseconds(took))
 	if subject := subjectOf(w.principal); subject != "" {
 		e = e.Str("subject", subject)

@@ -34,7 +34,7 @@ func (x *restAPI) getKey(w *response, r *http.Request) error {
 		w.empty(http.StatusNotModified)
 		return nil
 	}
-	w.json(http.StatusOK, withEntry(nil, e).End())
+	w.json(http.StatusOK, encodeEntry(e))
 	return nil
 }
 
@@ -83,7 +83,7 @@ func (x *restAPI) write(w *response, r *http.Request, c keyspace.Change) error {
 	case c.Merge != nil && !w.principal.MayRead(key): // the client has sent a part of the value, and may not see the rest
 		w.json(http.StatusOK, rawjson.Builder(nil).String("key", e.Key).Uint("version", e.Version).End())
 	default:
-		w.json(http.StatusOK, withEntry(nil, e).End())
+		w.json(http.StatusOK, encodeEntry(e))
 	}
 	return nil
 }
@@ -179,7 +179,7 @@ func (x *restAPI) listKeys(w *response, r *http.Request) error {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = append(body, withEntry(nil, e).End()...)
+		body = append(body, encodeEntry(e)...)
 		if len(body) >= pieceBytes {
 			if _, err := w.Write(body); err != nil {
 				return nil

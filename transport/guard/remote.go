@@ -30,6 +30,9 @@ func (p Proxies) RemoteAddr(r *http.Request) string {
 		}
 		return p.forwarded(r, UnixRemote)
 	}
+	if len(p.Networks) == 0 {
+		return r.RemoteAddr
+	}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !contains(p.Networks, peer.Addr()) {
 		return r.RemoteAddr

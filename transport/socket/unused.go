@@ -47,6 +47,9 @@ func (u *Unused) ConnContext(ctx context.Context, c net.Conn) context.Context {
 
 // ConnState is for [http.Server].ConnState.
 func (u *Unused) ConnState(c net.Conn, s http.ConnState) {
+	if s == http.StateActive || s == http.StateIdle {
+		return
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	switch {
