@@ -16,7 +16,7 @@ func etag(version uint64) string {
 }
 
 // setETag sets the version that a response is about.
-func setETag(w http.ResponseWriter, version uint64) { w.Header().Set("ETag", etag(version)) }
+func setETag(w http.ResponseWriter, version uint64) { w.Header()["Etag"] = []string{etag(version)} }
 
 // A tagList is the value of If-Match or If-None-Match (RFC 9110, section 13.1).
 type tagList struct {
@@ -25,9 +25,9 @@ type tagList struct {
 	tags    []string // as etag writes them
 }
 
-// parseTags reads a header, which may have several lines.
+// parseTags reads a header, which may have several lines. The name is in canonical form.
 func parseTags(h http.Header, name string) (l tagList, err error) {
-	lines := h.Values(name)
+	lines := h[name]
 	if len(lines) == 0 {
 		return l, nil
 	}

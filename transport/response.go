@@ -78,7 +78,7 @@ func (w *response) jsonHeader() {
 // json sends a JSON body.
 func (w *response) json(status int, body []byte) {
 	w.jsonHeader()
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // it fails if the client has gone, and then nobody is left to tell
 }
@@ -213,16 +213,16 @@ func readBody[T any](r *http.Request, limit int, crowded func() bool, parse func
 	return parse(buffer.Bytes)
 }
 
-// end ends a request that was handled.
-func (w *response) end(log zerolog.Logger, r *http.Request, took time.Duration) {
-	w.log(log, r, took)
+// end ends a request that was handled since start.
+func (w *response) end(log zerolog.Logger, r *http.Request, start time.Time) {
+	w.log(log, r, start)
 	if w.aborted {
 		panic(http.ErrAbortHandler) // net/http offers no other way
 	}
 }
 
 // log writes the log line of the request. No field can be longer than a name.
-func (w *response) log(log zerolog.Logger, r *http.Request, took time.Duration) {
+func (w *response) log(log zerolog.Logger, r *http.Request, start time.Time) {
 	level := zerolog.InfoLevel
 	if w.route == healthRoute || w.route == readyRoute || w.route == metricsRoute {
 		level = zerolog.DebugLevel
@@ -232,7 +232,7 @@ func (w *response) log(log zerolog.Logger, r *http.Request, took time.Duration) 
 		return
 	}
 	e = e.Str("remote", w.remote).Str("method", shortened(r.Method)).Str("route", w.route).
-		Int("status", w.status).Float64("duration_ms", milliseconds(took))
+		Int("status", w.status).Float64("duration_ms", milliseconds(time.Since(start)))
 	if subject := subjectOf(w.principal); subject != "" {
 		e = e.Str("subject", subject)
 	}

@@ -103,7 +103,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	res := &response{ResponseWriter: w, route: noRoute, remote: s.core.options.TrustedProxies.RemoteAddr(r)}
 	s.routes.serve(res, r)
 	s.core.metrics.answered(res.route, cmp.Or(res.refusal, res.status))
-	res.end(s.core.options.Logger, r, time.Since(start))
+	res.end(s.core.options.Logger, r, start)
 }
 
 // serveAdmin answers one request of the operator's listener.
@@ -111,7 +111,7 @@ func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	res := &response{ResponseWriter: w, route: noRoute, remote: guard.Proxies{}.RemoteAddr(r)}
 	s.routes.admin.ServeHTTP(res, r)
-	res.end(s.core.options.Logger, r, time.Since(start))
+	res.end(s.core.options.Logger, r, start)
 }
 
 // Sessions returns the number of open WebSockets and event streams.

@@ -26,7 +26,7 @@ const MergePatch = "application/merge-patch+json"
 // that the server does not know, the body counts as JSON: many clients declare another
 // type than they send. It does not read the body.
 func CheckFormat(r *http.Request) error {
-	for _, header := range r.Header.Values("Content-Encoding") {
+	for _, header := range r.Header["Content-Encoding"] {
 		for coding := range strings.SplitSeq(header, ",") {
 			if coding = strings.ToLower(strings.TrimSpace(coding)); slices.Contains(codings, coding) {
 				return &FormatError{
@@ -36,7 +36,7 @@ func CheckFormat(r *http.Request) error {
 			}
 		}
 	}
-	for _, header := range r.Header.Values("Content-Type") {
+	for _, header := range r.Header["Content-Type"] {
 		if err := checkType(header, r.Method == http.MethodPatch); err != nil {
 			return err
 		}

@@ -68,10 +68,10 @@ func (u *Unused) ConnState(c net.Conn, s http.ConnState) {
 // Used forgets the connection of a request. From the first request on net/http
 // knows when a connection may be closed.
 func (u *Unused) Used(r *http.Request) {
-	if c := NetConn(r); c != nil {
-		u.mu.Lock()
-		delete(u.conns, c)
-		u.mu.Unlock()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.conns) > 0 {
+		delete(u.conns, NetConn(r))
 	}
 }
 
