@@ -262,6 +262,10 @@ func TestAnEventStreamThatWaits(t *testing.T) {
 	t.Parallel()
 	w := newWire(t, transport.Options{})
 	idle := w.rawStream(t, "GET /events?key=idle HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	idle.head()
+	for text := ""; !strings.HasSuffix(text, "id: e.0\n\n"); {
+		text += idle.chunk()
+	}
 	start := time.Now()
 	stalled := w.rawStream(t, getStream+"\r\n")
 	_ = stalled.Conn.(*net.TCPConn).SetReadBuffer(16 << 10)
@@ -288,10 +292,6 @@ func TestAnEventStreamThatWaits(t *testing.T) {
 		t.Errorf("the rest ends with %q, %v", rest[max(0, len(rest)-80):], err)
 	}
 
-	idle.head()
-	for text := ""; !strings.HasSuffix(text, "id: e.0\n\n"); {
-		text += idle.chunk()
-	}
 	if got := idle.chunk(); got != ":\n\n" || time.Since(start) < 15*time.Second {
 		t.Errorf("after %v came %q", time.Since(start), got)
 	}
