@@ -13,8 +13,7 @@ import (
 // An Actor is used by value inside another struct, and must not be copied after Init. Its
 // methods may be called from any goroutine.
 type Actor[M any] struct {
-	handle   func([]M)
-	onPanic  func(Panic[M])
+	handler  Handler[M]
 	capacity int32
 
 	mu      sync.Mutex
@@ -22,6 +21,17 @@ type Actor[M any] struct {
 	stopped bool           // no more messages are accepted
 	queue   []M            // accepted and not yet in a batch; nil while idle
 	extra   *extraState[M] // nil until it is needed
+}
+
+// A Handler handles the messages of an actor. It is an interface, and not two functions,
+// because each function would be an object of its own, in memory that is seldom in the cache.
+type Handler[M any] interface {
+	// Handle handles a batch of messages. It must not use the slice after it has returned.
+	Handle(batch []M)
+
+	// HandlePanic is called once if a panic in Handle stops the actor. It runs on the same
+	// goroutine, after later sends have begun to fail.
+	HandlePanic(Panic[M])
 }
 
 // Options are the settings of an [Actor]. The zero value is ready to use.
@@ -35,8 +45,7 @@ type Options[M any] struct {
 	// of its own while there are messages.
 	Pool *Pool
 
-	// OnPanic is called once if a panic stops the actor. It runs on the goroutine that
-	// ran the handler, after later sends have begun to fail. If OnPanic is nil, a panic
+	// OnPanic is the HandlePanic of an actor that Init was called for. If it is nil, a panic
 	// in the handler ends the process, like any other panic.
 	OnPanic func(Panic[M])
 }
@@ -53,22 +62,43 @@ var (
 	ErrStopped = errors.New("actor: stopped")
 )
 
-// Init makes the actor ready. Each batch of messages is passed to handle, which must not
-// use the slice after it has returned. Init must be called before all other methods. It
-// panics if handle is nil or the capacity is negative.
+// Init is InitHandler for functions: each batch of messages is passed to handle.
 func (a *Actor[M]) Init(handle func(batch []M), o Options[M]) {
 	if handle == nil {
 		panic("actor: Init: the handler is nil")
 	}
+	a.InitHandler(&functions[M]{handle, o.OnPanic}, o)
+}
+
+// InitHandler makes the actor ready. It or Init must be called before all other methods. It
+// panics if the capacity is negative.
+func (a *Actor[M]) InitHandler(h Handler[M], o Options[M]) {
 	if o.Capacity < 0 {
 		panic(fmt.Sprintf("actor: Init: Capacity is %d: it must not be negative", o.Capacity))
 	}
 	if o.Capacity == 0 {
 		o.Capacity = DefaultCapacity
 	}
-	a.handle, a.onPanic, a.capacity = handle, o.OnPanic, int32(o.Capacity)
+	a.handler, a.capacity = h, int32(o.Capacity)
 	if o.Pool != nil {
 		a.extra = &extraState[M]{pool: o.Pool, task: task{actor: a}}
+	}
+}
+
+// functions are a Handler.
+type functions[M any] struct {
+	handle  func([]M)
+	onPanic func(Panic[M]) // nil: the process ends
+}
+
+func (f *functions[M]) Handle(batch []M) { f.handle(batch) }
+
+func (f *functions[M]) HandlePanic(p Panic[M]) {
+	switch {
+	case f.onPanic != nil:
+		f.onPanic(p)
+	case p.Value != errGoexit:
+		panic(p.Value)
 	}
 }
 
@@ -168,7 +198,7 @@ func (a *Actor[M]) Retire() bool {
 
 // Shutdown stops the actor: new messages are refused, and senders that wait for room get
 // ErrStopped. It waits until the accepted messages are handled and, after a panic, until
-// OnPanic has returned. If ctx ends first, Shutdown returns the cause of ctx, and the actor
+// HandlePanic has returned. If ctx ends first, Shutdown returns the cause of ctx, and the actor
 // continues to handle what it accepted.
 //
 // Shutdown may be called more than once and from several goroutines, but not by the

@@ -12,7 +12,7 @@
 // # Use
 //
 // Put an Actor, by value, into the struct that owns the state. Call [Actor.Init] once with
-// the handler. Then:
+// the handler, or [Actor.InitHandler]. Then:
 //
 //   - Send a message with [Actor.Send], which waits for room in the mailbox, or with
 //     [Actor.TrySend], which never waits.
@@ -34,7 +34,7 @@
 //   - At most Capacity messages wait. The batch that is being handled is not counted; it
 //     has at most Capacity messages too. When the queue is full, Send waits and TrySend
 //     returns ErrFull.
-//   - If a send returned nil, its message is handled, or OnPanic receives it in
+//   - If a send returned nil, its message is handled, or HandlePanic receives it in
 //     Panic.Lost. If a send returned an error, its message was not accepted.
 //   - The handler runs on one goroutine at a time, and each batch happens before the next
 //     one (in the sense of the Go memory model). State that only the handler uses needs
@@ -64,9 +64,9 @@
 // # Failure
 //
 // A panic in a handler stops that actor only. Senders that wait for room get ErrStopped,
-// and so do all later senders. OnPanic receives the stack, and the messages that were
+// and so do all later senders. HandlePanic receives the stack, and the messages that were
 // accepted and not handled, so that the owner can answer their senders.
-// If Options has no OnPanic, a panic ends the process. runtime.Goexit in a handler counts
+// If Init was called without an OnPanic, a panic ends the process. runtime.Goexit in a handler counts
 // as a panic, but never ends the process.
 //
 // # Ending

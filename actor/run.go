@@ -74,7 +74,7 @@ func (a *Actor[M]) run() {
 			return
 		}
 		handled = false
-		a.handle(batch)
+		a.handler.Handle(batch)
 		handled = true
 	}
 }
@@ -135,7 +135,7 @@ func (a *Actor[M]) runBatchLocked() {
 
 	handled := false
 	defer a.recoverPanic(&handled, &batch)
-	a.handle(batch)
+	a.handler.Handle(batch)
 	handled = true
 	clear(batch)
 
@@ -197,16 +197,13 @@ func (a *Actor[M]) recoverPanic(handled *bool, batch *[]M) {
 		return
 	}
 	value := recover()
-	switch {
-	case value == nil:
+	if value == nil {
 		value = errGoexit
-	case a.onPanic == nil:
-		panic(value)
 	}
 	a.fail(value, debug.Stack(), *batch)
 }
 
-// fail stops the actor, refuses the senders that wait, and calls OnPanic.
+// fail stops the actor, refuses the senders that wait, and calls HandlePanic.
 func (a *Actor[M]) fail(value any, stack []byte, batch []M) {
 	a.mu.Lock()
 	a.stopped = true
@@ -214,12 +211,10 @@ func (a *Actor[M]) fail(value any, stack []byte, batch []M) {
 	lost := append(batch, a.queue...)
 	a.mu.Unlock()
 
-	// OnPanic is called before the actor becomes idle, and so before Shutdown returns: a
+	// HandlePanic is called before the actor becomes idle, and so before Shutdown returns: a
 	// caller that waits for the end of the actor also waits until its owner has reacted
 	// to the panic.
-	if a.onPanic != nil {
-		a.onPanic(Panic[M]{Value: value, Stack: stack, Lost: lost})
-	}
+	a.handler.HandlePanic(Panic[M]{Value: value, Stack: stack, Lost: lost})
 
 	a.mu.Lock()
 	a.becomeIdleLocked()

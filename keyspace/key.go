@@ -61,7 +61,7 @@ func clockShift() time.Duration {
 
 func (ks *Keyspace) newKey(r *record) *key {
 	k := &key{record: r, keyspace: ks}
-	k.Init(k.handle, actor.Options[*request]{OnPanic: k.panicked})
+	k.InitHandler(k, actor.Options[*request]{})
 	return k
 }
 
@@ -85,12 +85,12 @@ func (k *key) needed() bool {
 // would keep the sender from its next request, which is to join the burst.
 func (k *key) quick() bool { return k.keyspace.inMemory && !k.crowded.Load() }
 
-// handle handles a batch of requests in order. Writes that follow each other are
+// Handle handles a batch of requests in order. Writes that follow each other are
 // one run, and are committed together. A request between two runs sees the writes
 // before it and none after it. A write with a condition begins a new run, because
 // the condition needs the versions of the writes before it. A touch is a run of its
 // own, because it needs the version of the write before it.
-func (k *key) handle(batch []*request) {
+func (k *key) Handle(batch []*request) {
 	if k.keyspace.shared != nil {
 		k.follow()
 	}
@@ -148,11 +148,11 @@ func (k *key) handleOther(batch []*request) {
 	r.answer(result{})
 }
 
-// panicked replaces the key with a successor after a panic. The successor has the
+// HandlePanic replaces the key with a successor after a panic. The successor has the
 // state that readers see, the subscribers and the expiry. The requests that the key
 // had not answered get ErrInternal. A write among them may have been committed, but
 // readers do not see it.
-func (k *key) panicked(p actor.Panic[*request]) {
+func (k *key) HandlePanic(p actor.Panic[*request]) {
 	k.crowd.wake()
 	k.subscribers.answerLost(p.Lost)
 	ks := k.keyspace

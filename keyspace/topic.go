@@ -24,15 +24,15 @@ type topic struct {
 
 func (ks *Keyspace) newTopic(name string) *topic {
 	t := &topic{keyspace: ks, name: name}
-	t.Init(t.handle, actor.Options[*request]{OnPanic: t.panicked})
+	t.InitHandler(t, actor.Options[*request]{})
 	return t
 }
 
 // quick reports that the subscribers are no crowd (see key.quick).
 func (t *topic) quick() bool { return !t.crowded.Load() }
 
-// handle handles a batch of requests in order.
-func (t *topic) handle(batch []*request) {
+// Handle handles a batch of requests in order.
+func (t *topic) Handle(batch []*request) {
 	unpaused := 0 // the deliveries since the actor last yielded
 	for i, r := range batch {
 		value := r.change.Value
@@ -92,8 +92,8 @@ func (t *topic) deliver(value []byte) (n int) {
 	return n
 }
 
-// panicked replaces the topic with a successor that has its subscribers.
-func (t *topic) panicked(p actor.Panic[*request]) {
+// HandlePanic replaces the topic with a successor that has its subscribers.
+func (t *topic) HandlePanic(p actor.Panic[*request]) {
 	t.crowd.wake()
 	t.subscribers.answerLost(p.Lost)
 	t.listen() // the panic may have come before or after the subscribers changed

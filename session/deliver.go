@@ -175,10 +175,24 @@ func (s *Session) Uncork() {
 	}
 }
 
-// handle is the actor's handler: it sends the messages that wait. In a pool it does not
-// block: if the Conn cannot take everything at once, handle is called again on a
-// goroutine of the session's own.
-func (s *Session) handle([]signal) {
+// A sender is a Session as the handler of its actor.
+type sender Session
+
+func (x *sender) Handle([]signal) { (*Session)(x).sendWaiting() }
+
+// HandlePanic ends the session.
+func (x *sender) HandlePanic(p actor.Panic[signal]) {
+	s := (*Session)(x)
+	if report := s.options.OnPanic; report != nil {
+		report(p.Value, p.Stack)
+	}
+	s.Abort(ErrInternal)
+	s.panicked.Go(func() { s.conn.Close(s.Cause()) }) // the pool must not block
+}
+
+// sendWaiting sends the messages that wait. In a pool it does not block: if the Conn cannot
+// take everything at once, sendWaiting is called again on a goroutine of the session's own.
+func (s *Session) sendWaiting() {
 	if s.connClosed {
 		return
 	}
@@ -220,7 +234,7 @@ func (s *Session) handle([]signal) {
 	s.conn.Close(s.Cause())
 }
 
-// detach makes the actor call handle again, on a goroutine that may block.
+// detach makes the actor call sendWaiting again, on a goroutine that may block.
 func (s *Session) detach() {
 	s.detached = true
 	s.out.Detach()

@@ -125,7 +125,7 @@ type Session struct {
 
 	// These fields belong to the actor.
 	connClosed bool // Close was called on conn
-	detached   bool // the next call of handle may block
+	detached   bool // the next call of sendWaiting may block
 	unsent     bool // conn has kept messages that TrySend could not write
 
 	out actor.Actor[signal]
@@ -155,17 +155,7 @@ func New(ks *keyspace.Keyspace, conn Conn, o Options) *Session {
 		withRevisions: o.Revisions, pooled: o.Pool != nil, options: &o,
 	}
 	s.lag.session = s
-	s.out.Init(s.handle, actor.Options[signal]{
-		Capacity: 4,
-		Pool:     o.Pool,
-		OnPanic: func(p actor.Panic[signal]) {
-			if o.OnPanic != nil {
-				o.OnPanic(p.Value, p.Stack)
-			}
-			s.Abort(ErrInternal)
-			s.panicked.Go(func() { s.conn.Close(s.Cause()) }) // the pool must not block
-		},
-	})
+	s.out.InitHandler((*sender)(s), actor.Options[signal]{Capacity: 4, Pool: o.Pool})
 	return s
 }
 
