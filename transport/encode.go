@@ -101,12 +101,6 @@ func encodeRefusal(r *request, err error) []byte {
 	return b.End()
 }
 
-// encodeEntry returns the object of an entry.
-func encodeEntry(e keyspace.Entry) []byte {
-	const rest = `{"key":"","value":,"version":9007199254740991,"at":9007199254740991,"expires_in":3153600000.999}`
-	return withEntry(make(rawjson.Builder, 0, len(rest)+len(e.Key)+len(e.Value)), e).End()
-}
-
 // withEntry appends a key, its value and its version, the time when the value was
 // written, and the seconds until the key expires.
 func withEntry(b rawjson.Builder, e keyspace.Entry) rawjson.Builder {

@@ -83,6 +83,14 @@ func (w *response) json(status int, body []byte) {
 	_, _ = w.Write(body) // it fails if the client has gone, and then nobody is left to tell
 }
 
+// entry sends a key, its value and its version.
+func (w *response) entry(e keyspace.Entry) {
+	buffer := socket.TakeBuffer()
+	defer buffer.Free()
+	buffer.Bytes = withEntry(buffer.Bytes, e).End()
+	w.json(http.StatusOK, buffer.Bytes)
+}
+
 // empty sends a response without a body.
 func (w *response) empty(status int) {
 	w.Header().Set("Cache-Control", cacheControl)

@@ -34,7 +34,7 @@ func (x *restAPI) getKey(w *response, r *http.Request) error {
 		w.empty(http.StatusNotModified)
 		return nil
 	}
-	w.json(http.StatusOK, encodeEntry(e))
+	w.entry(e)
 	return nil
 }
 
@@ -83,7 +83,7 @@ func (x *restAPI) write(w *response, r *http.Request, c keyspace.Change) error {
 	case c.Merge != nil && !w.principal.MayRead(key): // the client has sent a part of the value, and may not see the rest
 		w.json(http.StatusOK, rawjson.Builder(nil).String("key", e.Key).Uint("version", e.Version).End())
 	default:
-		w.json(http.StatusOK, encodeEntry(e))
+		w.entry(e)
 	}
 	return nil
 }
@@ -174,12 +174,13 @@ func (x *restAPI) listKeys(w *response, r *http.Request) error {
 	// The response is written in pieces, because a thousand long values would take
 	// much memory. If a write fails, the client has gone.
 	w.jsonHeader()
-	body := []byte(`{"items":[`)
+	body, entry := []byte(`{"items":[`), []byte(nil)
 	for i, e := range page.Entries {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = append(body, encodeEntry(e)...)
+		entry = withEntry(entry[:0], e).End()
+		body = append(body, entry...)
 		if len(body) >= pieceBytes {
 			if _, err := w.Write(body); err != nil {
 				return nil
