@@ -45,6 +45,7 @@ func (x *webSockets) accept(w *response, r *http.Request) error {
 		return err
 	}
 	c := &webSocket{core: x.core}
+	w.status = http.StatusSwitchingProtocols // Accept writes the response past w
 	err := c.conn.Accept(w, r, socket.Options{
 		Subprotocols: []string{versionedProtocol}, Readers: &x.readers,
 	})
@@ -77,10 +78,11 @@ func (x *webSockets) accept(w *response, r *http.Request) error {
 // handshakeError returns the client's error if Accept fails.
 func handshakeError(w *response, r *http.Request, err error) error {
 	var refused *socket.HandshakeError
-	switch {
-	case !errors.As(err, &refused): // the connection was taken over, so no response can be sent
+	if !errors.As(err, &refused) { // the connection was taken over, so no response can be sent
 		return err
-	case refused.Status == http.StatusUpgradeRequired:
+	}
+	w.status = 0 // nothing was sent
+	if refused.Status == http.StatusUpgradeRequired {
 		return upgradeRequired(w, r)
 	}
 	return &failure{
