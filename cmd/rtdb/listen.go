@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"rtdb/transport/socket"
 )
 
 // addressFlags are the address of the server, which its health check and bench use, too.
@@ -143,7 +146,8 @@ func listenLoopback(port int, set addressSettings) (listeners []net.Listener, er
 
 func listenOne(host string, port int, set addressSettings) (net.Listener, error) {
 	addr := net.JoinHostPort(host, strconv.Itoa(port))
-	l, err := net.Listen("tcp", addr)
+	settings := socket.ListenConfig()
+	l, err := settings.Listen(context.Background(), "tcp", addr)
 	if err == nil {
 		return l, nil
 	}

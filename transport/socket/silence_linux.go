@@ -2,6 +2,7 @@ package socket
 
 import (
 	"net"
+	"strings"
 	"syscall"
 	"time"
 	"unsafe"
@@ -11,6 +12,43 @@ import (
 
 // canLook reports that a look works.
 const canLook = true
+
+// ListenConfig returns the settings of a listener whose connections inherit from it that the
+// kernel probes their peers. To set that for each connection takes eight system calls, four
+// of package net's and four of Links'.
+func ListenConfig() net.ListenConfig {
+	return net.ListenConfig{KeepAlive: -1, Control: func(network, _ string, c syscall.RawConn) error {
+		if !strings.HasPrefix(network, "tcp") {
+			return nil
+		}
+		return c.Control(func(fd uintptr) {
+			for _, x := range []struct{ level, option, value int }{
+				{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+				{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(keepAliveIdle / time.Second)},
+				{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveCount},
+				{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(keepAliveInterval / time.Second)},
+			} {
+				if unix.SetsockoptInt(int(fd), x.level, x.option, x.value) != nil {
+					return // Links sets it for each connection
+				}
+			}
+		})
+	}}
+}
+
+// isProbed reports whether the connection has inherited that the kernel probes its peer. The
+// interval, which ListenConfig sets last, is not one that a system has by itself.
+func isProbed(c *net.TCPConn) (is bool) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return false
+	}
+	err = raw.Control(func(fd uintptr) {
+		interval, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPINTVL)
+		is = err == nil && interval == int(keepAliveInterval/time.Second)
+	})
+	return is && err == nil
+}
 
 // A look asks the kernel about connections, one after the other.
 type look struct {

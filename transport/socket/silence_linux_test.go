@@ -68,6 +68,34 @@ func TestAcceptSetsTheKernelsLimits(t *testing.T) {
 	}
 }
 
+// The connections of a listener inherit the keep-alive, so that Links need not set it.
+func TestListenConfigSetsTheKeepAlive(t *testing.T) {
+	settings := ListenConfig()
+	listener, err := settings.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	client, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	c, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if !isProbed(c.(*net.TCPConn)) || isProbed(client.(*net.TCPConn)) {
+		t.Error("the accepted connection is not told from others")
+	}
+	for number, want := range map[int]int{unix.TCP_KEEPIDLE: 10, unix.TCP_KEEPINTVL: 4, unix.TCP_KEEPCNT: 3, unix.TCP_NODELAY: 1} {
+		if got := option(t, c, number); got != want {
+			t.Errorf("option %d is %d, want %d", number, got, want)
+		}
+	}
+}
+
 // A connection that is not TCP is not watched.
 func TestLinksIgnoreOtherConnections(t *testing.T) {
 	a, b := net.Pipe()
