@@ -18,7 +18,8 @@ import (
 //
 // A connection has its own goroutine while it is read from, and some time longer. So while
 // messages follow each other a poller costs nothing (BenchmarkWrites): there is no call of
-// epoll_ctl(2) and no change of the goroutine.
+// epoll_ctl(2) and no change of the goroutine. A device that sends a message each second is
+// parked again at once. To wait and be called off cost 27 µs for each message.
 type poller struct {
 	mu     sync.Mutex
 	file   *os.File      // epoll(7); nil until a connection is parked
@@ -85,7 +86,7 @@ func (p *poller) remove(w *wire) {
 func (p *poller) resumeLocked(fd int) {
 	if c := p.parked[fd]; c != nil {
 		p.parked[fd] = nil
-		c.wire.blockedSince.Store(0)
+		c.wire.resume()
 		go c.read() // it is parked again, or calls Handler.End
 	}
 }

@@ -38,8 +38,18 @@ func (w *wire) Read(p []byte) (int, error) {
 }
 
 // readConn reads from the connection, and waits for the client. It returns errIdle if
-// callOff has ended the wait.
+// callOff has ended the wait, or if nothing has come and the client sends seldom.
 func (w *wire) readConn(p []byte) (int, error) {
+	if w.seldom && !w.resumed && w.idle() {
+		n := w.fd.tryRead(p)
+		if n <= 0 {
+			return 0, errIdle
+		}
+		w.full = n == len(p)
+		w.partial.Store(true)
+		return n, nil
+	}
+	w.resumed = false
 	w.blockedSince.Store(time.Now().UnixNano())
 	n, err := w.Conn.Read(p)
 	if since := w.blockedSince.Swap(0); since < 0 {
@@ -60,10 +70,22 @@ func (w *wire) readConn(p []byte) (int, error) {
 // again, because it has not got a byte of the next frame.
 var errIdle = errors.New("socket: nothing comes")
 
+// idle reports whether nothing of a message was read.
+func (w *wire) idle() bool {
+	return !w.partial.Load() && w.timing.Load() == betweenMessages
+}
+
+// resume makes a parked connection ready to be read from.
+func (w *wire) resume() {
+	since := -w.blockedSince.Swap(0)
+	w.seldom = time.Since(time.Unix(0, since)) >= lookInterval
+	w.resumed = true
+}
+
 // callOff ends the wait for the first byte of a message. It reports whether there was one.
 func (w *wire) callOff() bool {
 	since := w.blockedSince.Load()
-	if since <= 0 || w.partial.Load() || w.timing.Load() != betweenMessages {
+	if since <= 0 || !w.idle() {
 		return false
 	}
 	w.closeMu.Lock() // readConn waits for it, and only then resets the deadline

@@ -110,7 +110,7 @@ func (x *busyReader) look() (again bool) {
 	if !w.calls.CompareAndSwap(state, state&^watched) {
 		return true
 	}
-	if state&stopped != 0 || !w.fd.usable() || w.callOff() {
+	if state&stopped != 0 || !w.fd.usable() || w.blockedSince.Load() < 0 || w.callOff() {
 		return false
 	}
 	return w.calls.Or(watched)&watched == 0 // a message has begun to come

@@ -3,6 +3,7 @@ package socket
 import (
 	"errors"
 	"io"
+	"time"
 
 	"github.com/coder/websocket"
 )
@@ -49,14 +50,14 @@ func (c *Conn) Serve(h Handler) {
 // read serves the connection until it is parked or ends, or nothing is left for this
 // goroutine.
 func (c *Conn) read() {
-	if c.wire.fd.usable() {
+	if c.wire.fd.usable() && !c.wire.seldom {
 		c.wire.readers.watch(c)
 	}
 	for {
 		c.wire.awaitRoom()
 		message, err := c.next()
 		if err == errIdle {
-			if c.wire.readers.poller.add(c) {
+			if c.park() {
 				return
 			}
 			continue // it is being closed
@@ -70,8 +71,22 @@ func (c *Conn) read() {
 		}
 		if c.wire.drained() { // the next read would uncork, too, but with a deeper stack
 			c.wire.session.Uncork()
+			if c.wire.seldom && c.wire.idle() && c.wire.calls.Load()&readsAhead == 0 && c.park() {
+				return
+			}
 		}
 	}
+}
+
+// park leaves the connection to the poller. It reports false if that is not possible.
+func (c *Conn) park() bool {
+	c.wire.blockedSince.Store(-time.Now().UnixNano())
+	if c.wire.readers.poller.add(c) {
+		return true
+	}
+	c.wire.blockedSince.Store(0)
+	c.wire.seldom = false
+	return false
 }
 
 // serveMessage reads one message and handles it, or leaves it to the goroutine that is
