@@ -78,7 +78,11 @@ func (w *response) jsonHeader() {
 // json sends a JSON body.
 func (w *response) json(status int, body []byte) {
 	w.jsonHeader()
-	w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
+	// net/http adds the length of a body of up to 2 KiB that is whole when the handler returns.
+	// That saves a write half a microsecond of CPU (BenchmarkWritesREST).
+	if status != http.StatusOK || len(body) > 2<<10 {
+		w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // it fails if the client has gone, and then nobody is left to tell
 }
