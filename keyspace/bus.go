@@ -66,10 +66,12 @@ func (r receiver) Missed() {
 	}
 }
 
-// send sends a task whose result nobody waits for. It may wait for room in the mailbox. Its
+// send sends a task whose result nobody waits for. It may wait for room in the mailbox. The
+// topic's actor has a goroutine of its own, because the bus may have one for all topics. Its
 // errors mean that there is no subscriber, or that the keyspace is shut down.
 func (r receiver) send(name string, spawn bool, t task) error {
-	return r.keyspace.topics.send(r.keyspace.lifetime, name, spawn, &request{task: t})
+	q := &request{task: t}
+	return r.keyspace.topics.retry(name, spawn, func(x *topic) error { return x.Send(r.keyspace.lifetime, q) })
 }
 
 // publishToOthers passes a message to the other keyspaces.

@@ -171,6 +171,24 @@ func TestMissedMessages(t *testing.T) {
 	})
 }
 
+// The bus does not wait while a message of one topic is delivered.
+func TestTheBusGoesOnDuringADelivery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := storetest.NewHub(storetest.HubOptions{})
+		a, _ := openOn(t, hub)
+		b, _ := openOn(t, hub)
+		gate := &gateSubscriber{make(chan struct{}), make(chan struct{})}
+		var in inbox
+		mustSubscribe(t, b, keyspace.Topic("long"), gate)
+		mustSubscribe(t, b, keyspace.Topic("short"), &in)
+		mustPublish(t, a, "long", "1")
+		mustPublish(t, a, "short", "2")
+		synctest.Wait()
+		wantMessages(t, &in, `{"topic":"short","value":2}`)
+		close(gate.open)
+	})
+}
+
 // A message that the bus cannot send reaches nobody, and the publisher knows it.
 func TestPublishOnAKeyspaceThatIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
