@@ -111,6 +111,52 @@ func TestWritesThatFollowAtOnceReachACrowdTogether(t *testing.T) {
 	})
 }
 
+// A holdSubscriber notes how many updates were delivered to a crowd before it was woken. It
+// must be the first subscriber of the key.
+type holdSubscriber struct {
+	gate      gateSubscriber
+	held, max int
+}
+
+func (h *holdSubscriber) Deliver(u *keyspace.Update) {
+	h.gate.Deliver(u)
+	switch {
+	case u.Crowd == nil:
+		return
+	case u.Crowd.Len() == 0:
+		h.held = 0
+	}
+	h.held++
+	h.max = max(h.max, h.held)
+}
+
+// A crowd is woken after some 4096 deliveries, even if each write has a condition, and so is a run
+// of its own.
+func TestACrowdIsWokenDuringABatchOfRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ks := open(t, keyspace.Options{})
+		h := &holdSubscriber{gate: gateSubscriber{make(chan struct{}), make(chan struct{})}}
+		reached := h.gate.reached
+		mustSubscribe(t, ks, keyspace.Key("k"), h)
+		crowdOf(t, ks, keyspace.Key("k"))
+		var writers sync.WaitGroup
+		always := func(uint64) bool { return true }
+		for i := range 200 {
+			writers.Go(func() { _, _ = ks.Write(t.Context(), "k", keyspace.Change{Value: []byte("1"), If: always}) })
+			if i == 0 {
+				<-reached
+			}
+		}
+		synctest.Wait()
+		close(h.gate.open)
+		writers.Wait()
+		mustUnsubscribe(t, ks, keyspace.Key("k"), h)
+		if limit := 4096/130 + 2; h.max > limit {
+			t.Errorf("a crowd of 130 subscribers was held for %d updates, want %d at most", h.max, limit)
+		}
+	})
+}
+
 // The subscribers of a key whose store may take long do not wait for the next commit.
 func TestACrowdDoesNotWaitForTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -22,6 +22,7 @@ type key struct {
 	expiry      *expiry       // nil: the key never expires
 	crowd       heldCrowd
 	crowded     atomic.Bool // the last update went to a crowd
+	unpaused    int         // the deliveries of this batch since the actor last yielded
 }
 
 // A state is the value and version after the key's last write.
@@ -91,6 +92,7 @@ func (k *key) quick() bool { return k.keyspace.inMemory && !k.crowded.Load() }
 // the condition needs the versions of the writes before it. A touch is a run of its
 // own, because it needs the version of the write before it.
 func (k *key) Handle(batch []*request) {
+	k.unpaused = 0
 	if k.keyspace.shared != nil {
 		k.follow()
 	}

@@ -13,7 +13,6 @@ type run struct {
 	commitErr error     // the result of the commit
 	bytes     int       // of the writes' values
 	delivered int       // the number of writes that were delivered
-	unpaused  int       // the deliveries since the actor last yielded
 
 	proved     bool   // a barrier has proved that the state was the newest
 	full       bool   // a request did not fit into the run

@@ -66,8 +66,8 @@ func (k *key) settle(r *run, requests []*request) {
 			n = k.deliver(w, r)
 		}
 		r.delivered++
-		if r.unpaused += n; r.unpaused >= yieldAfter {
-			r.unpaused = 0
+		if k.unpaused += n; k.unpaused >= yieldAfter {
+			k.unpaused = 0
 			k.crowd.wake()
 			actor.Yield()
 		}
