@@ -12,10 +12,10 @@ import (
 	"rtdb/transport/web"
 )
 
-// What follows these prefixes, decoded once, is a name.
+// What follows these segments of a path, decoded once, is a name.
 const (
-	keyPrefix   = "/data/"
-	topicPrefix = "/topics/"
+	keySegment   = "data"
+	topicSegment = "topics"
 )
 
 // The routes, as the log names them.
@@ -44,8 +44,8 @@ const (
 // routes find the endpoint of a request.
 type routes struct {
 	mux       *http.ServeMux // of paths without a name
-	keys      *endpoint      // at keyPrefix and a name
-	topics    *endpoint      // at topicPrefix and a name
+	keys      *endpoint      // at keySegment and a name
+	topics    *endpoint      // at topicSegment and a name
 	admin     *http.ServeMux // of the operator's listener
 	endpoints []*endpoint
 	nothing   *endpoint // at paths that do not exist
@@ -251,13 +251,18 @@ func (t *routes) serve(w *response, r *http.Request) {
 		return
 	}
 	escaped := r.URL.EscapedPath()
-	if name, ok := strings.CutPrefix(escaped, keyPrefix); ok {
-		t.serveName(w, r, t.keys, name)
-	} else if name, ok := strings.CutPrefix(escaped, topicPrefix); ok {
-		t.serveName(w, r, t.topics, name)
-	} else if isClean(escaped) {
+	first, rest, hasRest := strings.Cut(strings.TrimPrefix(escaped, "/"), "/")
+	if plain, err := url.PathUnescape(first); err == nil { // "/%64ata/k" is "/data/k"
+		first = plain
+	}
+	switch {
+	case hasRest && first == keySegment:
+		t.serveName(w, r, t.keys, rest)
+	case hasRest && first == topicSegment:
+		t.serveName(w, r, t.topics, rest)
+	case isClean(escaped):
 		t.mux.ServeHTTP(w, r)
-	} else {
+	default:
 		t.nothing.ServeHTTP(w, r)
 	}
 }

@@ -17,6 +17,23 @@ func TestRequestsWithoutAPathAreNotFound(t *testing.T) {
 	}
 }
 
+// A letter of the path that is escaped without need is the same letter (RFC 3986, section
+// 6.2.2.2), but an escaped slash does not part segments.
+func TestEscapedSegments(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	for line, want := range map[string]string{
+		"OPTIONS /%64ata/a": "204 ",
+		"GET /top%69cs/a":   "405 ",
+		"OPTIONS /data%2Fa": "404 ",
+		"OPTIONS //data/a":  "404 ",
+		"OPTIONS /data/../": "204 ", // of the key "../", which is no name
+	} {
+		if got := w.raw(t, line+" HTTP/1.1\r\nHost: localhost\r\n\r\n"); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %s, want %s", line, got, want)
+		}
+	}
+}
+
 // Odd requests that net/http lets through are answered with a fitting status.
 func TestOddRequestsAreAnswered(t *testing.T) {
 	w := newWire(t, transport.Options{})
