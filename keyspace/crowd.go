@@ -3,6 +3,7 @@ package keyspace
 import (
 	"runtime"
 	"sync"
+	"time"
 
 	"rtdb/actor"
 )
@@ -16,33 +17,51 @@ const crowdSize = 128
 // follow at once: less than 10 ms of work, and no longer than it takes to write to the crowd twice.
 const maxHeld = 1 << 16
 
+// maxMerging is how long a crowd is held while the actor merges. A merge of a long value takes
+// a millisecond, and 256 of them may wait.
+const maxMerging = 5 * time.Millisecond
+
 // A heldCrowd is the crowd that the actor of a key or topic has delivered to and has not
 // woken yet.
 type heldCrowd struct {
-	crowd *actor.Crowd // nil: none
-	held  int          // deliveries
+	held *hold // nil: none
 }
 
-var crowds = sync.Pool{New: func() any { return new(actor.Crowd) }}
+type hold struct {
+	crowd      actor.Crowd
+	deliveries int
+	since      time.Time
+}
+
+var holds = sync.Pool{New: func() any { return new(hold) }}
 
 // of returns the crowd for an update with n subscribers, nil if they are few.
 func (h *heldCrowd) of(n int) *actor.Crowd {
 	if n <= crowdSize {
 		return nil
 	}
-	if h.crowd == nil {
-		h.crowd = crowds.Get().(*actor.Crowd)
+	if h.held == nil {
+		h.held = holds.Get().(*hold)
+		h.held.since = time.Now()
 	}
-	h.held += n
-	return h.crowd
+	h.held.deliveries += n
+	return &h.held.crowd
 }
 
 // wake lets the sessions of the crowd write to their clients.
 func (h *heldCrowd) wake() {
-	if h.crowd != nil {
-		h.crowd.Wake()
-		crowds.Put(h.crowd)
-		*h = heldCrowd{}
+	if h.held != nil {
+		h.held.crowd.Wake()
+		h.held.deliveries = 0
+		holds.Put(h.held)
+		h.held = nil
+	}
+}
+
+// wakeBeforeMerge wakes the crowd if it was held for maxMerging.
+func (h *heldCrowd) wakeBeforeMerge() {
+	if h.held != nil && time.Since(h.held.since) >= maxMerging {
+		h.wake()
 	}
 }
 
@@ -50,10 +69,10 @@ func (h *heldCrowd) wake() {
 // pending reports whether a request waits. A client that has sent several requests has been
 // answered a moment ago, and needs that moment to send the next one.
 func (h *heldCrowd) wakeIfDue(pending func() bool) {
-	if h.crowd == nil {
+	if h.held == nil {
 		return
 	}
-	if h.held < maxHeld {
+	if h.held.deliveries < maxHeld {
 		if pending() {
 			return
 		}

@@ -157,6 +157,36 @@ func TestACrowdIsWokenDuringABatchOfRuns(t *testing.T) {
 	})
 }
 
+// The subscribers do not wait while the actor makes many merges.
+func TestACrowdDoesNotWaitForMerges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ks := open(t, keyspace.Options{})
+		members := crowdOf(t, ks, keyspace.Key("k"))
+		mustSet(t, ks, "k", "0") // from now on, the key's actor has a goroutine of its own
+		time.Sleep(time.Second)
+		gate := &gateSubscriber{make(chan struct{}), make(chan struct{})}
+		reached := gate.reached
+		mustSubscribe(t, ks, keyspace.Key("k"), gate)
+		mustSet(t, ks, "k", "1")
+		<-reached
+		var writers sync.WaitGroup
+		merges := 0
+		merge := func(value []byte) ([]byte, error) {
+			if merges++; merges == 10 {
+				members[0].want(t, "during the merges", 2, 2)
+			}
+			time.Sleep(time.Millisecond)
+			return value, nil
+		}
+		for range 10 {
+			writers.Go(func() { _, _ = ks.Write(t.Context(), "k", keyspace.Change{Merge: merge}) })
+		}
+		synctest.Wait()
+		close(gate.open)
+		writers.Wait()
+	})
+}
+
 // The subscribers of a key whose store may take long do not wait for the next commit.
 func TestACrowdDoesNotWaitForTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -122,6 +122,7 @@ func (k *key) planRequest(r *run, q *request, value []byte) []byte {
 		}
 		value, r.expires = c.Value, time.Time{}
 	default:
+		k.crowd.wakeBeforeMerge()
 		merged, err := c.Merge(value)
 		if err != nil {
 			q.refusal = err
