@@ -42,6 +42,7 @@ func TestTheRevisionWaitsForWritesInFlight(t *testing.T) {
 		store := &lateStore{Store: keyspace.NewMemory(1), late: map[string]chan struct{}{"slow": hang}}
 		ks := open(t, keyspace.Options{Store: store})
 		mustSet(t, ks, "a", "1") // version 1
+		synctest.Wait()          // a writer is answered before its write is done
 		done := make(chan uint64)
 		go func() {
 			v, err := ks.Set(context.Background(), "slow", []byte("2"))
@@ -80,6 +81,7 @@ func TestTheRevisionWaitsForWritesInFlight(t *testing.T) {
 		if v := <-done; v != 2 {
 			t.Errorf("version %d, want 2", v)
 		}
+		synctest.Wait()
 		if m := subscribeAll(1); m != (keyspace.Mark{Epoch: ks.Epoch(), Revision: 4}) || fmt.Sprint(r.versions["slow"]) != "[2]" {
 			t.Errorf("mark %+v and %v of the key that hung, want revision 4 and [2]", m, r.versions["slow"])
 		}
