@@ -40,7 +40,7 @@ func (w *wire) Read(p []byte) (int, error) {
 // readConn reads from the connection, and waits for the client. It returns errIdle if
 // callOff has ended the wait, or if nothing has come and the client sends seldom.
 func (w *wire) readConn(p []byte) (int, error) {
-	if w.seldom && !w.resumed && w.idle() {
+	if w.seldom.Load() && !w.resumed && w.idle() && !w.isClosing() { // else the session's actor may read
 		n := w.fd.tryRead(p)
 		if n <= 0 {
 			return 0, errIdle
@@ -78,7 +78,7 @@ func (w *wire) idle() bool {
 // resume makes a parked connection ready to be read from.
 func (w *wire) resume() {
 	since := -w.blockedSince.Swap(0)
-	w.seldom = time.Since(time.Unix(0, since)) >= lookInterval
+	w.seldom.Store(time.Since(time.Unix(0, since)) >= lookInterval)
 	w.resumed = true
 }
 

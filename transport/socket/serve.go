@@ -50,7 +50,7 @@ func (c *Conn) Serve(h Handler) {
 // read serves the connection until it is parked or ends, or nothing is left for this
 // goroutine.
 func (c *Conn) read() {
-	if c.wire.fd.usable() && !c.wire.seldom {
+	if c.wire.fd.usable() && !c.wire.seldom.Load() {
 		c.wire.readers.watch(c)
 	}
 	for {
@@ -71,7 +71,7 @@ func (c *Conn) read() {
 		}
 		if c.wire.drained() { // the next read would uncork, too, but with a deeper stack
 			c.wire.session.Uncork()
-			if c.wire.seldom && c.wire.idle() && c.wire.calls.Load()&readsAhead == 0 && c.park() {
+			if c.wire.seldom.Load() && c.wire.idle() && c.wire.calls.Load()&readsAhead == 0 && c.park() {
 				return
 			}
 		}
@@ -85,7 +85,7 @@ func (c *Conn) park() bool {
 		return true
 	}
 	c.wire.blockedSince.Store(0)
-	c.wire.seldom = false
+	c.wire.seldom.Store(false)
 	return false
 }
 

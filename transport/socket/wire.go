@@ -25,7 +25,7 @@ type wire struct {
 	full         bool          // the last read filled its buffer: more may wait
 	partial      atomic.Bool   // bytes were read that are not a whole frame yet
 	timing       atomic.Int32  // a message's timing
-	seldom       bool          // nothing came for a while before the last message: park without waiting
+	seldom       atomic.Bool   // nothing came for a while before the last message: park without waiting
 	resumed      bool          // the poller says that there is something to read
 	blockedSince atomic.Int64  // when the read that waits began, Unix nanoseconds; 0 if none waits; negative if it was called off
 
