@@ -39,11 +39,13 @@ func (s storeState) Apply(w *Record) error {
 	if ks.shared != nil {
 		ks.feed.applied(w)
 	}
-	s.setExpiry(r, monotonic(w.Expires))
-	if w.Value == nil && !w.Touch {
-		s.bury(w)
-		ks.records.remove(r) // it has no actor
+	if w.Value != nil || w.Touch {
+		s.setExpiry(r, monotonic(w.Expires))
+		return nil
 	}
+	s.setExpiry(r, time.Time{}) // a damaged store may have the time of a delete
+	s.bury(w)
+	ks.records.remove(r) // it has no actor
 	return nil
 }
 

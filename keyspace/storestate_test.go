@@ -131,6 +131,20 @@ func TestApply(t *testing.T) {
 	}
 }
 
+// A delete does not expire, whatever a store says.
+func TestApplyADeleteThatExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := del("a", 3)
+		w.Expires = time.Now().Add(time.Second)
+		ks := open(t, keyspace.Options{Store: replay(put("a", "1", 2), w)})
+		time.Sleep(time.Minute)
+		if keys, _ := ks.Names(); keys != 0 || ks.Keys() != 0 {
+			t.Errorf("%d keys have an actor, and %d a value, want none", keys, ks.Keys())
+		}
+		mustSet(t, ks, "a", "2")
+	})
+}
+
 func TestASnapshotEndsWhenYieldSaysSo(t *testing.T) {
 	s := replay(put("a", "1", 2), put("b", "1", 3), del("c", 4), del("d", 5))
 	open(t, keyspace.Options{Store: s})
