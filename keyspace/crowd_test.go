@@ -157,6 +157,34 @@ func TestACrowdIsWokenDuringABatchOfRuns(t *testing.T) {
 	})
 }
 
+// A write of a new key does not wait until it is delivered to a crowd, nor does the first
+// message of a topic.
+func TestAWriterDoesNotDeliverToACrowd(t *testing.T) {
+	for _, target := range []keyspace.Target{keyspace.Pattern("#"), keyspace.TopicPattern("#")} {
+		synctest.Test(t, func(t *testing.T) {
+			ks := open(t, keyspace.Options{})
+			gate := &gateSubscriber{make(chan struct{}), make(chan struct{})}
+			members := crowdOf(t, ks, target)
+			mustUnsubscribe(t, ks, target, members[0])
+			mustSubscribe(t, ks, target, gate)
+			written := false
+			go func() {
+				if target.Kind == keyspace.KindPattern {
+					_, _ = ks.Set(t.Context(), "k", []byte("1"))
+				} else {
+					_ = ks.Publish(t.Context(), "k", []byte("1"))
+				}
+				written = true
+			}()
+			synctest.Wait()
+			if !written {
+				t.Errorf("%v: the writer waits for the deliveries", target)
+			}
+			close(gate.open)
+		})
+	}
+}
+
 // The subscribers do not wait while the actor makes many merges.
 func TestACrowdDoesNotWaitForMerges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

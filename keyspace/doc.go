@@ -56,7 +56,8 @@
 // client.
 //
 // If the store commits at once, and no more than 128 subscribers had the last update, the
-// goroutine of the request is also that of the actor, as long as no other request waits.
+// goroutine of the request is also that of the actor, as long as no other request waits. That
+// of the first request is not, while a pattern has more subscribers.
 // Two goroutines for a request, which wake each other, took a fifth more CPU for an update
 // at 5000 writes a second (BenchmarkFanoutPaced), and a fifth of the rate of writes
 // (BenchmarkWrites/inflight=16).

@@ -62,6 +62,7 @@ func clockShift() time.Duration {
 
 func (ks *Keyspace) newKey(r *record) *key {
 	k := &key{record: r, keyspace: ks}
+	k.crowded.Store(ks.patterns.crowds.Load() > 0) // until an update shows it
 	k.InitHandler(k, actor.Options[*request]{})
 	return k
 }

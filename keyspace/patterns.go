@@ -24,6 +24,9 @@ type patterns struct {
 	clock   uint64        // a logical clock, which rises with each subscription
 	noMatch *patternMatch // of all names that no pattern matches, in this generation
 
+	// crowds is the number of patterns that have more than crowdSize subscribers.
+	crowds atomic.Int32
+
 	// changed, if it is not nil, is called under mu when a pattern has got its first
 	// subscriber, or has lost its last one.
 	changed func(pattern string, wanted bool)
@@ -91,7 +94,9 @@ func (p *patterns) add(pattern string, s Subscriber, mark func()) (subscribedAt 
 			p.changed(pattern, true)
 		}
 	}
-	(*set).add(s)
+	if (*set).add(s) && (*set).len() == crowdSize+1 {
+		p.crowds.Add(1)
+	}
 	p.clock++
 	if mark != nil {
 		mark()
@@ -117,7 +122,7 @@ func (p *patterns) remove(pattern string, s Subscriber) {
 func (p *patterns) removeLocked(n *patternNode, pattern string, s Subscriber) bool {
 	level, rest, more := strings.Cut(pattern, "/")
 	if level == "#" {
-		return removeFrom(&n.below, s)
+		return p.removeFromLocked(&n.below, s)
 	}
 	next := n.levels[level]
 	if next == nil {
@@ -127,7 +132,7 @@ func (p *patterns) removeLocked(n *patternNode, pattern string, s Subscriber) bo
 	if more {
 		emptied = p.removeLocked(next, rest, s)
 	} else {
-		emptied = removeFrom(&next.here, s)
+		emptied = p.removeFromLocked(&next.here, s)
 	}
 	if emptied && len(next.levels) == 0 && next.here == nil && next.below == nil {
 		delete(n.levels, level)
@@ -135,12 +140,14 @@ func (p *patterns) removeLocked(n *patternNode, pattern string, s Subscriber) bo
 	return emptied
 }
 
-// removeFrom removes s from a set, and makes the set nil if it is then empty.
-func removeFrom(set **subscribers, s Subscriber) (emptied bool) {
+// removeFromLocked removes s from a set, and makes the set nil if it is then empty.
+func (p *patterns) removeFromLocked(set **subscribers, s Subscriber) (emptied bool) {
 	if *set == nil {
 		return false
 	}
-	(*set).remove(s)
+	if (*set).remove(s) && (*set).len() == crowdSize {
+		p.crowds.Add(-1)
+	}
 	if !(*set).empty() {
 		return false
 	}

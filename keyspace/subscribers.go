@@ -18,9 +18,9 @@ type subscribers struct {
 	set compact.Set[Subscriber]
 }
 
-func (s *subscribers) add(x Subscriber) { s.set.Add(x) }
+func (s *subscribers) add(x Subscriber) (isNew bool) { return s.set.Add(x) }
 
-func (s *subscribers) remove(x Subscriber) { s.set.Remove(x) }
+func (s *subscribers) remove(x Subscriber) (wasThere bool) { return s.set.Remove(x) }
 
 func (s *subscribers) has(x Subscriber) bool { return s.set.Has(x) }
 

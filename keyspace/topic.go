@@ -24,6 +24,7 @@ type topic struct {
 
 func (ks *Keyspace) newTopic(name string) *topic {
 	t := &topic{keyspace: ks, name: name}
+	t.crowded.Store(ks.ofTopics.crowds.Load() > 0) // until a message shows it
 	t.InitHandler(t, actor.Options[*request]{})
 	return t
 }
