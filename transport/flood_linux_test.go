@@ -72,7 +72,8 @@ func (w *wire) measure(t *testing.T) (end func(mayGrow int, note string) bool) {
 	return func(mayGrow int, note string) bool {
 		stopProbing()
 		transporttest.Eventually(t, "goroutines and descriptors as before", func() bool {
-			return runtime.NumGoroutine() <= goroutinesBefore && files() <= filesBefore
+			// A connection that was parked, or was not, makes a difference of one.
+			return runtime.NumGoroutine() <= goroutinesBefore+1 && files() <= filesBefore+1
 		})
 		slices.Sort(took)
 		p99, grown := took[len(took)*99/100], most-before
