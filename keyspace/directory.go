@@ -66,14 +66,18 @@ func (d *directory[A]) submit(ctx context.Context, name string, spawn bool, t ta
 }
 
 // wait is the second half of call: it returns the result.
-func (d *directory[A]) wait(ctx context.Context, r *request) (result, error) {
+func (d *directory[A]) wait(ctx context.Context, r *request) (res result, err error) {
 	select {
-	case res := <-r.results:
-		d.requests.put(r)
-		return res, res.err
-	case <-ctx.Done():
-		return result{}, context.Cause(ctx) // the actor still has the request
+	case res = <-r.results: // usually there already; so ctx need not make a channel
+	default:
+		select {
+		case res = <-r.results:
+		case <-ctx.Done():
+			return result{}, context.Cause(ctx) // the actor still has the request
+		}
 	}
+	d.requests.put(r)
+	return res, res.err
 }
 
 func (d *directory[A]) send(ctx context.Context, name string, spawn bool, r *request) error {

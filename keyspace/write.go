@@ -226,16 +226,18 @@ func (k *key) answerAll(r *run, requests []*request) {
 	next := 0
 	for i, q := range requests {
 		requests[i] = nil // a panic from here on must not answer it again
+		var res result    // one for all cases: the frame must be small, see write
 		switch {
 		case r.commitErr != nil:
-			q.answer(result{err: r.commitErr})
+			res.err = r.commitErr
 		case q.refusal != nil:
-			q.answer(result{err: q.refusal})
+			res.err = q.refusal
 		default:
 			w := &r.writes[next]
 			next++
-			q.answer(result{value: w.Value, version: w.Version, written: w.Written, expires: afterEpoch(w.Expires)})
+			res = result{value: w.Value, version: w.Version, written: w.Written, expires: afterEpoch(w.Expires)}
 		}
+		q.answer(res)
 	}
 }
 
