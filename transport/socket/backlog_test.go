@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	foreign "github.com/gorilla/websocket"
 
 	"rtdb/transport/socket"
@@ -19,6 +20,7 @@ import (
 // A busyHandler handles each message that begins with "wait" when the test opens its gate.
 // It is the session, too, and writes control frames as they come.
 type busyHandler struct {
+	awaits bool // End awaits the close frame
 	idleSession
 	conn *socket.Conn
 	gate chan struct{}
@@ -78,7 +80,7 @@ func (h *busyHandler) Stop(cause error, gone bool) {
 	h.stopped = append(h.stopped, cause)
 	h.gone = gone
 	close(h.stopCh)
-	if !gone {
+	if !gone && !h.awaits {
 		h.conn.Cut()
 	}
 }
@@ -89,29 +91,17 @@ func (h *busyHandler) End(cause error) {
 		h.wrong = append(h.wrong, "End during Handle")
 	}
 	h.mu.Unlock()
+	if h.awaits {
+		h.conn.Await(websocket.StatusProtocolError, "")
+	}
 	h.conn.Release()
 	h.endedCh <- cause
 }
 
 // serveBusy starts a server and connects a client to it.
 func serveBusy(t *testing.T) (*busyHandler, client) {
-	h := &busyHandler{
-		conn: new(socket.Conn), gate: make(chan struct{}), begun: make(chan struct{}, 1),
-		stopCh: make(chan struct{}), endedCh: make(chan error, 2),
-	}
-	readers := &socket.Readers{MessageTimeout: time.Minute}
-	accepted := make(chan struct{})
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := h.conn.Accept(w, r, socket.Options{Readers: readers}); err != nil {
-			t.Error(err)
-			return
-		}
-		h.conn.Start(h)
-		close(accepted)
-		h.conn.Serve(h)
-	}))
-	t.Cleanup(server.Close)
-	c, _, err := foreign.DefaultDialer.Dial(strings.Replace(server.URL, "http", "ws", 1), nil)
+	h, url, accepted := startBusy(t)
+	c, _, err := foreign.DefaultDialer.Dial(strings.Replace(url, "http", "ws", 1), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,6 +121,27 @@ func serveBusy(t *testing.T) (*busyHandler, client) {
 	})
 	<-accepted
 	return h, client{c, t, pongs}
+}
+
+// startBusy starts a server for one client. accepted is closed after the handshake.
+func startBusy(t *testing.T) (h *busyHandler, url string, accepted chan struct{}) {
+	h = &busyHandler{
+		conn: new(socket.Conn), gate: make(chan struct{}), begun: make(chan struct{}, 1),
+		stopCh: make(chan struct{}), endedCh: make(chan error, 2),
+	}
+	readers := &socket.Readers{MessageTimeout: time.Minute}
+	accepted = make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := h.conn.Accept(w, r, socket.Options{Readers: readers}); err != nil {
+			t.Error(err)
+			return
+		}
+		h.conn.Start(h)
+		close(accepted)
+		h.conn.Serve(h)
+	}))
+	t.Cleanup(server.Close)
+	return h, server.URL, accepted
 }
 
 // A client reads until its connection ends.

@@ -3,6 +3,8 @@ package socket_test
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -31,6 +33,34 @@ func awaitParked(t *testing.T, h *busyHandler) {
 		case <-timeout:
 			t.Fatal("the connection is not parked")
 		}
+	}
+}
+
+// A client that sends seldom, and then what the server refuses, gets its time to answer the close frame.
+func TestTheCloseOfAClientThatSendsSeldomIsAwaited(t *testing.T) {
+	t.Parallel()
+	h, url, accepted := startBusy(t)
+	h.awaits = true
+	c, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	send := func(text string) {
+		if _, err := io.WriteString(c, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	<-accepted
+	awaitParked(t, h)
+	<-time.After(2 * lookInterval)
+	sent := time.Now()
+	send("\x81\x84\x00\x00\x00\x00fail")
+	<-h.endedCh
+	if took := time.Since(sent); took < socket.CloseTimeout/2 {
+		t.Errorf("the connection was cut after %v, want %v", took, socket.CloseTimeout)
 	}
 }
 

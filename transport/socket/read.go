@@ -40,7 +40,7 @@ func (w *wire) Read(p []byte) (int, error) {
 // readConn reads from the connection, and waits for the client. It returns errIdle if
 // callOff has ended the wait, or if nothing has come and the client sends seldom.
 func (w *wire) readConn(p []byte) (int, error) {
-	if w.seldom.Load() && !w.resumed && w.idle() && !w.isClosing() { // else the session's actor may read
+	if w.seldom.Load() && !w.resumed && w.idle() && !w.ends() {
 		n := w.fd.tryRead(p)
 		if n <= 0 {
 			return 0, errIdle
@@ -75,6 +75,14 @@ func (w *wire) idle() bool {
 	return !w.partial.Load() && w.timing.Load() == betweenMessages
 }
 
+// ends reports whether the WebSocket is being closed: the last read waits for the client's
+// close frame.
+func (w *wire) ends() bool {
+	w.closeMu.Lock()
+	defer w.closeMu.Unlock()
+	return w.closing || w.closeSent
+}
+
 // resume makes a parked connection ready to be read from.
 func (w *wire) resume() {
 	since := -w.blockedSince.Swap(0)
@@ -90,7 +98,7 @@ func (w *wire) callOff() bool {
 	}
 	w.closeMu.Lock() // readConn waits for it, and only then resets the deadline
 	defer w.closeMu.Unlock()
-	if w.closing || !w.blockedSince.CompareAndSwap(since, -since) {
+	if w.closing || w.closeSent || !w.blockedSince.CompareAndSwap(since, -since) {
 		return false
 	}
 	_ = w.SetReadDeadline(time.Unix(1, 0)) // if it fails, the read does
