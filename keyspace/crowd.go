@@ -68,6 +68,10 @@ func (h *heldCrowd) wakeBeforeMerge() {
 // wakeIfDue wakes the crowd if it was held for long, or if no other update follows at once.
 // pending reports whether a request waits. A client that has sent several requests has been
 // answered a moment ago, and needs that moment to send the next one.
+//
+// Tried: actor.Yield in place of Gosched made more sends, 0.31 a delivery with 4 in flight
+// instead of 0.28. To hold the updates, too, and deliver a burst to one subscriber after the
+// other, gained nothing.
 func (h *heldCrowd) wakeIfDue(pending func() bool) {
 	if h.held == nil {
 		return
