@@ -11,7 +11,7 @@ import (
 // handler keeps a worker from the other actors. A handler that has to block calls
 // [Actor.Detach].
 //
-// A Pool works in rounds that last Interval, or QuietInterval if it has little to do. An actor runs at most once in a round.
+// A Pool works in rounds that last Interval. An actor runs at most once in a round.
 // Messages for an actor that has run in the current round wait for the next one. So a busy
 // actor handles many messages at once.
 //
@@ -34,10 +34,6 @@ type Pool struct {
 	// delayed on purpose. If it is 0, no message is delayed.
 	Interval time.Duration
 
-	// QuietInterval is the length of a round after one in which the workers had little to
-	// do: less than a quarter of their time, if a run takes runCost. 0 means Interval.
-	QuietInterval time.Duration
-
 	// Workers is how many goroutines may run actors at the same time. 0 means the value
 	// of GOMAXPROCS at the first use.
 	Workers int
@@ -49,8 +45,6 @@ type Pool struct {
 	nextRound     []*task  // to run in the next round, because they have run in this one
 	round         uint64   // number of the current round; 0 before the first
 	roundStart    time.Time
-	roundLength   time.Duration
-	runs          int         // of actors in the current round
 	timer         *time.Timer // begins the next round
 	timerSet      bool
 	activeWorkers int
@@ -92,9 +86,6 @@ func (p *Pool) scheduleLocked(t *task, crowd, again bool) {
 	}
 	t.enqueued, t.crowd = true, crowd
 	if p.round == 0 {
-		if p.Workers == 0 {
-			p.Workers = runtime.GOMAXPROCS(0)
-		}
 		p.beginRoundLocked()
 	}
 	if p.Interval > 0 && (again || t.lastRound == p.round) {
@@ -116,17 +107,9 @@ func (p *Pool) enqueueLocked(t *task, idle bool) {
 	}
 }
 
-// runCost is about what a run of a session costs: one system call that writes.
-const runCost = 5 * time.Microsecond
-
 func (p *Pool) beginRoundLocked() {
-	now := time.Now()
-	p.roundLength = p.Interval
-	if p.QuietInterval > 0 && 4*time.Duration(p.runs)*runCost < time.Duration(p.Workers)*now.Sub(p.roundStart) {
-		p.roundLength = p.QuietInterval
-	}
 	p.round++
-	p.roundStart, p.runs = now, 0
+	p.roundStart = time.Now()
 }
 
 // advanceRoundLocked begins the next round if the current one is over, or else sets the
@@ -136,7 +119,7 @@ func (p *Pool) advanceRoundLocked() {
 	if p.timerSet || len(p.nextRound) == 0 {
 		return
 	}
-	left := p.roundLength - time.Since(p.roundStart)
+	left := p.Interval - time.Since(p.roundStart)
 	switch {
 	case left <= 0:
 		p.beginRoundLocked()
@@ -176,6 +159,9 @@ const (
 
 // startWorkersLocked starts a worker for each tasksPerTake tasks that wait, up to Workers.
 func (p *Pool) startWorkersLocked() {
+	if p.Workers == 0 {
+		p.Workers = runtime.GOMAXPROCS(0)
+	}
 	for p.activeWorkers < p.Workers && p.waitingLocked() > p.activeWorkers*tasksPerTake {
 		p.activeWorkers++
 		go p.work()
@@ -236,7 +222,6 @@ func (p *Pool) take(tasks *[tasksPerTake]*task) int {
 	for _, t := range tasks[:n] {
 		t.lastRound, t.enqueued = p.round, false
 	}
-	p.runs += n
 	if n == 0 {
 		p.activeWorkers--
 	}

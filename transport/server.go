@@ -44,7 +44,7 @@ func NewServer(ks *keyspace.Keyspace, o Options) *Server {
 	s.core.lifetime, s.cutOff = context.WithCancel(context.Background())
 	s.core.backups.init()
 	s.core.metrics = newMetrics(ks, s.core.clients, o)
-	s.routes = newRoutes(s.core, &actor.Pool{Interval: o.FlushInterval, QuietInterval: o.FlushInterval / 2})
+	s.routes = newRoutes(s.core, &actor.Pool{Interval: o.FlushInterval})
 	errorLog := stdlog.New(httpErrors{o.Logger}, "", 0)
 	s.http = http.Server{
 		Handler:                      s,
