@@ -52,7 +52,7 @@
 // client for which a newer one waits cannot take a name: two would wait for each other.
 //
 // Sessions share a pool of GOMAXPROCS goroutines ([actor.Pool]), which write without
-// blocking, in rounds of Options.FlushInterval, or half of it while they have little to do. A session whose connection has no descriptor
+// blocking, in rounds of Options.FlushInterval. A session whose connection has no descriptor
 // is not in the pool: under TLS, over HTTP/2, and on systems other than Linux.
 //
 // An event stream is a session whose Conn writes events (WHATWG HTML, section 9.2). Over

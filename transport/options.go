@@ -50,9 +50,9 @@ type Options struct {
 	MaxValueBytes int // limit of a value, as it is kept; 0 means DefaultMaxValueBytes
 
 	// FlushInterval is the shortest time between two writes of updates to a
-	// client, and so the longest that an update is held back on purpose. It is half
-	// of this while the server has little to do. An update that comes later than
-	// that after the last write is not held back. 0 holds none back.
+	// client, and so the longest that an update is held back on purpose. An
+	// update that comes later than that after the last write is not held back. 0
+	// holds none back.
 	FlushInterval time.Duration
 
 	Keys      *auth.Keys   // check tokens; nil: every client may do everything
