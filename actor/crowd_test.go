@@ -82,7 +82,7 @@ func TestACrowdRunsWhenItIsWoken(t *testing.T) {
 	})
 }
 
-// TryRun does not wait for the crowd, and the actor then runs no second time for it.
+// TryRun does not wait for the crowd, and the crowd then does not run the actor again.
 func TestTryRunRunsAnActorOfACrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &actor.Pool{Workers: 1}

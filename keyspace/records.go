@@ -16,8 +16,8 @@ const recordShards = 64
 // records is the table of a keyspace's records: those of keys that have a value, and those
 // of keys that have an actor. To find a record takes no lock.
 //
-// It is an open-addressing hash table. Its slots are 11 to 22 bytes a key, where sync.Map
-// takes 100, and a look-up loads two or three lines of the cache.
+// It is an open-addressing hash table. Its slots are 11 to 22 bytes a key (sync.Map
+// takes 100), and a look-up loads two or three lines of the cache.
 type records struct {
 	keyspace *Keyspace
 	seed     maphash.Seed
@@ -36,7 +36,7 @@ type recordShard struct {
 type recordSlot = atomic.Pointer[record]
 
 // removed takes the place of a record that was removed. No name is empty, so no reader
-// looks for it.
+// searches this record.
 var removed = new(record)
 
 func (t *records) init(ks *Keyspace) { t.keyspace, t.seed = ks, maphash.MakeSeed() }
@@ -46,13 +46,13 @@ func (t *records) shard(name string) (s *recordShard, hash int) {
 	return &t.shards[h%recordShards], int(h >> 8)
 }
 
-// find returns the record of a name, nil if there is none.
+// find returns the record of a name, or nil.
 func (t *records) find(name string) *record {
 	s, hash := t.shard(name)
 	return s.find(name, hash)
 }
 
-// findOrAdd returns the record of a name, and makes it if there is none.
+// findOrAdd returns the record of a name, and makes it if the table lacks it.
 func (t *records) findOrAdd(name string) *record {
 	s, hash := t.shard(name)
 	if r := s.find(name, hash); r != nil {

@@ -62,7 +62,7 @@ func TestShare(t *testing.T) {
 	}
 }
 
-// A session with one subscription needs no memory for it besides the struct.
+// A session with one subscription needs no memory besides the struct.
 func TestOneSubscriptionDoesNotAllocate(t *testing.T) {
 	var s subscriptions
 	if n := testing.AllocsPerRun(10, func() {

@@ -30,7 +30,7 @@ func startProgram(b *testing.B, address, path string, args ...string) *child {
 		}
 	})
 	c.start(b)
-	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); ; <-time.After(time.Millisecond) {
 		k, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = k.Close()

@@ -29,7 +29,7 @@ const (
 // (BenchmarkMillionKeys).
 //
 // A reclaim of a heap of 300 MB takes 0.11 s to 0.22 s, mostly of one collection
-// (BenchmarkReclaim), while requests are answered. So there is none while the server is busy.
+// (BenchmarkReclaim), while requests are answered. So a busy server does not reclaim.
 // A look takes 0.6 µs (BenchmarkHeapLook).
 type reclaimer struct {
 	stop    chan struct{}

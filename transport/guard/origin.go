@@ -167,7 +167,7 @@ func (o *Origins) isForeignWrite(r *http.Request) bool {
 	return fetchSite(r) != "" && o.writes.Check(r) != nil
 }
 
-// fetchSite returns the header Sec-Fetch-Site, "" if there is none. Header.Get looks at each
+// fetchSite returns the header Sec-Fetch-Site, or "". Header.Get looks at each
 // byte of the name first. For the names that every request is asked for, that was 4% of the
 // CPU of a write (BenchmarkWritesREST), so they are looked up in canonical form.
 func fetchSite(r *http.Request) string {

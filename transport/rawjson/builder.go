@@ -54,7 +54,7 @@ func (b Builder) End() []byte {
 func AppendString(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
-	plain := 0 // where the part begins that is not appended yet
+	plain := 0 // the offset of the part that is not appended yet
 	for i := range len(s) {
 		c := s[i]
 		if c >= 0x20 && c != '"' && c != '\\' {

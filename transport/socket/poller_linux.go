@@ -82,7 +82,7 @@ func (p *poller) remove(w *wire) {
 }
 
 // resumeLocked starts the goroutine of the connection that is parked with a descriptor. If
-// there is none, the event was that of a connection that has been removed.
+// it has gone, the event was that of a connection that has been removed.
 func (p *poller) resumeLocked(fd int) {
 	if c := p.parked[fd]; c != nil {
 		p.parked[fd] = nil
@@ -101,7 +101,7 @@ func (p *poller) openLocked() bool {
 		_ = unix.Close(fd)
 		return false
 	}
-	file := os.NewFile(uintptr(fd), "epoll") // Go's own poller waits for it, without a thread
+	file := os.NewFile(uintptr(fd), "epoll") // Go's own poller waits on it, without a thread
 	raw, err := file.SyscallConn()
 	if err != nil {
 		_ = file.Close()

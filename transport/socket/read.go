@@ -96,7 +96,7 @@ func (w *wire) callOff() bool {
 	if since <= 0 || !w.idle() {
 		return false
 	}
-	w.closeMu.Lock() // readConn waits for it, and only then resets the deadline
+	w.closeMu.Lock() // readConn locks it, too, and only then resets the deadline
 	defer w.closeMu.Unlock()
 	if w.closing || w.closeSent || !w.blockedSince.CompareAndSwap(since, -since) {
 		return false

@@ -27,7 +27,7 @@ var ErrGone = fmt.Errorf("socket: client ended the stream: %w", io.EOF)
 type Stream struct {
 	out     output  // first, because each write begins there
 	frames  *Frames // of the text that is being made, from Begin on
-	chunkAt int32   // where its chunk begins in frames
+	chunkAt int32   // the offset of its chunk in frames
 	chunked bool    // the client speaks HTTP/1.1: each text is a chunk (RFC 9112, section 7.1)
 
 	endingSince time.Time // the first blocking write after the session began to end; the rest has StallTimeout from then on
