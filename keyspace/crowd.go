@@ -14,7 +14,7 @@ import (
 const crowdSize = 128
 
 // maxHeld is the number of deliveries after which a crowd is woken, even if more updates
-// follow at once: less than 10 ms of work, and no longer than it takes to write to the crowd twice.
+// follow at once: less than 10 ms of work.
 const maxHeld = 1 << 16
 
 // maxMerging is how long a crowd is held while the actor merges. A merge of a long value takes
