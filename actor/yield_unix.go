@@ -80,12 +80,10 @@ func (n *networkWait) open() {
 // step is called by RawConn.Read, which waits for the pipe if step returns false, and then
 // calls it again. The first call fills the pipe, the second empties it.
 func (n *networkWait) step(fd uintptr) (done bool) {
-	var b [1]byte
 	if n.written {
-		_, _ = syscall.Read(int(fd), b[:]) // it takes what the first call wrote
+		readByte(int(fd)) // it takes what the first call wrote
 		return true
 	}
 	n.written = true
-	_, err := syscall.Write(n.writing, b[:])
-	return err != nil
+	return !writeByte(n.writing)
 }

@@ -1,10 +1,10 @@
 package socket
 
 import (
+	"io"
 	"net"
 	"sync"
 	"syscall"
-	"unsafe"
 )
 
 // A descriptor is the file descriptor of a connection, which reads and writes
@@ -17,6 +17,7 @@ type descriptor struct {
 	mu     sync.Mutex // held while fd is used: after close the number may be another file's
 	isOpen bool
 	fd     int
+	raw    syscall.RawConn // waits for something to read
 }
 
 // maxUnsent limits the unsent bytes that the kernel buffers for a client. Without it the
@@ -56,6 +57,7 @@ func (d *descriptor) open(c net.Conn) {
 	// Unix socket, the kernel takes more.
 	const notSentLowAt = 25
 	_ = syscall.SetsockoptInt(d.fd, syscall.IPPROTO_TCP, notSentLowAt, maxUnsent)
+	d.raw = raw
 	d.isOpen = any(system) == any(c) // not under TLS
 }
 
@@ -77,36 +79,19 @@ func (d *descriptor) close() {
 // tryWrite writes as much of p, which is not empty, as the kernel takes at once.
 func (d *descriptor) tryWrite(p []byte) (n int, err error) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	if !d.isOpen {
+		d.mu.Unlock()
 		return 0, net.ErrClosed
 	}
-	for {
-		n, errno := write(d.fd, p)
-		switch errno {
-		case 0:
-			return n, nil
-		case syscall.EAGAIN:
-			return 0, nil
-		case syscall.EINTR:
-		default:
-			return 0, &net.OpError{Op: "write", Net: "tcp", Err: errno} // as the connection's own Write
-		}
+	n, errno := send(d.fd, p)
+	d.mu.Unlock()
+	switch errno {
+	case 0:
+		return n, nil
+	case syscall.EAGAIN:
+		return 0, nil
 	}
-}
-
-// write is send(2) without telling the scheduler, which would watch each call of
-// a descriptor that never blocks. That alone was 5% of the CPU of a delivery to one
-// of 1000 clients (BenchmarkFanoutOneKey, perf). write(2) takes 5% longer than send(2),
-// because it passes the layer of files.
-func write(fd int, p []byte) (int, syscall.Errno) {
-	const flags = syscall.MSG_DONTWAIT | syscall.MSG_NOSIGNAL
-	noteRead(p)
-	n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags, 0, 0)
-	if errno != 0 {
-		return 0, errno
-	}
-	return int(n), 0
+	return 0, &net.OpError{Op: "write", Net: "tcp", Err: errno} // as the connection's own Write
 }
 
 // tryRead returns how many bytes it read without blocking. It returns 0 or less if
@@ -118,6 +103,43 @@ func (d *descriptor) tryRead(p []byte) int {
 	if !d.isOpen {
 		return 0
 	}
-	n, _ := syscall.Read(d.fd, p)
+	n, _ := receive(d.fd, p)
 	return n
 }
+
+// read waits for bytes and reads them, as the Read of a net.Conn does.
+func (d *descriptor) read(p []byte) (int, error) {
+	r := blockingReads.Get().(*blockingRead)
+	r.p = p
+	err := d.raw.Read(r.step)
+	n, errno := r.n, r.errno
+	r.p = nil
+	blockingReads.Put(r)
+	switch {
+	case err != nil:
+		return 0, err
+	case errno != 0:
+		return 0, &net.OpError{Op: "read", Net: "tcp", Err: errno}
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// A blockingRead is the state of a call of descriptor.read. They are pooled with their step,
+// which would otherwise be made anew for each message.
+type blockingRead struct {
+	p     []byte
+	n     int
+	errno syscall.Errno
+	step  func(fd uintptr) (done bool) // called by RawConn.Read, which waits if it returns false
+}
+
+var blockingReads = sync.Pool{New: func() any {
+	r := new(blockingRead)
+	r.step = func(fd uintptr) bool {
+		r.n, r.errno = receive(int(fd), r.p)
+		return r.errno != syscall.EAGAIN
+	}
+	return r
+}}

@@ -20,3 +20,5 @@ func (descriptor) close() {}
 func (descriptor) tryWrite([]byte) (int, error) { return 0, errors.ErrUnsupported }
 
 func (descriptor) tryRead([]byte) int { return 0 }
+
+func (descriptor) read([]byte) (int, error) { return 0, errors.ErrUnsupported }

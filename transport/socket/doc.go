@@ -67,13 +67,12 @@
 //
 // # The descriptor
 //
-// On Linux, TryWrite writes to the file descriptor itself (descriptor_linux.go). On
-// other systems, and under TLS, Conn.CanTry reports false, and sessions use Write.
+// On Linux, TryWrite writes to the file descriptor itself, and Serve reads from it
+// (descriptor_linux.go, syscall_linux.go). On other systems, and under TLS, Conn.CanTry reports false, and sessions use Write.
 //
-// The race detector does not see the bytes that a raw system call reads. So under -race each
-// such write is reported to it with [runtime.RaceReadRange] (race.go), which, unlike
-// [syscall.Write], does not order goroutines and so hides no race. All tests of package
-// transport run like that in CI. A read(2) uses [syscall.Read], which the race
-// detector knows. The number of the descriptor is guarded by a mutex:
+// The race detector does not see the bytes that a raw system call reads and writes. So under
+// -race each call reports them to it (race.go). Unlike [syscall.Write], that does not order
+// goroutines, and so hides no race. All tests of package
+// transport run like that in CI. The number of the descriptor is guarded by a mutex:
 // it is not used after the connection is closed, when it may be another file's.
 package socket

@@ -51,7 +51,7 @@ func (p *poller) add(c *Conn) bool {
 		p.parked = append(p.parked, make([]*Conn, missing)...)
 	}
 	p.parked[w.fd.fd] = c
-	if p.armLocked(w.fd.fd) != nil {
+	if !p.armLocked(w.fd.fd) {
 		p.parked[w.fd.fd] = nil
 		return false
 	}
@@ -60,15 +60,15 @@ func (p *poller) add(c *Conn) bool {
 
 // armLocked asks for one event of a descriptor. If something has come already the event
 // comes at once, so nothing is missed.
-func (p *poller) armLocked(fd int) error {
+func (p *poller) armLocked(fd int) (ok bool) {
 	// The number is in the event; the poller finds the connection by it. The system forgets a
-	// descriptor that is closed.
+	// descriptor that is closed. It fails if the system has no memory for it.
 	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: int32(fd)}
-	err := unix.EpollCtl(p.epoll, unix.EPOLL_CTL_MOD, fd, &event)
-	if err == unix.ENOENT { // it has not been parked before
-		err = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &event)
+	errno := epollControl(p.epoll, unix.EPOLL_CTL_MOD, fd, &event)
+	if errno == unix.ENOENT { // it has not been parked before
+		errno = epollControl(p.epoll, unix.EPOLL_CTL_ADD, fd, &event)
 	}
-	return err
+	return errno == 0
 }
 
 // remove gives a parked connection a goroutine again, because it is being closed. It does
@@ -119,7 +119,7 @@ func (p *poller) wait(raw syscall.RawConn, ended chan<- struct{}) {
 	for {
 		var n int
 		err := raw.Read(func(fd uintptr) (done bool) {
-			n, _ = unix.EpollWait(int(fd), events, 0)
+			n = epollWait(int(fd), events)
 			return n > 0
 		})
 		if err != nil {

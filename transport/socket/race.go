@@ -11,3 +11,6 @@ import (
 // not, and it must not order goroutines either, as [syscall.Write] does: that could
 // hide a race.
 func noteRead(p []byte) { runtime.RaceReadRange(unsafe.Pointer(unsafe.SliceData(p)), len(p)) }
+
+// noteWrite tells the race detector that the kernel has written p.
+func noteWrite(p []byte) { runtime.RaceWriteRange(unsafe.Pointer(unsafe.SliceData(p)), len(p)) }

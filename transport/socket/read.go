@@ -51,7 +51,7 @@ func (w *wire) readConn(p []byte) (int, error) {
 	}
 	w.resumed = false
 	w.blockedSince.Store(time.Now().UnixNano())
-	n, err := w.Conn.Read(p)
+	n, err := w.readNext(p)
 	if since := w.blockedSince.Swap(0); since < 0 {
 		w.setReadDeadline(time.Time{})
 		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
@@ -64,6 +64,14 @@ func (w *wire) readConn(p []byte) (int, error) {
 		w.partial.Store(true)
 	}
 	return n, err
+}
+
+// readNext reads what comes next.
+func (w *wire) readNext(p []byte) (int, error) {
+	if w.fd.usable() {
+		return w.fd.read(p)
+	}
+	return w.Conn.Read(p)
 }
 
 // errIdle means that the connection is to be parked. The library is ready to be read from
