@@ -143,8 +143,9 @@ func (a *Actor[M]) TrySend(m M) error {
 // and has a pool, it runs only after c.Wake, which the sender must call soon.
 func (a *Actor[M]) TrySendCrowd(m M, c *Crowd) error {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.acceptLocked(m, c)
+	err := a.acceptLocked(m, c)
+	a.mu.Unlock()
+	return err
 }
 
 // Pending reports whether a message waits. The handler can call it to find out whether

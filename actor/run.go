@@ -140,7 +140,6 @@ func (a *Actor[M]) runBatchLocked() {
 	clear(batch)
 
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	switch pooled := a.extra != nil && a.extra.pool != nil; {
 	case a.extra != nil && a.extra.detach:
 		go a.run()
@@ -152,6 +151,7 @@ func (a *Actor[M]) runBatchLocked() {
 	default:
 		go a.run()
 	}
+	a.mu.Unlock()
 }
 
 // becomeIdleLocked ends a run. Its caller has checked that the queue is empty, or has

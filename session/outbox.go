@@ -73,11 +73,12 @@ type outbox struct {
 // It reports whether the actor must be woken, and whether the client is behind.
 func (b *outbox) push(m *Message) (wake, behind bool) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	if m.update != nil {
 		b.offered++
 	}
-	return b.addLocked(m)
+	wake, behind = b.addLocked(m)
+	b.mu.Unlock()
+	return wake, behind
 }
 
 // reject counts an update that came after the session had begun to end.
@@ -208,7 +209,6 @@ func (b *outbox) signalSpaceLocked() {
 // The messages are in flight until finish.
 func (b *outbox) take() (t batch, more bool) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	t.flush, b.flushing = b.flushing, false
 	if b.throttles {
 		b.throttles = false
@@ -218,6 +218,7 @@ func (b *outbox) take() (t batch, more bool) {
 		t.messages, t.updates = b.items, uint64(b.updates)
 		b.inFlight = t.messages
 		b.resetLocked()
+		b.mu.Unlock()
 		return t, false
 	}
 	t.messages, t.updates = b.cutLocked()
@@ -226,6 +227,7 @@ func (b *outbox) take() (t batch, more bool) {
 		b.freeLocked(b.items)
 		b.resetLocked()
 	}
+	b.mu.Unlock()
 	return t, more
 }
 
@@ -233,12 +235,12 @@ func (b *outbox) take() (t batch, more bool) {
 // them that were delivered.
 func (b *outbox) finish(delivered uint64) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	messages := b.inFlight
 	b.inFlight = nil
 	b.delivered += delivered
 	clear(messages)
 	b.freeLocked(messages)
+	b.mu.Unlock()
 }
 
 // stats returns the counts of a session that has ended: waiting updates were dropped.

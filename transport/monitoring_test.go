@@ -108,7 +108,7 @@ func scrape(t *testing.T) (text string, sessions []string) {
 	}
 	open := w.dial(t)
 	open.ask(`{"action":"subscribe","pattern":"#","snapshot":false,"id":"`+private+`"}`, `{"id":"`+private+`","ok":true,"revision":1,"epoch":"e"}`)
-	for range 16 { // one in eight is timed
+	for range 150 { // one in eight is timed, at random
 		open.ask(`{"action":"delete","key":"`+private+`-none","id":1}`,
 			`{"id":1,"error":{"code":"not_found","message":"there is no such key"}}`)
 	}
@@ -119,7 +119,7 @@ func scrape(t *testing.T) (text string, sessions []string) {
 		t.Fatal(err)
 	}
 	leaving.wantClose(4321)
-	for range 16 {
+	for range 150 {
 		w.want(t, "PUT", "/data/"+private, `{"value":1}`, 200, "")
 		open.want(`{"key":"` + private + `","value":1}`)
 	}

@@ -57,22 +57,20 @@ func (o *output) try(f *Frames) (done bool, err error) {
 		o.keep(f)
 		return false, nil
 	}
-	defer o.writing.Unlock()
-	if o.writeErr != nil {
-		f.free()
-		return true, o.writeErr
-	}
-	if len(f.bytes) > 0 {
+	if o.writeErr == nil && len(f.bytes) > 0 {
 		f.taken, o.writeErr = o.fd.tryWrite(f.bytes)
 		o.sent.Add(uint64(f.taken))
 		if o.writeErr == nil && f.taken < len(f.bytes) {
 			o.torn = f.taken > 0
 			o.keep(f)
+			o.writing.Unlock()
 			return false, nil
 		}
 	}
+	err = o.writeErr
+	o.writing.Unlock()
 	f.free()
-	return true, o.writeErr
+	return true, err
 }
 
 // writeLocked writes p as long as the client takes a byte now and then. progress is when it
