@@ -37,6 +37,9 @@ type Change struct {
 	// written or touched before. 0 means that the key never expires. A Merge
 	// with TTL 0 keeps the key's time to live.
 	TTL time.Duration
+
+	// Burst, if it is not nil, says that another write of the same client follows at once.
+	Burst *Burst
 }
 
 // A VersionError means that a write was refused because its condition does not

@@ -16,8 +16,8 @@ type namedActor interface {
 	TrySend(r *request) error
 	TryRun(r *request) error
 
-	// quick reports that a request takes so little time that its sender may carry it out.
-	quick() bool
+	// quick reports that the request's sender may carry it out.
+	quick(r *request) bool
 	Send(ctx context.Context, r *request) error
 	Shutdown(ctx context.Context) error
 }
@@ -82,7 +82,7 @@ func (d *directory[A]) wait(ctx context.Context, r *request) (res result, err er
 
 func (d *directory[A]) send(ctx context.Context, name string, spawn bool, r *request) error {
 	return d.retry(name, spawn, func(a A) error {
-		if a.quick() {
+		if a.quick(r) {
 			if err := a.TryRun(r); !errors.Is(err, actor.ErrFull) {
 				return err
 			}

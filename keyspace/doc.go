@@ -87,8 +87,9 @@
 //     clients are read.
 //   - The subscribers are woken together, as a crowd ([Update.Crowd]), and run behind the
 //     subscribers of other keys.
-//   - The crowd is woken when no other request of the key waits. So a burst is one write to
-//     each client. If the store may block, each update wakes its crowd at once.
+//   - The crowd is woken when no other request of the key waits, and no other write of the
+//     same client follows ([Burst]), after 5 ms of a burst at the latest. So a burst is one
+//     write to each client. If the store may block, each update wakes its crowd at once.
 //
 // # Patterns and snapshots
 //

@@ -83,9 +83,11 @@ func (k *key) needed() bool {
 	return !k.subscribers.empty() || k.load().value != nil && (k.expiry != nil || len(k.match.matchingSets()) > 0)
 }
 
-// quick reports that the store commits at once, and that the subscribers are no crowd: they
-// would keep the sender from its next request, which is to join the burst.
-func (k *key) quick() bool { return k.keyspace.inMemory && !k.crowded.Load() }
+// quick reports that the store commits at once, and that the subscribers are no crowd, whose
+// sessions the sender would have to wake. During a burst it need not.
+func (k *key) quick(r *request) bool {
+	return k.keyspace.inMemory && (!k.crowded.Load() || r.change.Burst != nil)
+}
 
 // Handle handles a batch of requests in order. Writes that follow each other are
 // one run, and are committed together. A request between two runs sees the writes
@@ -94,6 +96,7 @@ func (k *key) quick() bool { return k.keyspace.inMemory && !k.crowded.Load() }
 // own, because it needs the version of the write before it.
 func (k *key) Handle(batch []*request) {
 	k.unpaused = 0
+	burst := batch[len(batch)-1].change.Burst
 	if k.keyspace.shared != nil {
 		k.follow()
 	}
@@ -110,11 +113,12 @@ func (k *key) Handle(batch []*request) {
 		batch = batch[n:]
 	}
 	if k.keyspace.inMemory {
-		k.crowd.wakeIfDue(k.Pending)
+		k.crowd.wakeIfDue(k.Pending, k, burst)
 	} else {
 		k.crowd.wake() // the next commit may take long
 	}
 	if !k.needed() && k.Retire() {
+		k.crowd.wake() // a burst may hold it, whose subscribers have all left
 		k.leave()
 	}
 }
@@ -137,6 +141,7 @@ func (k *key) leave() {
 func (k *key) handleOther(batch []*request) {
 	r := batch[0]
 	switch r.op {
+	case opWake: // Handle does it
 	case opRead:
 		r.then(k.entry())
 	case opSubscribe:

@@ -21,6 +21,7 @@ const (
 	opFollow  // applies the records of other keyspaces; nobody waits for the result
 	opMissed  // tells the subscribers of a topic that messages may be missing; likewise
 	opMissedByPattern
+	opWake // wakes the crowd of a burst that has ended; nobody waits for the result
 )
 
 // writes reports whether a key's request of this kind changes the key.

@@ -30,7 +30,7 @@ func (ks *Keyspace) newTopic(name string) *topic {
 }
 
 // quick reports that the subscribers are no crowd (see key.quick).
-func (t *topic) quick() bool { return !t.crowded.Load() }
+func (t *topic) quick(*request) bool { return !t.crowded.Load() }
 
 // Handle handles a batch of requests in order.
 func (t *topic) Handle(batch []*request) {
@@ -65,7 +65,7 @@ func (t *topic) Handle(batch []*request) {
 			actor.Yield()
 		}
 	}
-	t.crowd.wakeIfDue(t.Pending)
+	t.crowd.wakeIfDue(t.Pending, nil, nil)
 	if t.subscribers.empty() && t.Retire() {
 		t.keyspace.topicTable.remove(t)
 	}

@@ -125,6 +125,11 @@ func (s *Session) Reply(text []byte) error {
 	return nil
 }
 
+// Throttled reports whether Reply would block.
+func (s *Session) Throttled() bool {
+	return s.box.throttled(int64(s.options.MaxPendingBytes)/2) != nil
+}
+
 // waitForSpace blocks while too much waits that the client asked for. It returns
 // the session's cause if the session is ending, ErrLeft if there is none.
 func (s *Session) waitForSpace() error {

@@ -23,6 +23,9 @@ type action struct {
 	// due or it was queued already.
 	act func(c *webSocket, ctx context.Context, r *request) (rawjson.Builder, error)
 
+	// writes says that it writes a key, and so may be a part of a burst.
+	writes bool
+
 	// deep says that act needs much stack, and so runs on a goroutine of its own. On the
 	// reader's goroutine it would double the stack, which then stays so large as long as
 	// the client is connected. Most clients only subscribe and wait
@@ -37,9 +40,9 @@ var actions = map[string]*action{
 	"unsubscribe": {check: checkTargets, act: (*webSocket).unsubscribe},
 	"set":         setAction,
 	"get":         {check: checkKey, act: (*webSocket).get},
-	"delete":      {check: checkDelete, honours: ifVersionMember | deleteMember, act: (*webSocket).delete},
-	"patch":       {check: checkWrite, honours: ifVersionMember | ttlMember, act: (*webSocket).patch},
-	"touch":       {check: checkTouch, honours: ifVersionMember | ttlMember, act: (*webSocket).touch},
+	"delete":      {check: checkDelete, honours: ifVersionMember | deleteMember, act: (*webSocket).delete, writes: true},
+	"patch":       {check: checkWrite, honours: ifVersionMember | ttlMember, act: (*webSocket).patch, writes: true},
+	"touch":       {check: checkTouch, honours: ifVersionMember | ttlMember, act: (*webSocket).touch, writes: true},
 	"publish":     {check: checkPublish, act: (*webSocket).publish},
 	"will":        {check: checkWill, honours: ifVersionMember | ttlMember | deleteMember, act: (*webSocket).will},
 	"hello":       {check: checkClient, act: (*webSocket).hello, deep: true},
@@ -48,7 +51,7 @@ var actions = map[string]*action{
 }
 
 // setAction is also a publish with a key.
-var setAction = &action{check: checkWrite, honours: ifVersionMember | ttlMember, act: (*webSocket).set}
+var setAction = &action{check: checkWrite, honours: ifVersionMember | ttlMember, act: (*webSocket).set, writes: true}
 
 // requests are pooled, because a request is too large for the stack of a reader,
 // which every idle client has.
@@ -68,6 +71,7 @@ func (c *webSocket) handle(ctx context.Context, message []byte) []byte {
 	}
 	c.logRequest(r, err)
 	if err != nil {
+		c.endBurst()
 		return encodeRefusal(r, err) // a key's actor may still use r, so it does not go back to the pool
 	}
 	*r = request{}
@@ -98,6 +102,9 @@ func parseAction(r *request, message []byte, maxValueBytes int) (*action, error)
 }
 
 func (c *webSocket) act(ctx context.Context, a *action, r *request) (rawjson.Builder, error) {
+	if !a.writes || r.key.value != c.inBurst {
+		c.endBurst()
+	}
 	if a.deep {
 		return c.actAside(ctx, a, r)
 	}
@@ -156,6 +163,10 @@ func (c *webSocket) write(ctx context.Context, r *request, change keyspace.Chang
 	key := r.key.value
 	if err := c.authorize((*auth.Grants).MayChange, keyspace.Key(key)); err != nil {
 		return nil, err
+	}
+	if c.conn.More() {
+		c.inBurst, change.Burst = key, &c.burst
+		c.burst.Begin()
 	}
 	e, err := c.core.metrics.write(ctx, key, r.withCondition(change))
 	if err != nil || !r.id.present {

@@ -116,6 +116,8 @@ type webSocket struct {
 
 	// These fields belong to the call of Handle.
 	received uint64          // messages
+	burst    keyspace.Burst  // of writes of the same key
+	inBurst  string          // the key; "": there is no burst
 	throttle *guard.Throttle // nil: no limit
 	tooFast  bool            // the client has exceeded the limit for too long
 
@@ -153,6 +155,7 @@ func (c *webSocket) Stop(cause error, gone bool) {
 // End implements [socket.Handler].
 func (c *webSocket) End(cause error) {
 	defer c.core.clients.release(webSocketClient)
+	c.endBurst() // its last message was too big
 	c.pinger.Stop()
 	if c.conn.LeftNormally() {
 		c.session.WithdrawWills()
@@ -171,6 +174,22 @@ func (c *webSocket) End(cause error) {
 
 // Handle implements [socket.Handler].
 func (c *webSocket) Handle(text []byte) error {
+	err := c.handleMessage(text)
+	if c.inBurst != "" && (err != nil || !c.conn.More()) {
+		c.endBurst()
+	}
+	return err
+}
+
+// endBurst ends the burst of writes, if there is one. It comes before all that may take long.
+func (c *webSocket) endBurst() {
+	if c.inBurst != "" {
+		c.inBurst = ""
+		c.burst.End()
+	}
+}
+
+func (c *webSocket) handleMessage(text []byte) error {
 	if !utf8.Valid(text) {
 		return errNotUTF8
 	}
@@ -183,6 +202,9 @@ func (c *webSocket) Handle(text []byte) error {
 	c.core.metrics.received.Inc()
 	c.session.Cork() // until nothing that was read is left
 	if reply := c.handle(c.core.lifetime, text); reply != nil {
+		if c.inBurst != "" && c.session.Throttled() {
+			c.endBurst()
+		}
 		_ = c.session.Reply(reply) // an error says that the session is ending, as the next read finds
 	}
 	if c.tooFast {

@@ -1,0 +1,196 @@
+package keyspace_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rtdb/keyspace"
+)
+
+// burst makes writes of a key that belong to b.
+func burst(t *testing.T, ks *keyspace.Keyspace, b *keyspace.Burst, key string, changes ...keyspace.Change) {
+	t.Helper()
+	for _, c := range changes {
+		b.Begin()
+		c.Burst = b
+		if _, err := ks.Write(t.Context(), key, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func set(value string) keyspace.Change { return keyspace.Change{Value: []byte(value)} }
+
+// inBurst runs a test with a key "k" that has a crowd, and one write that the crowd has got.
+func inBurst(t *testing.T, o keyspace.Options, test func(t *testing.T, ks *keyspace.Keyspace, members []*member)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		ks := open(t, o)
+		members := crowdOf(t, ks, keyspace.Key("k"))
+		mustSet(t, ks, "k", "0")
+		synctest.Wait()
+		time.Sleep(time.Second)
+		test(t, ks, members)
+	})
+}
+
+func wantAll(t *testing.T, members []*member, when string, runs, updates int) {
+	t.Helper()
+	for _, m := range members {
+		m.want(t, when, runs, updates)
+	}
+}
+
+func TestABurstReachesACrowdTogether(t *testing.T) {
+	inBurst(t, keyspace.Options{}, func(t *testing.T, ks *keyspace.Keyspace, members []*member) {
+		var b keyspace.Burst
+		burst(t, ks, &b, "k", set("1"), set("2"))
+		wantAll(t, members, "during the burst", 1, 1)
+		mustSet(t, ks, "k", "3")
+		wantAll(t, members, "after its last write", 2, 4)
+		b.End()
+		wantAll(t, members, "after its end", 2, 4)
+	})
+}
+
+func TestABurstThatEndsEarlyLeavesNobodyWaiting(t *testing.T) {
+	inBurst(t, keyspace.Options{}, func(t *testing.T, ks *keyspace.Keyspace, members []*member) {
+		var b keyspace.Burst
+		burst(t, ks, &b, "k", set("1"), set("2"))
+		b.End()
+		wantAll(t, members, "after the end", 2, 3)
+		b.End()
+		time.Sleep(time.Second)
+		burst(t, ks, &b, "k", set("3"))
+		if _, err := ks.Write(t.Context(), "k", keyspace.Change{Delete: true, If: func(uint64) bool { return false }, Burst: &b}); err == nil {
+			t.Error("a write is made whose condition does not hold")
+		}
+		b.End()
+		wantAll(t, members, "after a second burst with a refused write", 3, 4)
+	})
+}
+
+// A write of another client ends the wait, too.
+func TestABurstDoesNotDelayOthers(t *testing.T) {
+	inBurst(t, keyspace.Options{}, func(t *testing.T, ks *keyspace.Keyspace, members []*member) {
+		var b keyspace.Burst
+		burst(t, ks, &b, "k", set("1"))
+		mustSet(t, ks, "k", "of another client")
+		wantAll(t, members, "after the write of another client", 2, 3)
+	})
+}
+
+// A client can send touches for ever, which are writes that no subscriber is told of.
+func TestABurstIsLimitedInTime(t *testing.T) {
+	inBurst(t, keyspace.Options{}, func(t *testing.T, ks *keyspace.Keyspace, members []*member) {
+		var b keyspace.Burst
+		burst(t, ks, &b, "k", set("1"))
+		for range 4 {
+			time.Sleep(time.Millisecond)
+			burst(t, ks, &b, "k", keyspace.Change{Touch: true, TTL: time.Hour})
+			wantAll(t, members, "during the burst", 1, 1)
+		}
+		time.Sleep(time.Millisecond)
+		burst(t, ks, &b, "k", keyspace.Change{Touch: true, TTL: time.Hour})
+		wantAll(t, members, "after 5 ms", 2, 2)
+	})
+}
+
+// The actor of a key without subscribers ends.
+func TestSubscribersThatLeaveDuringABurst(t *testing.T) {
+	inBurst(t, keyspace.Options{}, func(t *testing.T, ks *keyspace.Keyspace, members []*member) {
+		var b keyspace.Burst
+		burst(t, ks, &b, "k", set("1"))
+		for _, m := range members {
+			if err := ks.Unsubscribe(t.Context(), keyspace.Key("k"), m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantAll(t, members, "after all have left", 2, 2)
+		b.End()
+	})
+}
+
+// The actor of a key without a value ends, too, if its subscribers are those of a pattern.
+func TestABurstThatEndsWithADelete(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ks := open(t, keyspace.Options{})
+		members := crowdOf(t, ks, keyspace.Pattern("#"))
+		var b keyspace.Burst
+		burst(t, ks, &b, "k", set("1"), keyspace.Change{Delete: true})
+		wantAll(t, members, "after the delete", 1, 2)
+		b.End()
+	})
+}
+
+// The store may take long to commit the next write.
+func TestABurstDoesNotWaitForTheStore(t *testing.T) {
+	inBurst(t, keyspace.Options{Store: &slowStore{Store: keyspace.NewMemory(1), commits: closedChannel()}}, func(t *testing.T, ks *keyspace.Keyspace, members []*member) {
+		var b keyspace.Burst
+		burst(t, ks, &b, "k", set("1"))
+		wantAll(t, members, "after the first write", 2, 2)
+		b.End()
+	})
+}
+
+func closedChannel() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}
+
+// Whatever bursts do at the same time, in the end each subscriber has each update.
+func TestBurstsAtTheSameTime(t *testing.T) {
+	ks := open(t, keyspace.Options{})
+	keys := []string{"a", "b"}
+	var members [][]*member
+	for _, key := range keys {
+		members = append(members, crowdOf(t, ks, keyspace.Key(key)))
+	}
+	var wrote [2]int
+	var mu sync.Mutex
+	var writers sync.WaitGroup
+	for range 6 {
+		writers.Go(func() {
+			var b keyspace.Burst
+			for range 60 {
+				i := rand.IntN(len(keys))
+				n := rand.IntN(4)
+				for k := range n {
+					c := set(fmt.Sprint(k))
+					if k < n-1 || rand.IntN(3) == 0 {
+						b.Begin()
+						c.Burst = &b
+					}
+					if _, err := ks.Write(t.Context(), keys[i], c); err != nil {
+						t.Error(err)
+					}
+				}
+				b.End()
+				mu.Lock()
+				wrote[i] += n
+				mu.Unlock()
+			}
+		})
+	}
+	writers.Wait()
+	for i := range keys {
+		for _, m := range members[i] {
+			for deadline := time.Now().Add(10 * time.Second); m.updates() < wrote[i]; time.Sleep(time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatalf("a subscriber of %s has %d updates of %d", keys[i], m.updates(), wrote[i])
+				}
+			}
+		}
+	}
+}
+
+func (m *member) updates() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.got)
+}
