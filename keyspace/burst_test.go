@@ -15,7 +15,7 @@ import (
 func burst(t *testing.T, ks *keyspace.Keyspace, b *keyspace.Burst, key string, changes ...keyspace.Change) {
 	t.Helper()
 	for _, c := range changes {
-		b.Begin()
+		b.Begin(key)
 		c.Burst = b
 		if _, err := ks.Write(t.Context(), key, c); err != nil {
 			t.Fatal(err)
@@ -163,7 +163,7 @@ func TestBurstsAtTheSameTime(t *testing.T) {
 				for k := range n {
 					c := set(fmt.Sprint(k))
 					if k < n-1 || rand.IntN(3) == 0 {
-						b.Begin()
+						b.Begin(keys[i])
 						c.Burst = &b
 					}
 					if _, err := ks.Write(t.Context(), keys[i], c); err != nil {
@@ -193,4 +193,94 @@ func (m *member) updates() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.got)
+}
+
+// A stepSubscriber holds up each delivery until the test lets it go on.
+type stepSubscriber struct{ reached, open chan struct{} }
+
+func (g *stepSubscriber) Deliver(*keyspace.Update) {
+	g.reached <- struct{}{}
+	<-g.open
+}
+
+// A client sends writes of "a", then of "b". Another client's write keeps the actor of "a"
+// busy on another goroutine. So the first client's write of "a" is answered while its
+// delivery goes on, and the client's burst is already that of "b" when the actor of "a" asks it.
+func TestAClientThatGoesOnToAnotherKey(t *testing.T) {
+	for _, order := range []string{"a's actor is late", "b's actor is late"} {
+		t.Run(order, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ks := open(t, keyspace.Options{})
+				as, bs := crowdOf(t, ks, keyspace.Key("a")), crowdOf(t, ks, keyspace.Key("b"))
+				mustSet(t, ks, "a", "0")
+				mustSet(t, ks, "b", "0")
+				synctest.Wait()
+				time.Sleep(time.Second)
+				gate := &stepSubscriber{make(chan struct{}), make(chan struct{})}
+				if err := ks.Subscribe(t.Context(), keyspace.Key("a"), gate, keyspace.Start{}); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+
+				mustSet(t, ks, "a", "of another client")
+				<-gate.reached
+
+				var b keyspace.Burst
+				done := make(chan struct{})
+				go func() { // the client that sends: set a, set b, set b, get x
+					defer close(done)
+					burst(t, ks, &b, "a", set("1"))
+					b.End() // the next write is of another key
+					if order == "a's actor is late" {
+						burst(t, ks, &b, "b", set("1"))
+					} else {
+						b.Begin("b") // the write of b comes when a's actor is done
+					}
+				}()
+				synctest.Wait()
+				gate.open <- struct{}{}
+				<-gate.reached // a's actor has answered the client's write
+				<-done
+				gate.open <- struct{}{}
+				synctest.Wait() // now a's actor has ended its batch
+				if order != "a's actor is late" {
+					c := set("1")
+					c.Burst = &b
+					if _, err := ks.Write(t.Context(), "b", c); err != nil {
+						t.Fatal(err)
+					}
+				}
+				synctest.Wait()
+				b.End()
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				check := func(name string, members []*member, updates int) {
+					late := 0
+					for _, m := range members {
+						if m.updates() != updates {
+							late++
+						}
+					}
+					if late > 0 {
+						t.Errorf("a minute after the burst: %d subscribers of %s have not got all %d updates", late, name, updates)
+					}
+				}
+				check("a", as, 3)
+				check("b", bs, 2)
+			})
+		})
+	}
+}
+
+// The actors end before the client's burst does.
+func TestAShutdownDuringABurst(t *testing.T) {
+	inBurst(t, keyspace.Options{}, func(t *testing.T, ks *keyspace.Keyspace, members []*member) {
+		var b keyspace.Burst
+		burst(t, ks, &b, "k", set("1"))
+		if err := ks.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.End()
+		wantAll(t, members, "after the end", 2, 2)
+	})
 }

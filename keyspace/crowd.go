@@ -87,7 +87,7 @@ func (h *heldCrowd) wakeIfDue(pending func() bool, k *key, burst *Burst) {
 		if pending() {
 			return
 		}
-		if burst != nil && time.Since(h.held.since) < maxWait && burst.hold(k) {
+		if burst != nil && k.mayHold(h.held) && burst.hold(k) {
 			h.held.burst, h.held.key = burst, k
 			return
 		}
@@ -96,4 +96,10 @@ func (h *heldCrowd) wakeIfDue(pending func() bool, k *key, burst *Burst) {
 		}
 	}
 	h.wake()
+}
+
+// mayHold reports whether a burst may hold the key's crowd. After a shutdown nobody would wake
+// it: the last mail of an actor comes with the shutdown.
+func (k *key) mayHold(h *hold) bool {
+	return time.Since(h.since) < maxWait && !k.keyspace.keys.closed.Load()
 }

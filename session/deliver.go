@@ -125,9 +125,13 @@ func (s *Session) Reply(text []byte) error {
 	return nil
 }
 
-// Throttled reports whether Reply would block.
-func (s *Session) Throttled() bool {
-	return s.box.throttled(int64(s.options.MaxPendingBytes)/2) != nil
+// TryReply is Reply if that need not block. Otherwise it reports false.
+func (s *Session) TryReply(text []byte) bool {
+	if s.box.throttled(int64(s.options.MaxPendingBytes)/2) != nil {
+		return false
+	}
+	s.queueReply(text)
+	return true
 }
 
 // waitForSpace blocks while too much waits that the client asked for. It returns

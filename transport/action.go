@@ -166,7 +166,7 @@ func (c *webSocket) write(ctx context.Context, r *request, change keyspace.Chang
 	}
 	if c.conn.More() {
 		c.inBurst, change.Burst = key, &c.burst
-		c.burst.Begin()
+		c.burst.Begin(key)
 	}
 	e, err := c.core.metrics.write(ctx, key, r.withCondition(change))
 	if err != nil || !r.id.present {

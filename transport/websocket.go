@@ -202,15 +202,23 @@ func (c *webSocket) handleMessage(text []byte) error {
 	c.core.metrics.received.Inc()
 	c.session.Cork() // until nothing that was read is left
 	if reply := c.handle(c.core.lifetime, text); reply != nil {
-		if c.inBurst != "" && c.session.Throttled() {
-			c.endBurst()
-		}
-		_ = c.session.Reply(reply) // an error says that the session is ending, as the next read finds
+		c.reply(reply)
 	}
 	if c.tooFast {
 		return errTooFast
 	}
 	return nil
+}
+
+// reply queues a reply. If that must wait, the burst ends before.
+func (c *webSocket) reply(text []byte) {
+	if c.inBurst != "" {
+		if c.session.TryReply(text) {
+			return
+		}
+		c.endBurst()
+	}
+	_ = c.session.Reply(text) // an error says that the session is ending, as the next read finds
 }
 
 // left reports, when the session is ending, whether the client has left by itself. Then

@@ -49,6 +49,7 @@ func (h *busyHandler) MaxMessage() int { return 1 << 20 }
 
 func (h *busyHandler) Handle(text []byte) error {
 	message := string(text)
+	h.conn.More() // after it, another goroutine may read
 	h.mu.Lock()
 	if h.running {
 		h.wrong = append(h.wrong, "two calls of Handle")

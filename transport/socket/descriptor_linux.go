@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -17,6 +18,7 @@ type descriptor struct {
 	mu     sync.Mutex // held while fd is used: after close the number may be another file's
 	isOpen bool
 	fd     int
+	broken syscall.Errno   // the error that tryRead found: the system reports it once; 0: none
 	raw    syscall.RawConn // waits for something to read
 }
 
@@ -103,12 +105,25 @@ func (d *descriptor) tryRead(p []byte) int {
 	if !d.isOpen {
 		return 0
 	}
-	n, _ := receive(d.fd, p)
+	n, errno := receive(d.fd, p)
+	if errno != 0 && errno != syscall.EAGAIN {
+		d.broken = errno
+	}
 	return n
+}
+
+// error returns the error that tryRead found, or 0.
+func (d *descriptor) error() syscall.Errno {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.broken
 }
 
 // read waits for bytes and reads them, as the Read of a net.Conn does.
 func (d *descriptor) read(p []byte) (int, error) {
+	if errno := d.error(); errno != 0 {
+		return 0, readError(errno)
+	}
 	r := blockingReads.Get().(*blockingRead)
 	r.p = p
 	err := d.raw.Read(r.step)
@@ -117,14 +132,20 @@ func (d *descriptor) read(p []byte) (int, error) {
 	blockingReads.Put(r)
 	switch {
 	case err != nil:
+		var waiting *net.OpError
+		if errors.As(err, &waiting) {
+			return 0, &net.OpError{Op: "read", Net: waiting.Net, Source: waiting.Source, Addr: waiting.Addr, Err: waiting.Err} // not "raw-read"
+		}
 		return 0, err
 	case errno != 0:
-		return 0, &net.OpError{Op: "read", Net: "tcp", Err: errno}
+		return 0, readError(errno)
 	case n == 0:
 		return 0, io.EOF
 	}
 	return n, nil
 }
+
+func readError(errno syscall.Errno) error { return &net.OpError{Op: "read", Net: "tcp", Err: errno} }
 
 // A blockingRead is the state of a call of descriptor.read. They are pooled with their step,
 // which would otherwise be made anew for each message.

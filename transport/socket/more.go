@@ -10,12 +10,9 @@ const maxHeader = 14
 // call it. It reports false if another goroutine reads.
 func (c *Conn) More() bool {
 	w := &c.wire
-	if w.calls.Load()&readsAhead != 0 {
-		return false
-	}
-	w.closeMu.Lock() // see drained
+	w.closeMu.Lock() // see drained and busyReader.look
 	defer w.closeMu.Unlock()
-	if w.closing || w.reader == nil {
+	if w.calls.Load()&readsAhead != 0 || w.closing || w.reader == nil {
 		return false
 	}
 	if w.full && len(w.ahead) == 0 { // more may be in the kernel

@@ -101,7 +101,10 @@ func (x *busyReader) look() (again bool) {
 		return true // until the backlog is handled
 	case state&handling != 0:
 		w.backlog = newBacklog()
-		if w.calls.CompareAndSwap(state, state|readsAhead) {
+		w.closeMu.Lock() // no call of More is under way
+		ahead := w.calls.CompareAndSwap(state, state|readsAhead)
+		w.closeMu.Unlock()
+		if ahead {
 			go x.conn.read() // it ends before, or calls, Handler.End
 		}
 		return true

@@ -12,8 +12,9 @@ import (
 // one of 1000 clients. It would also wake its monitor, the thread sysmon, which then looks
 // around every 20 µs until the process has been busy for a while. That was 7% of the CPU of
 // the same delivery (perf, BenchmarkFanoutOneKey/window=1), and with 5000 writes a second to
-// 50 clients 44% (BenchmarkFanoutPaced). The monitor still wakes when a timer is due, at the
-// latest 0.1 s after something was read, because Readers has one.
+// 50 clients 44% (BenchmarkFanoutPaced). The monitor still wakes when a timer is due, such
+// as that of the program's reclaimer, which is due each 0.5 s. It then goes on as long as
+// the process is busy.
 
 // send is send(2). write(2) takes 5% longer, because it passes the layer of files.
 func send(fd int, p []byte) (n int, errno syscall.Errno) {
