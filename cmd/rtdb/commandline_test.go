@@ -151,7 +151,7 @@ func TestHelp(t *testing.T) {
 			`--nats-stream="rtdb"`, "--nats-replicas=0", "--node=NAME", "[$NODE_NAME]",
 			"Limits:", "--max-value-bytes=65536", "[$MAX_VALUE_BYTES]", "--message-timeout=10s",
 			"Logging:", `--log-level="info"`, "[$LOG_LEVEL]", `--log-format="auto"`, "[$LOG_FORMAT]",
-			"Tuning:", "--flush-interval=700us", "--shutdown-grace=15s", "[$SHUTDOWN_GRACE]",
+			"Tuning:", "--flush-interval=1ms", "--shutdown-grace=15s", "[$SHUTDOWN_GRACE]",
 		}, []string{"--rate", "--ttl"}},
 		{[]string{"serve"}, []string{"Listening:", "--port", "Tuning:"}, []string{"health"}},
 		{[]string{"bench"}, []string{"--host", "--port", "--url", "--rate", "--json"}, []string{"--jwt"}},

@@ -93,7 +93,7 @@ func TestTheLog(t *testing.T) {
 		}
 	}
 	want(p.started, map[string]any{
-		"addr": nil, "version": nil, "max_value_bytes": 65536.0, "max_pending_bytes": 1048576.0, "flush_interval_ms": 0.7, "shutdown_grace_ms": 15000.0,
+		"addr": nil, "version": nil, "max_value_bytes": 65536.0, "max_pending_bytes": 1048576.0, "flush_interval_ms": 1.0, "shutdown_grace_ms": 15000.0,
 	})
 	opened, closed := byMessage["session opened"][0], byMessage["session closed"][0]
 	want(opened, map[string]any{"session": nil, "remote": c.LocalAddr().String()})
@@ -169,7 +169,7 @@ func TestConsoleLog(t *testing.T) {
 		if want := regexp.MustCompile(`(?m)^\S+ INF http request POST /data/{key} 200 key=k duration_ms=[0-9.]+ remote=\S+$`); !want.Match(rest) {
 			t.Errorf("logged\n%swant a line like %s", rest, want)
 		}
-		if got := strings.Contains(string(rest), "DBG limits in force flush_interval_ms=0.7 "); got != wantLimits {
+		if got := strings.Contains(string(rest), "DBG limits in force flush_interval_ms=1 "); got != wantLimits {
 			t.Errorf("at %s: the limits are logged: %v, want %v", level, got, wantLimits)
 		}
 		if strings.Contains(string(rest), "rtdb is ready") {
