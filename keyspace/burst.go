@@ -8,7 +8,7 @@ import "sync"
 // same: it handles all that a client has sent before it writes.
 //
 // Without it, four writes of a key with 1000 subscribers made 0.28 sends a delivery instead of
-// 0.25, and 200 made 0.014 instead of 0.007 (BenchmarkFanoutOneKey). The processor that handles
+// 0.25, and 200 made 0.014 instead of 0.009 (BenchmarkFanoutOneKey). The processor that handles
 // the first write is often faster than the one that reads the second.
 //
 // All its writes are of one key. The zero value is ready to use. Its owner makes one write after

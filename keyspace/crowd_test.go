@@ -30,7 +30,7 @@ func newMember(p *actor.Pool) *member {
 		for _, u := range batch {
 			m.got = append(m.got, string(u.Value))
 		}
-	}, actor.Options[*keyspace.Update]{Pool: p})
+	}, actor.Options[*keyspace.Update]{Pool: p, Capacity: 1 << 12}) // for all updates of a test: it drops none
 	return m
 }
 
