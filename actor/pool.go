@@ -33,9 +33,10 @@ type Pool struct {
 	// Interval is the length of a round. It is also the longest time that a message is
 	// delayed on purpose. If it is 0, no message is delayed.
 	//
-	// Tried: shorter rounds while the workers have little to do. It gained nothing over an
-	// Interval that is short at all times (BenchmarkFanoutPaced). A second worker only for more
-	// than 64 tasks, and a Gosched only after 32: no gain, or more sends.
+	// Tried: rounds of half the length while the workers have little to do. With an Interval of
+	// 2 ms the p99 was 1.4 ms instead of 2.4 ms, and the CPU 1.27 times as much
+	// (BenchmarkFanoutPaced); a shorter Interval is simpler. A second worker only for more than
+	// 64 tasks, and a Gosched only after 32: no gain, or more sends.
 	Interval time.Duration
 
 	// Workers is how many goroutines may run actors at the same time. 0 means the value

@@ -118,7 +118,7 @@ func (k *key) Handle(batch []*request) {
 		k.crowd.wake() // the next commit may take long
 	}
 	if !k.needed() && k.Retire() {
-		k.crowd.wake() // a burst may hold it, whose subscribers have all left
+		k.crowd.wake() // a burst that ends with a delete may hold it
 		k.leave()
 	}
 }

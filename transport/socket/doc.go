@@ -68,7 +68,8 @@
 // # The descriptor
 //
 // On Linux, TryWrite writes to the file descriptor itself, and Serve reads from it
-// (descriptor_linux.go, syscall_linux.go). On other systems, and under TLS, Conn.CanTry reports false, and sessions use Write.
+// (descriptor_linux.go, syscall_linux.go). On other systems, and under TLS, Conn.CanTry
+// reports false, and sessions use Write.
 //
 // The race detector does not see the bytes that a raw system call reads and writes. So under
 // -race each call reports them to it (race.go). Unlike [syscall.Write], that does not order
