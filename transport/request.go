@@ -53,8 +53,8 @@ const itemMembers = keyMember | valueMember | patchMember | deleteMember | touch
 const meaningMembers = snapshotMember | sinceMember | lastMember | ifVersionMember | ttlMember | deleteMember
 
 // memberOf returns the member of a name, 0 if there is none.
-func memberOf(name string) members {
-	switch name {
+func memberOf(name []byte) members {
+	switch string(name) {
 	case "id":
 		return idMember
 	case "action":
@@ -107,7 +107,7 @@ func memberOf(name string) members {
 func (m members) String() string {
 	var names []string
 	for _, name := range []string{"snapshot", "since", "last", "ifVersion", "ttl", "delete"} {
-		if m&memberOf(name) != 0 {
+		if m&memberOf([]byte(name)) != 0 {
 			names = append(names, name)
 		}
 	}
@@ -150,7 +150,7 @@ type request struct {
 // It reads on after a member that is wrong, so that a reply can carry the id. It
 // returns an error only if text is not a JSON object.
 func (r *request) parse(text []byte, known members, maxValueBytes int) error {
-	return rawjson.ParseObject(text, func(name string, v rawjson.Value) error {
+	return rawjson.ParseObject(text, func(name []byte, v rawjson.Value) error {
 		member := memberOf(name) & known
 		r.given |= member
 		if v.Kind() == rawjson.Null || v.Kind() == rawjson.Bool && !v.IsTrue() {
@@ -205,10 +205,10 @@ func (r *request) parse(text []byte, known members, maxValueBytes int) error {
 			r.level = decodeString("level", v)
 		default:
 			if !r.unknownOrNull.present {
-				r.unknownOrNull = valid(name)
+				r.unknownOrNull = valid(string(name))
 			}
 			if !r.unknown.present && v.Kind() != rawjson.Null {
-				r.unknown = valid(name)
+				r.unknown = valid(string(name))
 			}
 		}
 		return nil

@@ -26,8 +26,8 @@ func BenchmarkParseObject(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				var kept []byte
-				err := rawjson.ParseObject(text, func(name string, v rawjson.Value) error {
-					if name == "value" {
+				err := rawjson.ParseObject(text, func(name []byte, v rawjson.Value) error {
+					if string(name) == "value" {
 						kept = v.Compact()
 					}
 					return nil

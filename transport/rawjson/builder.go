@@ -1,6 +1,13 @@
 package rawjson
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+)
+
+// firstSize is the capacity that a Builder begins with: most replies fit in. Without it, a
+// reply would grow four times.
+const firstSize = 64
 
 // A Builder is a JSON object under construction. Its methods append one member and
 // return the longer object. Names and texts must be valid UTF-8.
@@ -8,7 +15,7 @@ type Builder []byte
 
 func (b Builder) name(name string) Builder {
 	if len(b) == 0 {
-		b = append(b, '{')
+		b = append(slices.Grow(b, firstSize), '{')
 	} else {
 		b = append(b, ',')
 	}

@@ -23,7 +23,7 @@ func TestSyntaxErrors(t *testing.T) {
 		"{\"a\":\"\n\"}":          {Offset: 6, What: "a control character in a string", Member: "a"},
 		"{\"\xff\":1}":            {Offset: 2, What: "invalid UTF-8"},
 	} {
-		err := rawjson.ParseObject([]byte(text), func(string, rawjson.Value) error { return nil })
+		err := rawjson.ParseObject([]byte(text), func([]byte, rawjson.Value) error { return nil })
 		var got *rawjson.SyntaxError
 		if !errors.As(err, &got) || *got != want {
 			t.Errorf("%q: %+v, want %+v", text, err, want)

@@ -23,7 +23,7 @@ func TestLoneSurrogates(t *testing.T) {
 
 func TestParseObject(t *testing.T) {
 	var got []string
-	err := rawjson.ParseObject([]byte(` { "a" : 1.50 ,"\u0062":[ "x" , {} ] , "a":null}`), func(name string, v rawjson.Value) error {
+	err := rawjson.ParseObject([]byte(` { "a" : 1.50 ,"\u0062":[ "x" , {} ] , "a":null}`), func(name []byte, v rawjson.Value) error {
 		got = append(got, fmt.Sprintf("%s %s %d %d", name, v.Compact(), v.Kind(), v.Depth))
 		return nil
 	})
@@ -36,7 +36,7 @@ func TestParseObject(t *testing.T) {
 func TestParseObjectStopsAtTheFirstError(t *testing.T) {
 	enough := errors.New("enough")
 	calls := 0
-	err := rawjson.ParseObject([]byte(`{"a":1,"b":2`), func(string, rawjson.Value) error {
+	err := rawjson.ParseObject([]byte(`{"a":1,"b":2`), func([]byte, rawjson.Value) error {
 		calls++
 		return enough
 	})
