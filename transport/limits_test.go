@@ -274,9 +274,18 @@ func TestTimeouts(t *testing.T) {
 		}
 		_ = c.Close()
 	}
-	half := w.dial(t)
-	rawWrite(half, "\x81\x8a\x00\x00\x00\x00{")
-	half.wantClose(1008)
+	const silent = `{"action":"publish","topic":"t","value":1}`
+	whole := strings.Repeat(string([]byte{0x81, 0x80 | byte(len(silent)), 0, 0, 0, 0})+silent, 3)
+	waits := w.dial(t)
+	rawWrite(waits, whole) // then it may wait as long as it likes
+	for _, part := range []string{"\x81\x8a\x00\x00\x00\x00{", "\x81\x8a\x00"} {
+		alone, behind := w.dial(t), w.dial(t)
+		rawWrite(alone, part)
+		rawWrite(behind, whole+part)
+		alone.wantClose(1008)
+		behind.wantClose(1008)
+	}
+	waits.wantCode(`{"id":1,"action":"ping"}`, "")
 	b.check()
 }
 

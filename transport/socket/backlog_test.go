@@ -1,6 +1,7 @@
 package socket_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +26,8 @@ type busyHandler struct {
 	idleSession
 	conn *socket.Conn
 	gate chan struct{}
+
+	limit atomic.Int32 // of a message, in bytes; 0: 1 MiB
 
 	writing sync.Mutex
 
@@ -45,7 +49,7 @@ func (h *busyHandler) Flush() {
 	_ = h.conn.Write(h.conn.TakeFrames())
 }
 
-func (h *busyHandler) MaxMessage() int { return 1 << 20 }
+func (h *busyHandler) MaxMessage() int { return cmp.Or(int(h.limit.Load()), 1<<20) }
 
 func (h *busyHandler) Handle(text []byte) error {
 	message := string(text)

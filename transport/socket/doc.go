@@ -19,12 +19,15 @@
 // Package coder/websocket does the handshake, the parsing of frames, control frames
 // and the closing handshake. Text messages are written past it, because a frame of a
 // server is not masked: one write(2) can take all frames that wait, of many messages,
-// and the payload of an update is the same for all clients. Both ways meet in the type
-// wire, which is the library's network connection. It has three jobs:
+// and the payload of an update is the same for all clients. Text messages that have come
+// as a whole, behind another one, are read past it, because its locks would take longer
+// than the message (more.go). All ways meet in the type wire, which is the library's network
+// connection. It has three jobs:
 //
 //	file      lock                    job
-//	read.go   none: one goroutine     reads, in large pieces if much comes, and
-//	          reads at a time         limits the time of a message
+//	read.go   none: one goroutine     reads, in large pieces if much comes (more.go
+//	          reads at a time         takes messages out of them), and limits the
+//	                                  time of a message
 //	write.go  writing; controlMu for  writes frames whole and in order (output.go
 //	          waiting control frames  writes their bytes)
 //	close.go  closeMu                 writes the close frame last, sets the final read

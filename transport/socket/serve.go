@@ -55,16 +55,18 @@ func (c *Conn) read() {
 	}
 	for {
 		c.wire.awaitRoom()
-		message, err := c.next()
-		if err == errIdle {
-			if c.park() {
+		message := c.takeMessage()
+		if message == nil {
+			var err error
+			if message, err = c.readMessage(); err == errIdle {
+				if c.park() {
+					return
+				}
+				continue // it is being closed
+			} else if err != nil {
+				c.endReading(err)
 				return
 			}
-			continue // it is being closed
-		}
-		if err != nil {
-			c.endReading(err)
-			return
 		}
 		if !c.serveMessage(message) {
 			return
@@ -89,29 +91,38 @@ func (c *Conn) park() bool {
 	return false
 }
 
-// serveMessage reads one message and handles it, or leaves it to the goroutine that is
-// handling an earlier one. It reports whether this goroutine is to read on.
-func (c *Conn) serveMessage(message io.Reader) (goOn bool) {
-	w := &c.wire
-	buffer := TakeBuffer()
-	defer buffer.Free()
-	err := buffer.ReadAll(message, c.handler.MaxMessage(), w.readers.Crowded)
-	err = c.finish(err)
+// readMessage waits for the next message and reads it. Its errors are those of next, finish and
+// Buffer.ReadAll.
+func (c *Conn) readMessage() (*Buffer, error) {
+	reader, err := c.next()
+	if err != nil {
+		return nil, err
+	}
+	message := TakeBuffer()
+	err = c.finish(message.ReadAll(reader, c.handler.MaxMessage(), c.wire.readers.Crowded))
 	if errors.Is(err, ErrTooBig) || errors.Is(err, ErrNoMemory) {
-		w.lingers.Store(true)
+		c.wire.lingers.Store(true)
 		err = ErrTooBig
 	}
 	if err != nil {
-		c.endReading(err)
-		return false
+		message.Free()
+		return nil, err
 	}
+	return message, nil
+}
+
+// serveMessage handles a message, or leaves it to the goroutine that is handling an earlier one.
+// It reports whether this goroutine is to read on.
+func (c *Conn) serveMessage(buffer *Buffer) (goOn bool) {
+	w := &c.wire
+	defer buffer.Free()
 	if w.enqueue(buffer.Bytes) {
 		return true
 	}
 	if w.calls.Add(handling)&watched == 0 {
 		w.readers.watch(c)
 	}
-	err = c.handler.Handle(buffer.Bytes)
+	err := c.handler.Handle(buffer.Bytes)
 	if w.calls.Add(oneCall-handling)&readsAhead != 0 {
 		c.handleBacklog(err)
 		return false
