@@ -27,7 +27,8 @@ func (s *Session) queueUpdate(u *keyspace.Update, requested bool) {
 	m := Message{update: u, requested: requested, form: s.encoder.Form}
 	u.Encoded(m.form, s.encoder.Update)
 	if s.withRevisions {
-		m.Revision = u.Revision()
+		u.Revision()
+		m.revised = true
 		// Another update may have been rejected since the first look, and the
 		// revision may cover it: then the client must not receive this revision.
 		if s.life.now() != open {
@@ -59,7 +60,7 @@ func (s *Session) queueGap(u *keyspace.Update) {
 	}
 	m := newText(u.Encoded(s.encoder.Form, s.encoder.Update))
 	if s.withRevisions {
-		m.Revision = u.Revision()
+		m.own.revision = u.Revision()
 		if s.life.now() != open { // see queueUpdate
 			return
 		}

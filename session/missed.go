@@ -24,7 +24,7 @@ func (b *outbox) pushMessage(m *Message, limit int64, missed func(string, uint64
 	if n := b.missed[topic]; n > 0 {
 		b.forgetMissedLocked(topic)
 		notice := newText(missed(topic, n))
-		notice.Revision = m.Revision
+		notice.own.revision = m.Revision()
 		b.appendLocked(&notice)
 	}
 	wake, behind = b.addLocked(m)

@@ -29,7 +29,7 @@ func (c *revisionConn) Close(error)                             {}
 func (c *revisionConn) Send(messages []session.Message) error {
 	for i := range messages {
 		c.keys = append(c.keys, string(messages[i].Text()))
-		c.revision = max(c.revision, messages[i].Revision)
+		c.revision = max(c.revision, messages[i].Revision())
 	}
 	return nil
 }

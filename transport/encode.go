@@ -14,17 +14,36 @@ import (
 const (
 	plainForm keyspace.Form = iota
 	versionedForm
+	plainEventForm
+	versionedEventForm
 )
 
 // The encoders of sessions.
 var (
-	// plainEncoder is for plain clients and event streams.
+	// plainEncoder is for plain clients.
 	plainEncoder = &session.Encoder{Form: plainForm, Update: encodePlain, Missed: encodeMissed}
 
 	// versionedEncoder is for clients that speak rtdb.v1: updates of keys have their
 	// version, and the time when the value was written.
 	versionedEncoder = &session.Encoder{Form: versionedForm, Update: encodeVersioned, Missed: encodeMissed}
 )
+
+// newEventEncoder returns the encoder for event streams whose data has the form of another
+// encoder. Its texts are whole events, of which the first line is the id, or empty if it is not
+// known: see eventStream.appendEvent.
+func newEventEncoder(form keyspace.Form, data *session.Encoder, epoch func() string) *session.Encoder {
+	return &session.Encoder{
+		Form: form,
+		Update: func(u *keyspace.Update) []byte {
+			text := u.Encoded(data.Form, data.Update)
+			event := make([]byte, 0, len(text)+len("id: .\ndata: \n\n")+maxEpochBytes/2+len("9007199254740991"))
+			return appendEventData(appendEventID(event, epoch(), u.Revision()), text)
+		},
+		Missed: func(topic string, n uint64) []byte {
+			return appendEventData([]byte("\n"), data.Missed(topic, n))
+		},
+	}
+}
 
 func encodeMissed(topic string, n uint64) []byte {
 	return rawjson.Builder(nil).String("topic", topic).Uint("missed", n).End()
@@ -142,6 +161,11 @@ func appendEventID(text []byte, epoch string, revision uint64) []byte {
 		text = append(append(text, epoch...), '.')
 	}
 	return append(strconv.AppendUint(text, revision, 10), '\n')
+}
+
+// appendEventData appends the rest of an event.
+func appendEventData(event, data []byte) []byte {
+	return append(append(append(event, "data: "...), data...), "\n\n"...)
 }
 
 // encodeStaleness returns the notice for each kind of client that the state may be old since a

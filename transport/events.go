@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -25,7 +26,16 @@ const eventType = "text/event-stream"
 // eventStreams is the endpoint of server-sent events (WHATWG HTML, section 9.2).
 type eventStreams struct {
 	*core
-	pool *actor.Pool // writes to the clients whose connections were taken over
+	pool             *actor.Pool // writes to the clients whose connections were taken over
+	plain, versioned *session.Encoder
+}
+
+func newEventStreams(c *core, pool *actor.Pool) *eventStreams {
+	return &eventStreams{
+		core: c, pool: pool,
+		plain:     newEventEncoder(plainEventForm, plainEncoder, c.keyspace.Epoch),
+		versioned: newEventEncoder(versionedEventForm, versionedEncoder, c.keyspace.Epoch),
+	}
 }
 
 func (x *eventStreams) serve(w *response, r *http.Request) error {
@@ -37,7 +47,7 @@ func (x *eventStreams) serve(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	encoder, err := parseProtocol(w.query)
+	versioned, err := parseProtocol(w.query)
 	if err != nil {
 		return err
 	}
@@ -65,7 +75,10 @@ func (x *eventStreams) serve(w *response, r *http.Request) error {
 		x.clients.release(eventClient)
 		return err
 	}
-	o := session.Options{Revisions: true, Encoder: encoder}
+	o := session.Options{Revisions: true, Encoder: x.plain}
+	if versioned {
+		o.Encoder = x.versioned
+	}
 	if taken {
 		o.Pool = x.pool
 	}
@@ -240,11 +253,7 @@ func (s *eventStream) Send(messages []session.Message) error {
 	return err
 }
 
-// text returns the text of messages. From the mark on ids never go down: a client that
-// has everything up to one id also has everything up to an earlier one.
-//
-// The sessions do not share the text of an id, which differs between them now and then: that
-// would save 15 ns of a delivery, which takes 850 with 8 writes in flight.
+// text returns the text of messages.
 func (s *eventStream) text(messages []session.Message) []byte {
 	text := s.conn.Begin()
 	if s.beat.Swap(false) {
@@ -259,15 +268,26 @@ func (s *eventStream) text(messages []session.Message) []byte {
 			}
 			continue
 		}
-		if s.synced {
-			s.revision = max(s.revision, m.Revision)
-		}
-		text = appendEventID(text, s.epoch, s.revision)
-		text = append(text, "data: "...)
-		text = append(text, m.Text()...)
-		text = append(text, "\n\n"...)
+		text = s.appendEvent(text, m)
 	}
 	return text
+}
+
+// appendEvent appends the event of a message. From the mark on ids never go down: a client that
+// has everything up to one id also has everything up to an earlier one. In most cases the id is
+// the update's, which is in the text that the streams share. To make it for each stream took 8%
+// of the CPU (BenchmarkFanoutEvents/window=200).
+func (s *eventStream) appendEvent(text []byte, m *session.Message) []byte {
+	event, revision := m.Text(), m.Revision()
+	higher := s.synced && revision >= s.revision
+	if higher {
+		s.revision = revision
+	}
+	if higher && m.Alone() {
+		return append(text, event...)
+	}
+	text = appendEventID(text, s.epoch, s.revision)
+	return append(text, event[bytes.IndexByte(event, '\n')+1:]...)
 }
 
 // Close implements [session.Conn]. It tells the client why the server ends the stream,

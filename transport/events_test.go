@@ -4,8 +4,11 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -514,4 +517,41 @@ func TestTheLastEventDoesNotHoldUpAShutdown(t *testing.T) {
 		}
 		_ = ours.Close()
 	})
+}
+
+// Updates that a slow stream gets in the place of older ones do not promise, by their ids, updates
+// that come behind them.
+func TestAnIDPromisesNothingThatComesLater(t *testing.T) {
+	w := newWire(t, transport.Options{})
+	stream := w.feed(t, "pattern=%23&protocol=rtdb.v1")
+	stream.want("id: e.0")
+	const keys, rounds = 400, 5
+	padding := strings.Repeat("x", 20<<10) // the client's system takes less than all of it
+	random, last := rand.New(rand.NewPCG(0, 0)), uint64(0)
+	for range rounds {
+		for _, i := range random.Perm(keys) {
+			var err error
+			if last, err = w.keyspace.Set(t.Context(), fmt.Sprint("k", i), fmt.Appendf(nil, "%q", padding)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	promised, events := uint64(0), 0
+	for version := uint64(0); version != last; events++ {
+		var id uint64
+		var update struct{ Version uint64 }
+		head, data, _ := strings.Cut(stream.block(), "|data: ")
+		_, err := fmt.Sscanf(head, "id: e.%d", &id)
+		if err = errors.Join(err, json.Unmarshal([]byte(data), &update)); err != nil {
+			t.Fatal(head, err)
+		}
+		version = update.Version
+		if version <= promised || id < promised {
+			t.Fatalf("the update %d, with the id %d, comes behind the id %d", version, id, promised)
+		}
+		promised = id
+	}
+	if events == keys*rounds {
+		t.Error("no update took the place of another one")
+	}
 }

@@ -213,16 +213,15 @@ func parseStart(query url.Values, h http.Header) (start session.Start, err error
 
 // parseProtocol reads the parameter protocol of an event stream, which chooses the form of
 // updates as the subprotocol of a WebSocket does.
-func parseProtocol(query url.Values) (*session.Encoder, error) {
+func parseProtocol(query url.Values) (versioned bool, err error) {
 	switch name, err := single(query, "protocol"); {
 	case err != nil:
-		return nil, err
-	case name == versionedProtocol:
-		return versionedEncoder, nil
-	case query.Has("protocol"):
-		return nil, refuse(codeInvalidRequest, "protocol must be %s: leave it out for updates without versions", versionedProtocol)
+		return false, err
+	case name != versionedProtocol && query.Has("protocol"):
+		return false, refuse(codeInvalidRequest, "protocol must be %s: leave it out for updates without versions", versionedProtocol)
+	default:
+		return name == versionedProtocol, nil
 	}
-	return plainEncoder, nil
 }
 
 // knownEventID returns the id of the last event that a client received, "" if it sends none

@@ -96,7 +96,7 @@ func (t *routes) enter(e *endpoint) *endpoint {
 // keys to 50 sockets take 0.2 µs a delivery; with a goroutine and a write for each update they took 2.0
 // (BenchmarkFanoutManyKeys).
 func (t *routes) addClientRoutes(g *gate, c *core, pool *actor.Pool) {
-	rest, events, sockets := &restAPI{c}, &eventStreams{c, pool}, newWebSockets(c, pool)
+	rest, events, sockets := &restAPI{c}, newEventStreams(c, pool), newWebSockets(c, pool)
 	t.keys = t.enter(newEndpoint(g, keyRoute, map[string]handler{
 		http.MethodGet:    rest.getKey,
 		http.MethodPost:   rest.setKey,
