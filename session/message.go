@@ -27,10 +27,13 @@ type Message struct {
 
 // own is the part of a message that only this session has.
 type own struct {
-	text     []byte    // nil: the update's
-	oldest   time.Time // when the oldest update was made that this message stands for
+	text     []byte        // nil: the update's
+	oldest   time.Duration // when the oldest update was made that this message stands for, after started
 	revision uint64
 }
+
+// started is the start of own.oldest. A duration is smaller than a [time.Time].
+var started = time.Now()
 
 // newText returns a message that is not an update.
 func newText(text []byte) Message { return Message{own: &own{text: text}} }
@@ -66,7 +69,7 @@ func (m *Message) Age() (age time.Duration, ok bool) {
 	case m.update == nil:
 		return 0, false
 	case m.own != nil:
-		return time.Since(m.own.oldest), true
+		return time.Since(started) - m.own.oldest, true
 	}
 	return time.Since(m.update.At), true
 }
@@ -76,7 +79,7 @@ func (m *Message) Age() (age time.Duration, ok bool) {
 // one. The older time stays, too: it is the client's lag.
 func (m *Message) replaceWith(newer *Message) {
 	if m.own == nil {
-		m.own = &own{oldest: m.update.At, revision: m.Revision()}
+		m.own = &own{oldest: m.update.At.Sub(started), revision: m.Revision()}
 	}
 	m.update = newer.update
 }

@@ -28,19 +28,22 @@ var (
 	versionedEncoder = &session.Encoder{Form: versionedForm, Update: encodeVersioned, Missed: encodeMissed}
 )
 
-// newEventEncoder returns the encoder for event streams whose data has the form of another
-// encoder. Its texts are whole events, of which the first line is the id, or empty if it is not
-// known: see eventStream.appendEvent.
-func newEventEncoder(form keyspace.Form, data *session.Encoder, epoch func() string) *session.Encoder {
+// newEventEncoder returns the encoder of event streams. Its texts are whole events, of which the
+// first line is the id, or empty if it is not known: see eventStream.appendEvent. appendData
+// appends the data of an update's event. The text that WebSockets get is not used for it, because
+// the update would keep that, too.
+func newEventEncoder(form keyspace.Form, appendData func(event []byte, u *keyspace.Update) []byte, epoch func() string) *session.Encoder {
+	const rest = "id: .9007199254740991\ndata: \n\n"
 	return &session.Encoder{
 		Form: form,
 		Update: func(u *keyspace.Update) []byte {
-			text := u.Encoded(data.Form, data.Update)
-			event := make([]byte, 0, len(text)+len("id: .\ndata: \n\n")+maxEpochBytes/2+len("9007199254740991"))
-			return appendEventData(appendEventID(event, epoch(), u.Revision()), text)
+			epoch := epoch()
+			event := make([]byte, 0, len(rest)+len(epoch)+updateSize(u)+versionSize)
+			event = append(appendEventID(event, epoch, u.Revision()), "data: "...)
+			return append(appendData(event, u), "\n\n"...)
 		},
 		Missed: func(topic string, n uint64) []byte {
-			return appendEventData([]byte("\n"), data.Missed(topic, n))
+			return fmt.Appendf(nil, "\ndata: %s\n\n", encodeMissed(topic, n))
 		},
 	}
 }
@@ -59,30 +62,47 @@ func encodeGap(t keyspace.Target) []byte {
 }
 
 func encodePlain(u *keyspace.Update) []byte {
-	if u.Missed {
-		return encodeGap(u.Target)
-	}
-	return append(encodeUpdate(u, len("}")), '}')
+	return appendPlain(make([]byte, 0, updateSize(u)), u)
 }
 
 func encodeVersioned(u *keyspace.Update) []byte {
 	if u.Target.OfTopics() {
 		return u.Encoded(plainForm, encodePlain) // shared with plain clients
 	}
-	m := append(encodeUpdate(u, len(`,"version":9007199254740991,"at":9007199254740991}`)), `,"version":`...)
+	return appendVersioned(make([]byte, 0, updateSize(u)+versionSize), u)
+}
+
+func appendPlain(m []byte, u *keyspace.Update) []byte {
+	if u.Missed {
+		return append(m, encodeGap(u.Target)...)
+	}
+	return append(appendUpdate(m, u), '}')
+}
+
+func appendVersioned(m []byte, u *keyspace.Update) []byte {
+	if u.Target.OfTopics() {
+		return appendPlain(m, u)
+	}
+	m = append(appendUpdate(m, u), `,"version":`...)
 	m = strconv.AppendUint(m, u.Version, 10)
 	m = append(m, `,"at":`...)
 	return append(strconv.AppendInt(m, u.Written, 10), '}')
 }
 
-// encodeUpdate returns the object of an update without its end, and with the
-// capacity for that.
-func encodeUpdate(u *keyspace.Update, end int) []byte {
+// versionSize is the length of what appendVersioned appends more than appendPlain.
+const versionSize = len(`,"version":9007199254740991,"at":9007199254740991`)
+
+// updateSize returns the space for the plain form of an update, if its name has no escapes.
+func updateSize(u *keyspace.Update) int {
+	return len(`{"topic":"","value":null,"deleted":true}`) + len(u.Target.Name) + len(u.Value)
+}
+
+// appendUpdate appends the object of an update without its end.
+func appendUpdate(m []byte, u *keyspace.Update) []byte {
 	kind := `{"key":`
 	if u.Target.Kind == keyspace.KindTopic {
 		kind = `{"topic":`
 	}
-	m := make([]byte, 0, len(`{"topic":"","value":null,"deleted":true`)+len(u.Target.Name)+len(u.Value)+end)
 	m = append(m, kind...)
 	m = rawjson.AppendString(m, u.Target.Name)
 	m = append(m, `,"value":`...)
@@ -161,11 +181,6 @@ func appendEventID(text []byte, epoch string, revision uint64) []byte {
 		text = append(append(text, epoch...), '.')
 	}
 	return append(strconv.AppendUint(text, revision, 10), '\n')
-}
-
-// appendEventData appends the rest of an event.
-func appendEventData(event, data []byte) []byte {
-	return append(append(append(event, "data: "...), data...), "\n\n"...)
 }
 
 // encodeStaleness returns the notice for each kind of client that the state may be old since a

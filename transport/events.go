@@ -33,8 +33,8 @@ type eventStreams struct {
 func newEventStreams(c *core, pool *actor.Pool) *eventStreams {
 	return &eventStreams{
 		core: c, pool: pool,
-		plain:     newEventEncoder(plainEventForm, plainEncoder, c.keyspace.Epoch),
-		versioned: newEventEncoder(versionedEventForm, versionedEncoder, c.keyspace.Epoch),
+		plain:     newEventEncoder(plainEventForm, appendPlain, c.keyspace.Epoch),
+		versioned: newEventEncoder(versionedEventForm, appendVersioned, c.keyspace.Epoch),
 	}
 }
 
