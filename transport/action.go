@@ -25,18 +25,12 @@ type action struct {
 
 	// writes says that it writes a key, and so may be a part of a burst.
 	writes bool
-
-	// deep says that act needs much stack, and so runs on a goroutine of its own. On the
-	// reader's goroutine it would double the stack, which then stays so large as long as
-	// the client is connected. Most clients only subscribe and wait
-	// (BenchmarkIdleConnection: 4 KB of a connection's memory).
-	deep bool
 }
 
 // actions are the actions by name. A new action is a new line, with its members in
 // request.go if they are new.
 var actions = map[string]*action{
-	"subscribe":   {check: checkSubscribe, honours: snapshotMember | sinceMember | lastMember, act: (*webSocket).subscribe, deep: true},
+	"subscribe":   {check: checkSubscribe, honours: snapshotMember | sinceMember | lastMember, act: (*webSocket).subscribe},
 	"unsubscribe": {check: checkTargets, act: (*webSocket).unsubscribe},
 	"set":         setAction,
 	"get":         {check: checkKey, act: (*webSocket).get},
@@ -45,16 +39,15 @@ var actions = map[string]*action{
 	"touch":       {check: checkTouch, honours: ifVersionMember | ttlMember, act: (*webSocket).touch, writes: true},
 	"publish":     {check: checkPublish, act: (*webSocket).publish},
 	"will":        {check: checkWill, honours: ifVersionMember | ttlMember | deleteMember, act: (*webSocket).will},
-	"hello":       {check: checkClient, act: (*webSocket).hello, deep: true},
-	"auth":        {check: checkToken, act: (*webSocket).authenticate, deep: true},
+	"hello":       {check: checkClient, act: (*webSocket).hello},
+	"auth":        {check: checkToken, act: (*webSocket).authenticate},
 	"ping":        {check: checkNothing, act: (*webSocket).pong},
 }
 
 // setAction is also a publish with a key.
 var setAction = &action{check: checkWrite, honours: ifVersionMember | ttlMember, act: (*webSocket).set, writes: true}
 
-// requests are pooled, because a request is too large for the stack of a reader,
-// which every idle client has.
+// requests are pooled, because a request has about a kilobyte.
 var requests = sync.Pool{New: func() any { return new(request) }}
 
 // handle carries out a request. It returns the reply, or nil if no reply is due or it
@@ -105,18 +98,7 @@ func (c *webSocket) act(ctx context.Context, a *action, r *request) (rawjson.Bui
 	if !a.writes || r.key.value != c.inBurst {
 		c.endBurst()
 	}
-	if a.deep {
-		return c.actAside(ctx, a, r)
-	}
 	return a.act(c, ctx, r)
-}
-
-// actAside runs an action on a new goroutine, and waits for it.
-func (c *webSocket) actAside(ctx context.Context, a *action, r *request) (reply rawjson.Builder, err error) {
-	var acting sync.WaitGroup
-	acting.Go(func() { reply, err = a.act(c, ctx, r) })
-	acting.Wait()
-	return reply, err
 }
 
 // subscribe subscribes to targets. The actor of the last one queues the reply: it is
