@@ -296,6 +296,7 @@ func TestNothingNewBeginsIfMemoryIsShort(t *testing.T) {
 	b, stream := newBystander(w, w.dial(t)), w.feed(t, "key=k")
 	stream.want("id: e.0")
 	b.check()
+	w.settle()
 	w.wantTry(t, "200", "POST", "/data/k", `{"value":1}`)
 	crowded.Store(true)
 	w.wantTry(t, "503 limit_reached", "GET", "/ws", "", asWebSocket...)

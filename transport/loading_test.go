@@ -195,6 +195,7 @@ func TestInsufficientStorage(t *testing.T) {
 	for _, key := range []string{"a", "b", "c", "d"} {
 		w.want(t, "PUT", "/data/"+key, `{"value":{}}`, 200, "")
 	}
+	w.settle()
 	p := w.dial(t)
 	p.ask(`{"id":1,"action":"subscribe","key":"a"}`, `{"id":1,"ok":true,"revision":4,"epoch":"e"}`)
 	w.want(t, "GET", "/readyz", "", 200, `{"status":"ok"}`)

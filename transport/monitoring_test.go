@@ -106,6 +106,7 @@ func scrape(t *testing.T) (text string, sessions []string) {
 			t.Fatal(err)
 		}
 	}
+	w.settle()
 	open := w.dial(t)
 	open.ask(`{"action":"subscribe","pattern":"#","snapshot":false,"id":"`+private+`"}`, `{"id":"`+private+`","ok":true,"revision":1,"epoch":"e"}`)
 	for range 150 { // one in eight is timed, at random

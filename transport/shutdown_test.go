@@ -229,6 +229,7 @@ func TestASlowEventStreamDoesNotKeepTheListenerOpen(t *testing.T) {
 		_, text := w.call(t, "GET", "/sessions", "")
 		return !strings.Contains(text, `"pending_bytes":0`)
 	})
+	w.settle()
 	good := w.feed(t, "key=none")
 	good.want("id: e.200")
 	ended := make(chan error, 1)
