@@ -150,14 +150,36 @@ func TestAFleetThatCannotRun(t *testing.T) {
 // has ended.
 func TestTwoFleetsWithTheSameDevices(t *testing.T) {
 	t.Parallel()
+	for try := 1; !takesOver(t); try++ { // the machine may be busy with something else
+		if try == 3 {
+			t.Fatal("devices of the first fleet come back")
+		}
+	}
+}
+
+// takesOver reports whether the second fleet goes on. If a device of the first one does not
+// answer for 2 s, the server cuts it off before it has read why. Then it comes back, and the
+// second fleet ends, too.
+func takesOver(t *testing.T) bool {
 	s := newSite(t)
-	first := s.fleet(5)
-	ended := make(chan error, 1)
-	go func() { ended <- first.Run(t.Context()) }()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	run := func(f *demo.Fleet) (ended chan error) {
+		ended = make(chan error, 1)
+		go func() { ended <- f.Run(ctx) }()
+		return ended
+	}
+	first := run(s.fleet(5))
 	transporttest.Eventually(t, "all are online", func() bool { return s.states("online") == 5 })
-	s.background(s.fleet(5).Run)
-	if err := <-ended; !errors.Is(err, client.ErrReplaced) || !strings.Contains(err.Error(), "--first") {
+	second := run(s.fleet(5))
+	if err := <-first; !errors.Is(err, client.ErrReplaced) || !strings.Contains(err.Error(), "--first") {
 		t.Errorf("the first fleet has ended with %v", err)
 	}
-	transporttest.Eventually(t, "all are online again", func() bool { return s.states("online") == 5 })
+	transporttest.Eventually(t, "all are online again", func() bool { return s.states("online") == 5 || len(second) > 0 })
+	cancel()
+	err := <-second
+	if err != nil && !errors.Is(err, client.ErrReplaced) {
+		t.Errorf("the second fleet has ended with %v", err)
+	}
+	return err == nil
 }
