@@ -61,9 +61,9 @@ func (u *Update) Text(f Form) []byte { return u.encoded[f] }
 
 // Revision returns a revision to resume from. A subscriber that has received this
 // update, and everything before it, has missed no write up to that version.
-// Revision is 0 for an update of a snapshot. All subscribers get the same one, because a revision
-// stays right, though at another moment it could be another. To find one for each took 7% of a
-// stream's CPU, and the streams can share the text of an event (BenchmarkFanoutEvents/window=200).
+// Revision is 0 for an update of a snapshot. All subscribers get the same one: it stays right,
+// even if a later look would find a lower or a higher one. To look for each of them took 7% of a
+// stream's CPU, and now the streams share the text of an event (BenchmarkFanoutEvents/window=200).
 func (u *Update) Revision() uint64 {
 	if u.revision == 0 {
 		u.revision = 1 + u.findRevision()

@@ -35,7 +35,8 @@ type own struct {
 // started is the start of own.oldest. A duration is smaller than a [time.Time].
 var started = time.Now()
 
-// newText returns a message that is not an update.
+// newText returns a message that is not an update. A pool of owns gained nothing: a million keys
+// that were written with replies took 1.46 instead of 1.47 of Redis' memory (BenchmarkMillionKeys).
 func newText(text []byte) Message { return Message{own: &own{text: text}} }
 
 // Text returns the text. It is shared with other sessions, and must not be changed.
