@@ -88,7 +88,7 @@ func (s *Server) Serve(l net.Listener) error { return serve(&s.http, l) }
 func (s *Server) ServeAdmin(l net.Listener) error { return serve(&s.admin, l) }
 
 func serve(server *http.Server, l net.Listener) error {
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(socket.Listener{Listener: l}); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

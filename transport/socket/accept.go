@@ -99,6 +99,7 @@ func (u *upgrader) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	conn = takenOver(conn)
 	u.wire.Conn = conn
 	_, u.wire.secure = conn.(*tls.Conn)
 	u.wire.fd.open(conn)

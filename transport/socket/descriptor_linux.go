@@ -45,12 +45,7 @@ func (d *descriptor) open(c net.Conn) {
 	default:
 		return
 	}
-	raw, err := system.SyscallConn()
-	if err != nil {
-		return // the connection is closed, as the next read says
-	}
-	err = raw.Control(func(fd uintptr) { d.fd = int(fd) })
-	if err != nil {
+	if !d.take(system) {
 		return
 	}
 	// TCP_NOTSENT_LOWAT (Linux 3.12): a write is taken only while less than
@@ -59,8 +54,20 @@ func (d *descriptor) open(c net.Conn) {
 	// Unix socket, the kernel takes more.
 	const notSentLowAt = 25
 	_ = syscall.SetsockoptInt(d.fd, syscall.IPPROTO_TCP, notSentLowAt, maxUnsent)
-	d.raw = raw
 	d.isOpen = any(system) == any(c) // not under TLS
+}
+
+// take takes the descriptor of a connection as it is.
+func (d *descriptor) take(c syscall.Conn) (taken bool) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return false // the connection is closed, as the next read says
+	}
+	if raw.Control(func(fd uintptr) { d.fd = int(fd) }) != nil {
+		return false
+	}
+	d.raw, d.isOpen = raw, true
+	return true
 }
 
 // usable reports whether there is a descriptor and the connection is not closed.

@@ -5,6 +5,7 @@ package socket
 import (
 	"errors"
 	"net"
+	"syscall"
 )
 
 // A descriptor is not used on this system: sessions write by the connection itself,
@@ -12,6 +13,8 @@ import (
 type descriptor struct{}
 
 func (descriptor) open(net.Conn) {}
+
+func (descriptor) take(syscall.Conn) bool { return false }
 
 func (descriptor) usable() bool { return false }
 

@@ -4,7 +4,8 @@
 //
 // # How it is used
 //
-// The transport adds each connection that it accepts to [Links]. It calls [Conn.Accept] in
+// The transport serves HTTP on a [Listener], whose connections cost little for a request. It
+// adds each connection that it accepts to [Links]. It calls [Conn.Accept] in
 // an HTTP handler, [Conn.Start] with the session, and then [Conn.Serve] on a goroutine of
 // the client's own. Serve reads messages and passes them to a [Handler]. The session's actor
 // writes: it takes [Conn.TakeFrames], adds its messages, and calls [Conn.TryWrite] or
@@ -71,7 +72,7 @@
 // # The descriptor
 //
 // On Linux, TryWrite writes to the file descriptor itself, and Serve reads from it
-// (descriptor_linux.go, syscall_linux.go). On other systems, and under TLS, Conn.CanTry
+// (descriptor_linux.go, syscall_linux.go). So does net/http, by way of a requestConn. On other systems, and under TLS, Conn.CanTry
 // reports false, and sessions use Write.
 //
 // The race detector does not see the bytes that a raw system call reads and writes. So under

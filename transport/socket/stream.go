@@ -41,16 +41,18 @@ func (s *Stream) Accept(w http.ResponseWriter, r *http.Request) (taken bool, err
 	if r.ProtoMajor != 1 || r.TLS != nil || r.Body != http.NoBody {
 		return false, nil
 	}
-	s.out.fd.open(NetConn(r))
+	s.out.fd.open(below(NetConn(r)))
 	if !s.out.fd.usable() {
 		return false, nil
 	}
 	// What net/http has read behind the request is dropped with its buffers. It would be
 	// another request, and the connection ends with this one.
-	if s.out.Conn, _, err = http.NewResponseController(w).Hijack(); err != nil {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
 		_ = NetConn(r).Close()
 		return false, fmt.Errorf("socket: take a stream's connection over: %w", err)
 	}
+	s.out.Conn = takenOver(conn)
 	s.chunked = r.ProtoAtLeast(1, 1)
 	f := newFrames()
 	f.bytes = append(f.bytes, streamHead(w.Header(), s.chunked)...)
