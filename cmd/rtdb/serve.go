@@ -110,6 +110,7 @@ func (c *serveCommand) Run(s *streams) error {
 	}
 	memory := guardMemory(limitMemory())
 	defer memory.close()
+	startGCPacer()
 	garbage := startReclaimer()
 	defer garbage.close()
 	kept, err := c.openStore(log)
