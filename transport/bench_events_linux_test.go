@@ -13,7 +13,7 @@ import (
 func BenchmarkFanoutEvents(b *testing.B) {
 	for _, window := range []int{1, 8, 200} {
 		b.Run(fmt.Sprintf("window=%d", window), func(b *testing.B) {
-			events, webSocket := startSide(b, "rtdb"), startSide(b, "rtdb")
+			events, webSocket := startProgramSide(b), startProgramSide(b)
 			events.name, events.say = "events", eventSpeaker{}
 			webSocket.name = "websocket"
 			compareSides(b, shape{keys: 1, subscribers: 1000, publishers: 1, window: window}, events, webSocket)

@@ -91,10 +91,10 @@ type side struct {
 // ping, whose bytes would be counted.
 const maxLoadAge = 15 * time.Second
 
-// compare measures rtdb and the others in turn.
+// compare measures the program rtdb and the others in turn.
 func compare(b *testing.B, s shape, others ...string) {
-	var sides []*side
-	for _, name := range append([]string{"rtdb"}, others...) {
+	sides := []*side{startProgramSide(b)}
+	for _, name := range others {
 		if x := startSide(b, name); x != nil {
 			sides = append(sides, x)
 		}
@@ -151,9 +151,19 @@ func startSide(b *testing.B, name string) *side {
 	if x.server == nil {
 		return nil
 	}
-	b.Cleanup(func() { x.disconnect(b) }) // before the server ends
+	x.disconnectAtEnd(b)
 	return x
 }
+
+// startProgramSide starts the program rtdb, with its usual settings.
+func startProgramSide(b *testing.B) *side {
+	x := &side{name: "rtdb", server: startRTDB(b, buildRTDB(b)), say: webSocketSpeaker{}}
+	x.disconnectAtEnd(b)
+	return x
+}
+
+// disconnectAtEnd makes the benchmark disconnect before the server ends.
+func (x *side) disconnectAtEnd(b *testing.B) { b.Cleanup(func() { x.disconnect(b) }) }
 
 func (x *side) disconnect(b *testing.B) {
 	if x.load == nil {
