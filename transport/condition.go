@@ -16,7 +16,10 @@ func etag(version uint64) string {
 }
 
 // setETag sets the version that a response is about.
-func setETag(w http.ResponseWriter, version uint64) { w.Header()["Etag"] = []string{etag(version)} }
+func (w *response) setETag(version uint64) {
+	w.etag[0] = etag(version)
+	w.Header()["Etag"] = w.etag[:]
+}
 
 // A tagList is the value of If-Match or If-None-Match (RFC 9110, section 13.1).
 type tagList struct {

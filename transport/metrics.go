@@ -26,6 +26,7 @@ type metrics struct {
 	registry *prometheus.Registry
 	writes   map[string]prometheus.Counter // by the code of the error, or "ok"
 	requests *prometheus.CounterVec        // by route and status
+	ok       map[string]prometheus.Counter // those of requests with status 200, by route
 	ends     *prometheus.CounterVec        // of sessions, by reason
 	received prometheus.Counter
 	commit   sampled
@@ -46,6 +47,7 @@ func newMetrics(ks *keyspace.Keyspace, clients *registry, o Options) *metrics {
 		keyspace: ks,
 		registry: prometheus.NewRegistry(),
 		writes:   make(map[string]prometheus.Counter),
+		ok:       make(map[string]prometheus.Counter),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rtdb_http_requests_total",
 			Help: "HTTP requests answered, WebSocket handshakes included. An event stream that is refused for a while counts with the status of its error.",
@@ -132,8 +134,18 @@ func (m *metrics) delivered(messages []session.Message) {
 	}
 }
 
+// serves makes the counters of a route. It must be called before answered.
+func (m *metrics) serves(route string) {
+	m.ok[route] = m.requests.WithLabelValues(route, "200")
+	m.requests.WithLabelValues(route, "500") // so that Prometheus sees the first one as an increase
+}
+
 // answered counts an HTTP request.
 func (m *metrics) answered(route string, status int) {
+	if c := m.ok[route]; c != nil && status == http.StatusOK {
+		c.Inc()
+		return
+	}
 	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
 }
 

@@ -32,6 +32,7 @@ type response struct {
 	name      string          // in the path: a key, a topic, or ""
 	query     url.Values      // of the request, as parseQuery reads it
 	principal *auth.Principal // nil: at /ws, a client that has not authenticated yet
+	etag      [1]string       // the lines of the header, which would be a slice of their own
 	status    int
 	code      string // of the error that was sent
 	err       error

@@ -29,7 +29,7 @@ func (x *restAPI) getKey(w *response, r *http.Request) error {
 	if !condition.matches(e.Version) {
 		return &keyspace.VersionError{Current: e.Version}
 	}
-	setETag(w, e.Version)
+	w.setETag(e.Version)
 	if !condition.matchesNone(e.Version) {
 		w.empty(http.StatusNotModified)
 		return nil
@@ -76,7 +76,7 @@ func (x *restAPI) write(w *response, r *http.Request, c keyspace.Change) error {
 	if err != nil {
 		return err
 	}
-	setETag(w, e.Version)
+	w.setETag(e.Version)
 	switch {
 	case c.Delete:
 		w.empty(http.StatusNoContent)

@@ -88,7 +88,7 @@ func (t *routes) add(mux *http.ServeMux, pattern string, e *endpoint) *endpoint 
 // enter adds the endpoint of a route that a mux need not find.
 func (t *routes) enter(e *endpoint) *endpoint {
 	t.endpoints = append(t.endpoints, e)
-	t.metrics.requests.WithLabelValues(e.route, "500") // so that Prometheus sees the first one as an increase
+	t.metrics.serves(e.route)
 	return e
 }
 
@@ -128,7 +128,7 @@ func (t *routes) addPages(g *gate, o Options) {
 	site := func(route string, get handler, patterns ...string) *endpoint {
 		e := newEndpoint(g, route, map[string]handler{http.MethodGet: get})
 		e.audience, e.whileLoading, e.anyQuery = forAnyone, true, true
-		t.metrics.requests.WithLabelValues(route, "500")
+		t.metrics.serves(route)
 		for _, pattern := range patterns {
 			t.mux.Handle(pattern, e)
 		}

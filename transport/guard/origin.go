@@ -100,6 +100,10 @@ func (o *Origins) MayUseCookies(r *http.Request) bool {
 // OwnOrigin allows only pages of the server's own origin, whatever the operator sets.
 func OwnOrigin() *Origins { return &Origins{fixed: true} }
 
+// varyOrigin are the lines of the header Vary. They are shared, and must not be changed: what
+// appends to them makes a copy.
+var varyOrigin = []string{"Origin"}
+
 // Check returns an *OriginError if the request comes from a page that may not call. For a
 // page of an allowed origin it sets the headers of CORS.
 //
@@ -107,7 +111,11 @@ func OwnOrigin() *Origins { return &Origins{fixed: true} }
 // Origin header that a browser makes for a page of another site, such as an image.
 func (o *Origins) Check(w http.ResponseWriter, r *http.Request, strict bool) error {
 	if len(o.allowed)+len(o.domains) > 0 || o.loopback && kindOf(r) == loopbackListener {
-		w.Header().Add("Vary", "Origin") // always, for caches
+		if h := w.Header(); h["Vary"] == nil { // always, for caches
+			h["Vary"] = varyOrigin
+		} else {
+			h.Add("Vary", "Origin")
+		}
 	}
 	sent := r.Header["Origin"]
 	if len(sent) == 0 {

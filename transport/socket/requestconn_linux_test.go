@@ -62,9 +62,11 @@ const (
 // A read waits for its own deadline, whatever those before it were.
 func TestRequestConnReadsUntilTheLastDeadline(t *testing.T) {
 	for name, move := range map[string]func(server net.Conn) error{
-		"later":  func(c net.Conn) error { return c.SetReadDeadline(time.Now().Add(late)) },
-		"none":   func(c net.Conn) error { return c.SetReadDeadline(time.Time{}) },
-		"passed": func(c net.Conn) error { return errors.Join(c.SetReadDeadline(time.Unix(1, 0)), c.SetDeadline(time.Time{})) },
+		"later": func(c net.Conn) error { return c.SetReadDeadline(time.Now().Add(late)) },
+		"none":  func(c net.Conn) error { return c.SetReadDeadline(time.Time{}) },
+		"passed": func(c net.Conn) error {
+			return errors.Join(c.SetReadDeadline(time.Unix(1, 0)), c.SetDeadline(time.Time{}))
+		},
 	} {
 		server, client := requestPair(t, "tcp", "127.0.0.1:0")
 		if err := server.SetReadDeadline(time.Now().Add(soon)); err != nil {
