@@ -184,8 +184,8 @@ func (c *webSocket) publish(ctx context.Context, r *request) (rawjson.Builder, e
 func (c *webSocket) will(ctx context.Context, r *request) (rawjson.Builder, error) {
 	change := keyspace.Change{Value: r.value.value, Delete: r.delete.value, TTL: r.ttl.value} // Delete counts before Value
 	w := session.Will{Target: r.target(), Change: r.withCondition(change)}
-	if r.ifVersion.present {
-		w.IfVersion = &r.ifVersion.value
+	if version := r.ifVersion.value; r.ifVersion.present {
+		w.IfVersion = &version // of its own: the session keeps the will, and r is used again
 	}
 	if err := c.authorize((*auth.Grants).MayChange, w.Target); err != nil {
 		return nil, err
