@@ -73,9 +73,10 @@ func (s *Session) queueGap(u *keyspace.Update) {
 // short.
 const crowdedPending = 16 << 10
 
-// queueReply queues a text that the client asked for.
+// queueReply queues a text that the client asked for. It keeps the text if that is longer than
+// ShortReply.
 func (s *Session) queueReply(text []byte) {
-	m := newText(text)
+	m := newReply(text)
 	m.Reply, m.requested = true, true
 	s.queueText(&m)
 }
@@ -116,7 +117,8 @@ func (s *Session) wakeActor() { _ = s.out.TrySend(signal{}) }
 
 // Reply queues a reply to the client, behind all updates that were delivered
 // before. It blocks while too much waits that the client asked for. It returns
-// the session's cause if the session is ending.
+// the session's cause if the session is ending. A text of up to ShortReply bytes is copied,
+// so the caller may use its memory again; a longer one is kept.
 func (s *Session) Reply(text []byte) error {
 	_ = s.waitForSpace() // an error says that the session is ending; so does the phase below
 	s.queueReply(text)

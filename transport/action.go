@@ -50,9 +50,8 @@ var setAction = &action{check: checkWrite, honours: ifVersionMember | ttlMember,
 // requests are pooled, because a request has about a kilobyte.
 var requests = sync.Pool{New: func() any { return new(request) }}
 
-// handle carries out a request. It returns the reply, or nil if no reply is due or it
-// was queued already.
-func (c *webSocket) handle(ctx context.Context, message []byte) []byte {
+// handle carries out a request, and replies if a reply is due.
+func (c *webSocket) handle(ctx context.Context, message []byte) {
 	r := requests.Get().(*request)
 	a, err := parseAction(r, message, c.core.options.MaxValueBytes)
 	if ok, tooLong := c.throttle.Take(); !ok {
@@ -65,14 +64,14 @@ func (c *webSocket) handle(ctx context.Context, message []byte) []byte {
 	c.logRequest(r, err)
 	if err != nil {
 		c.endBurst()
-		return encodeRefusal(r, err) // a key's actor may still use r, so it does not go back to the pool
+		c.reply(encodeRefusal(r, err)) // a key's actor may still use r, so it does not go back to the pool
+		return
+	}
+	if len(reply) > 0 {
+		c.reply(reply.End())
 	}
 	*r = request{}
 	requests.Put(r)
-	if len(reply) == 0 {
-		return nil
-	}
-	return reply.End()
 }
 
 // parseAction reads a message into an empty request. It returns the action that the

@@ -113,12 +113,13 @@ func appendUpdate(m []byte, u *keyspace.Update) []byte {
 }
 
 // encodeReply returns the beginning of the reply to a request that succeeded.
-// Without an id it is empty: such a reply is sent only if it has more to say.
+// Without an id it is empty: such a reply is sent only if it has more to say. A short reply is
+// in the request's memory.
 func encodeReply(r *request) rawjson.Builder {
 	if !r.id.present {
 		return nil
 	}
-	return rawjson.Builder(nil).Raw("id", r.id.value).True("ok")
+	return rawjson.Builder(r.replyRoom[:0]).Raw("id", r.id.value).True("ok")
 }
 
 // encodeRefusal returns the reply to a request that failed.

@@ -38,12 +38,13 @@ func invalid[T any](code, format string, args ...any) field[T] {
 	return field[T]{err: refuse(code, format, args...)}
 }
 
-func decodeID(v rawjson.Value) field[[]byte] {
+// decodeID decodes an id, which it appends to room.
+func decodeID(v rawjson.Value, room []byte) field[[]byte] {
 	switch v.Kind() {
 	case rawjson.Null:
 		return field[[]byte]{}
 	case rawjson.String, rawjson.Number:
-		return valid(v.Compact())
+		return valid(append(room, v.Text...)) // it has no white space
 	}
 	return invalid[[]byte](codeInvalidRequest, "the id is neither a string nor a number")
 }

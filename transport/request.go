@@ -142,6 +142,9 @@ type request struct {
 
 	given members // those that are neither null nor false
 
+	idRoom    [24]byte                 // of a short id
+	replyRoom [session.ShortReply]byte // of a short reply
+
 	unknown       field[string] // the first member that the request cannot have, and that is not null
 	unknownOrNull field[string] // the first member that the request cannot have
 }
@@ -158,7 +161,7 @@ func (r *request) parse(text []byte, known members, maxValueBytes int) error {
 		}
 		switch member {
 		case idMember:
-			r.id = decodeID(v)
+			r.id = decodeID(v, r.idRoom[:0])
 		case actionMember:
 			r.action = decodeString("action", v)
 		case keyMember:

@@ -201,9 +201,7 @@ func (c *webSocket) handleMessage(text []byte) error {
 	c.received++
 	c.core.metrics.received.Inc()
 	c.session.Cork() // until nothing that was read is left
-	if reply := c.handle(c.core.lifetime, text); reply != nil {
-		c.reply(reply)
-	}
+	c.handle(c.core.lifetime, text)
 	if c.tooFast {
 		return errTooFast
 	}

@@ -19,6 +19,7 @@ var (
 // has none.
 type Buffer struct {
 	Bytes []byte
+	head  [maxHeader]byte // see Conn.takeMessage
 }
 
 var buffers = sync.Pool{New: func() any { return new(Buffer) }}

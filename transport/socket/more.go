@@ -52,12 +52,12 @@ func (c *Conn) takeMessage() *Buffer {
 	if !ok || payload > limit {
 		return nil
 	}
-	var head [maxHeader]byte
-	w.consumeLocked(head[:header])
 	message := TakeBuffer()
+	head := message.head[:header]
+	w.consumeLocked(head)
 	message.Bytes = slices.Grow(message.Bytes, payload)[:payload]
 	w.consumeLocked(message.Bytes)
-	unmask(message.Bytes, head[header-maskLength:header])
+	unmask(message.Bytes, head[header-maskLength:])
 	w.partial.Store(w.reader.Buffered()+len(w.ahead) > 0)
 	return message
 }
