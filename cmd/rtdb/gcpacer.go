@@ -18,13 +18,15 @@ const (
 
 // A gcPacer keeps Go from collecting a small heap all the time. With GOGC=100 the heap may grow
 // by as much as is live, which is 4 MB if there are few keys and clients: a busy server would
-// collect it 40 times a second. That was 10% of the CPU of writes by REST (BenchmarkWritesREST:
-// 0.67 of the echo's rate, 0.73 with a pacer; with a minGrowth of 32 MB 0.74) and of deliveries of
-// 1000 keys (BenchmarkFanoutManyKeys: 0.77 of Redis, 0.70 with a pacer). When the server becomes quiet, the
-// reclaimer gives the garbage back.
+// collect it 40 times a second. That was a tenth of the CPU of writes by REST
+// (BenchmarkWritesREST: 0.67 of the echo's rate, 0.73 with a pacer; 0.74 with a minGrowth of
+// 32 MB) and of deliveries of 1000 keys (BenchmarkFanoutManyKeys: 0.77 of Redis, 0.70 with a
+// pacer). When the server becomes quiet, the reclaimer gives the garbage back.
 //
 // A heap of more than minGrowth is collected as with GOGC=100, and near the memory limit Go
-// collects whatever GOGC is.
+// collects whatever GOGC is. The pacer hears of a collection a moment after it has ended: a heap
+// that grows as fast as one processor can allocate reaches up to 80 MB before the second
+// collection.
 type gcPacer struct {
 	samples []metrics.Sample
 	percent int

@@ -43,17 +43,23 @@ type requestConn struct {
 	plainConn
 	fd descriptor
 
-	mu     sync.Mutex // guards the deadlines
+	mu     sync.Mutex // guards the fields below, but for deadline.busy
+	closed bool
 	reads  deadline
 	writes deadline
 }
 
+// maxRawWrite is how much is written past the scheduler at once. While a client reads fast, one
+// system call could take tens of megabytes, and no other goroutine would get its processor.
+const maxRawWrite = 64 << 10
+
 // A deadline is that of a connection's reads or writes. The connection below may have an earlier
 // one, at which a read or write finds out that the deadline has moved.
 type deadline struct {
-	at    time.Time // zero: none
-	below time.Time // of the connection below; zero: none
-	waits int       // reads or writes under way, which look only at the one below
+	busy  sync.Mutex // held during a read or write: one comes after the other, as package net's do
+	at    time.Time  // zero: none
+	below time.Time  // of the connection below; zero: none
+	waits bool       // a read or write is under way that looks only at the one below
 }
 
 // NetConn returns the connection below.
@@ -61,6 +67,11 @@ func (c *requestConn) NetConn() net.Conn { return c.plainConn }
 
 // Read waits for bytes and reads them.
 func (c *requestConn) Read(p []byte) (n int, err error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	c.reads.busy.Lock()
+	defer c.reads.busy.Unlock()
 	err = c.wait(&c.reads, func() error {
 		n, err = c.fd.read(p)
 		return err
@@ -70,12 +81,16 @@ func (c *requestConn) Read(p []byte) (n int, err error) {
 
 // Write writes all of p.
 func (c *requestConn) Write(p []byte) (n int, err error) {
-	if c.passed(&c.writes) {
-		return 0, os.ErrDeadlineExceeded
+	c.writes.busy.Lock()
+	defer c.writes.busy.Unlock()
+	if err := c.check(&c.writes); err != nil {
+		return 0, err
 	}
-	n, err = c.fd.tryWrite(p)
-	if err != nil || n == len(p) {
-		return n, err
+	if len(p) <= maxRawWrite {
+		n, err = c.fd.tryWrite(p)
+		if err != nil || n == len(p) {
+			return n, err
+		}
 	}
 	err = c.wait(&c.writes, func() error {
 		more, err := c.plainConn.Write(p[n:])
@@ -92,7 +107,7 @@ func (c *requestConn) wait(d *deadline, do func() error) error {
 		if err := c.begin(d); err != nil {
 			return err
 		}
-		if err := do(); c.end(d, err) {
+		if err := do(); c.finish(d, err) {
 			return err
 		}
 	}
@@ -102,6 +117,9 @@ func (c *requestConn) wait(d *deadline, do func() error) error {
 func (c *requestConn) begin(d *deadline) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed {
+		return net.ErrClosed
+	}
 	if !d.at.IsZero() && (d.below.IsZero() || d.at.Before(d.below)) {
 		if !time.Now().Before(d.at) {
 			return os.ErrDeadlineExceeded
@@ -110,26 +128,33 @@ func (c *requestConn) begin(d *deadline) error {
 			return err
 		}
 	}
-	d.waits++
+	d.waits = true
 	return nil
 }
 
-// end reports whether a read or write that returned err has ended, and not only because the
+// finish reports whether a read or write that returned err has ended, and not only because the
 // deadline of the connection below was too early.
-func (c *requestConn) end(d *deadline, err error) bool {
+func (c *requestConn) finish(d *deadline, err error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	d.waits--
+	d.waits = false
 	if !errors.Is(err, os.ErrDeadlineExceeded) || d.passed() {
 		return true
 	}
 	return c.setBelow(d, time.Time{}) != nil
 }
 
-func (c *requestConn) passed(d *deadline) bool {
+// check returns the error of a read or write that cannot begin.
+func (c *requestConn) check(d *deadline) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return d.passed()
+	switch {
+	case c.closed:
+		return net.ErrClosed
+	case d.passed():
+		return os.ErrDeadlineExceeded
+	}
+	return nil
 }
 
 func (d *deadline) passed() bool { return !d.at.IsZero() && !time.Now().Before(d.at) }
@@ -145,8 +170,11 @@ func (c *requestConn) setBelow(d *deadline, t time.Time) error {
 func (c *requestConn) set(d *deadline, t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed {
+		return net.ErrClosed
+	}
 	d.at = t
-	if d.waits > 0 {
+	if d.waits {
 		return c.setBelow(d, t)
 	}
 	return nil
@@ -165,8 +193,16 @@ func (c *requestConn) SetDeadline(t time.Time) error {
 
 // Close closes the connection. Reads and writes under way end.
 func (c *requestConn) Close() error {
-	c.fd.close()
+	c.end()
 	return c.plainConn.Close()
+}
+
+// end ends the use of the connection below.
+func (c *requestConn) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	c.fd.close()
 }
 
 // below returns the connection below a requestConn, and other ones as they are.
@@ -183,7 +219,7 @@ func takenOver(conn net.Conn) net.Conn {
 	if !ok {
 		return conn
 	}
-	c.fd.close()
+	c.end()
 	_ = c.plainConn.SetDeadline(time.Time{}) // it fails if the connection is closed, as the next read says
 	return c.plainConn
 }

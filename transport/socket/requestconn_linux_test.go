@@ -1,11 +1,13 @@
 package socket
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -150,17 +152,17 @@ func TestRequestConnWritesUntilTheLastDeadline(t *testing.T) {
 		n, _ := io.CopyN(io.Discard, client, size)
 		received <- n
 	}()
-	bytes := make([]byte, size)
+	text := make([]byte, size)
 	_ = server.SetWriteDeadline(time.Now().Add(soon))
-	n, err := server.Write(bytes)
+	n, err := server.Write(text)
 	if !errors.Is(err, os.ErrDeadlineExceeded) || n == 0 || n == size {
 		t.Fatalf("wrote %d bytes, %v", n, err)
 	}
-	if more, err := server.Write(bytes[:1]); more != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+	if more, err := server.Write(text[:1]); more != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("after the deadline wrote %d bytes, %v", more, err)
 	}
 	_ = server.SetWriteDeadline(time.Now().Add(late))
-	if rest, err := server.Write(bytes[n:]); err != nil || rest != size-n {
+	if rest, err := server.Write(text[n:]); err != nil || rest != size-n {
 		t.Errorf("then wrote %d of %d bytes, %v", rest, size-n, err)
 	}
 	if n := <-received; n != size {
@@ -189,5 +191,77 @@ func TestRequestConnIsTakenOver(t *testing.T) {
 	}
 	if _, err := server.Write(p); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("a write by the former owner returned %v", err)
+	}
+	if err := server.SetDeadline(time.Now()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the former owner may set a deadline: %v", err)
+	}
+}
+
+// What several goroutines write at once stays whole, and a read of nothing does not wait.
+func TestRequestConnKeepsWritesWhole(t *testing.T) {
+	server, client := requestPair(t, "tcp", "127.0.0.1:0")
+	if n, err := server.Read(nil); n != 0 || err != nil {
+		t.Errorf("read %d bytes of nothing, %v", n, err)
+	}
+	const writers, size = 4, 1 << 20
+	var writing sync.WaitGroup
+	for i := range writers {
+		writing.Go(func() {
+			if _, err := server.Write(bytes.Repeat([]byte{byte(i)}, size)); err != nil {
+				t.Error(err)
+			}
+		})
+		writing.Go(func() {
+			if _, err := server.Write(bytes.Repeat([]byte{byte(i)}, maxRawWrite)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all := make([]byte, writers*(size+maxRawWrite))
+	if _, err := io.ReadFull(client, all); err != nil {
+		t.Fatal(err)
+	}
+	writing.Wait()
+	changes := 0
+	for i := 1; i < len(all); i++ {
+		if all[i] != all[i-1] {
+			changes++
+		}
+	}
+	if changes >= 2*writers {
+		t.Errorf("%d writes were mixed: the text changes %d times", 2*writers, changes)
+	}
+}
+
+// Reads at the same time each end at the deadline.
+func TestRequestConnReadsAtTheSameTime(t *testing.T) {
+	server, _ := requestPair(t, "tcp", "127.0.0.1:0")
+	for range 20 {
+		var reading sync.WaitGroup
+		_ = server.SetReadDeadline(time.Now().Add(soon / 10))
+		for range 4 {
+			reading.Go(func() {
+				if _, err := server.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("a read returned %v", err)
+				}
+			})
+		}
+		reading.Wait()
+	}
+}
+
+// Package net says that a connection is closed, even if its deadline has passed.
+func TestRequestConnIsClosed(t *testing.T) {
+	server, _ := requestPair(t, "tcp", "127.0.0.1:0")
+	_ = server.SetDeadline(time.Unix(1, 0))
+	_ = server.Close()
+	_, readErr := server.Read(make([]byte, 1))
+	_, writeErr := server.Write(make([]byte, 1))
+	for what, err := range map[string]error{
+		"a read": readErr, "a write": writeErr, "a deadline": server.SetReadDeadline(time.Now()), "Close": server.Close(),
+	} {
+		if !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%s after Close returned %v", what, err)
+		}
 	}
 }
