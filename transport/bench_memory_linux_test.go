@@ -26,10 +26,10 @@ func BenchmarkIdleConnection(b *testing.B) {
 	})
 }
 
-// BenchmarkSubscription measures the memory of a further subscription of a connection: 50
+// BenchmarkSubscription measures the memory of a further subscription of a connection: 200
 // connections have one, and then 1000 each, of the same 1000 keys.
 func BenchmarkSubscription(b *testing.B) {
-	connections, keys := 50, 1000
+	connections, keys := 200, 1000
 	if testing.Short() {
 		connections, keys = 5, 100
 	}
