@@ -49,10 +49,11 @@
 // # Pools
 //
 // Actors whose handlers never block can share a [Pool]. Its few goroutines run the actors
-// that have messages, in rounds of the pool's Interval. An actor runs at most once in a
-// round. So an actor that receives messages all the time handles many of them at once. An
-// actor that was idle runs at once. Messages are delayed by at most Interval, plus the time
-// that the work itself takes.
+// that have messages, in rounds of the pool's Interval. An actor runs once in a round. So an
+// actor that receives messages all the time handles many of them at once. An actor that was
+// idle runs at once. An actor whose sender waits for it before it sends more can do so, too
+// ([Actor.Waited]). Messages are delayed by at most Interval, plus the time that the work
+// itself takes.
 //
 // A sender that wakes many actors at once uses a [Crowd]: these run behind the others, but
 // get a share of the workers' time at any load.

@@ -11,9 +11,9 @@ import (
 // handler keeps a worker from the other actors. A handler that has to block calls
 // [Actor.Detach].
 //
-// A Pool works in rounds that last Interval. An actor runs at most once in a round.
-// Messages for an actor that has run in the current round wait for the next one. So a busy
-// actor handles many messages at once.
+// A Pool works in rounds that last Interval. Messages for an actor that has run in the current
+// round wait for the next one. So a busy actor handles many messages at once. If that joins no
+// messages, the actor need not wait (see [Actor.Waited]).
 //
 // Actors that have messages run in this order:
 //
@@ -63,6 +63,7 @@ type task struct {
 	lastRound uint64 // the last round in which the actor ran
 	enqueued  bool   // the task is in a run queue or nextRound
 	crowd     bool   // a Crowd woke the actor
+	patience
 }
 
 // schedule makes the task's actor run: in this round, or in the next one if it has already
@@ -93,9 +94,10 @@ func (p *Pool) scheduleLocked(t *task, crowd, again bool) {
 	if p.round == 0 {
 		p.beginRoundLocked()
 	}
-	if p.Interval > 0 && (again || t.lastRound == p.round) {
+	if p.Interval > 0 && (again || t.lastRound == p.round) && !t.hurriesLocked() {
 		p.nextRound = append(p.nextRound, t)
 		p.advanceRoundLocked()
+		t.waited.Store(p.timerSet) // else the next round has begun
 		return
 	}
 	p.enqueueLocked(t, t.lastRound == 0 || t.lastRound < p.round-1)

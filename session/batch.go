@@ -1,12 +1,30 @@
 package session
 
-import "sync"
+import (
+	"slices"
+	"sync"
+	"time"
+)
 
 // A batch holds the messages that the outbox hands over at once.
 type batch struct {
 	messages []Message
 	updates  uint64 // messages that are updates
 	flush    bool   // the Conn has something of its own to send
+}
+
+// span returns the time between the first and the last update of the batch.
+func (t *batch) span() time.Duration {
+	isUpdate := func(m Message) bool { return m.update != nil }
+	first := slices.IndexFunc(t.messages, isUpdate)
+	if first < 0 {
+		return 0
+	}
+	last := len(t.messages) - 1
+	for t.messages[last].update == nil {
+		last--
+	}
+	return t.messages[last].update.At.Sub(t.messages[first].update.At)
 }
 
 // Slices of messages have three sizes. A session keeps one small slice; blocks are

@@ -222,6 +222,9 @@ func (s *Session) sendWaiting() {
 		if len(b.messages) == 0 && !b.flush {
 			break
 		}
+		if s.pooled && s.out.Waited() {
+			s.out.Gathered(b.span())
+		}
 		if mayBlock {
 			s.send(b.messages, b.updates)
 			more = true // messages may have come meanwhile

@@ -8,7 +8,9 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"rtdb/actor"
 	"rtdb/keyspace"
 	"rtdb/session"
 )
@@ -219,4 +221,41 @@ func TestANoticeDoesNotWaitForARequest(t *testing.T) {
 		conn.want(t, "reply", `{"key":"k","value":1}`, "notice", "another")
 		f.Uncork()
 	})
+}
+
+// A writer that waits for its update before it makes the next write does not wait for the pool's
+// rounds, except now and then. Updates that come one after the other are sent together.
+func TestUpdatesDoNotWaitForNothing(t *testing.T) {
+	conn := new(fakeConn)
+	const round = time.Millisecond
+	inBubble(t, session.Options{Pool: &actor.Pool{Interval: round}}, conn, func(t *testing.T, f fixture) {
+		f.subscribe(t, "k")
+		start := time.Now()
+		for i := range 3000 {
+			f.set(t, "k", "1")
+			synctest.Wait()
+			for n, _ := conn.taken(); n == i; n, _ = conn.taken() {
+				time.Sleep(round / 10)
+			}
+		}
+		if took := time.Since(start); took > 15*round {
+			t.Errorf("3000 writes, of which each waits for the update before, take %v", took)
+		}
+		_, sends := conn.taken()
+		for range 10_000 {
+			time.Sleep(round / 5)
+			f.set(t, "k", "1")
+		}
+		time.Sleep(round)
+		if _, n := conn.taken(); n-sends < 10_000/5 || n-sends > 10_000/5+1200 {
+			t.Errorf("10000 updates, of which five come in each round, take %d sends", n-sends)
+		}
+	})
+}
+
+// taken returns the number of messages that the client has, and of the sends that brought them.
+func (c *fakeConn) taken() (messages, sends int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.got), c.sends
 }

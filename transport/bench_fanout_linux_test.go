@@ -26,6 +26,16 @@ func BenchmarkFanoutOneKey(b *testing.B) {
 	}
 }
 
+// BenchmarkFanoutFew writes one key with few subscribers. The publisher waits until all have the
+// update before it writes again.
+func BenchmarkFanoutFew(b *testing.B) {
+	for _, n := range []int{1, 10, 50} {
+		b.Run(fmt.Sprintf("subscribers=%d", n), func(b *testing.B) {
+			compare(b, shape{keys: 1, subscribers: n, publishers: 1, window: 1}, "redis")
+		})
+	}
+}
+
 // BenchmarkFanoutManyKeys writes 1000 keys with 50 subscribers of all of them, as fast as
 // every client can read. The window is so small that updates do not conflate.
 func BenchmarkFanoutManyKeys(b *testing.B) {

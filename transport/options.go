@@ -52,10 +52,9 @@ type Options struct {
 	Logger        zerolog.Logger
 	MaxValueBytes int // limit of a value, as it is kept; 0 means DefaultMaxValueBytes
 
-	// FlushInterval is the shortest time between two writes of updates to a
-	// client, and so the longest that an update is held back on purpose. An
-	// update that comes later than that after the last write is not held back. 0
-	// holds none back.
+	// FlushInterval is the longest time that an update is held back on purpose, so that
+	// it is sent together with others. An update that comes later than that after the last
+	// write to its client is not held back. 0 holds none back. See [actor.Pool].
 	FlushInterval time.Duration
 
 	Keys      *auth.Keys   // check tokens; nil: every client may do everything

@@ -26,7 +26,7 @@ type serveCommand struct {
 	clusterFlags     `group:"nodes"`
 	limitFlags       `group:"limits"`
 	logFlags         `group:"logging"`
-	FlushInterval    time.Duration `group:"tuning" default:"1ms" env:"FLUSH_INTERVAL" help:"Shortest time between two writes of updates to a client. 0 delays no update."`
+	FlushInterval    time.Duration `group:"tuning" default:"1ms" env:"FLUSH_INTERVAL" help:"Longest time that an update waits to be sent together with later ones. 0 delays no update."`
 	ShutdownGrace    time.Duration `group:"tuning" default:"15s" env:"SHUTDOWN_GRACE" help:"Longest time that a shutdown may take."`
 
 	access access // the parsed accessFlags
