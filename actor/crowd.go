@@ -1,6 +1,8 @@
 package actor
 
-// A Crowd wakes many actors of a pool at once, such as the subscribers of a key. An actor
+import "slices"
+
+// A Crowd wakes actors of a pool together, such as the subscribers of a key. An actor
 // that was idle, and that [Actor.TrySendCrowd] has sent a message to, waits for [Crowd.Wake].
 // Messages of other senders wait with it; only [Actor.TryRun] does not. So messages that
 // follow at once are in the same batch: with four writes of a key with 1000 subscribers in
@@ -8,8 +10,8 @@ package actor
 // (BenchmarkFanoutOneKey/window=4). Redis does the same: it reads all that has come before it
 // writes.
 //
-// The pool runs a crowd behind actors that other sends woke, so that it delays nobody else.
-// An actor that already waits to run keeps its place.
+// The pool runs a crowd behind actors that other sends woke, so that it delays nobody else, unless
+// it is so small that [Crowd.WakeFew] wakes it. An actor that already waits to run keeps its place.
 //
 // The zero value is ready to use. One goroutine at a time may use it.
 type Crowd struct {
@@ -38,11 +40,22 @@ func (c *Crowd) hold(p *Pool, t *task) bool {
 
 // Wake lets the actors run that wait.
 func (c *Crowd) Wake() {
-	for tasks := c.tasks; len(tasks) > 0; {
-		n := min(len(tasks), tasksPerWake)
-		c.pool.scheduleCrowd(tasks[:n])
-		tasks = tasks[n:]
+	for tasks := range slices.Chunk(c.tasks, tasksPerWake) {
+		c.pool.scheduleCrowd(tasks)
 	}
+	c.clear()
+}
+
+// WakeFew is Wake for a few actors, which do not run behind others. If the pool is idle, the
+// caller runs them, for about helpTime at most. So their handlers must not wait for it.
+func (c *Crowd) WakeFew() {
+	if len(c.tasks) > 0 {
+		c.pool.scheduleFew(c.tasks)
+	}
+	c.clear()
+}
+
+func (c *Crowd) clear() {
 	clear(c.tasks)
 	c.pool, c.tasks = nil, c.tasks[:0]
 }

@@ -56,7 +56,8 @@
 // itself takes.
 //
 // A sender that wakes many actors at once uses a [Crowd]: these run behind the others, but
-// get a share of the workers' time at any load.
+// get a share of the workers' time at any load. A sender of a few can run them itself
+// ([Crowd.WakeFew]).
 //
 // A sender can handle the messages itself, without waiting for the pool, with
 // [Actor.TryRun]. This also saves a goroutine if the actor has no pool. A handler that has to block calls [Actor.Detach]. Its actor then has a

@@ -1,7 +1,6 @@
 package actor
 
 import (
-	"runtime"
 	"sync"
 	"time"
 )
@@ -86,6 +85,16 @@ func (p *Pool) scheduleCrowd(tasks []*task) {
 	p.startWorkersLocked()
 }
 
+// scheduleFew schedules the tasks of a few actors that were woken together. If no worker is
+// active, the caller becomes a helper.
+func (p *Pool) scheduleFew(tasks []*task) {
+	p.mu.Lock()
+	for _, t := range tasks {
+		p.scheduleLocked(t, false, false)
+	}
+	p.helpLocked()
+}
+
 func (p *Pool) scheduleLocked(t *task, crowd, again bool) {
 	if t.enqueued { // TryRun handled the messages, and left the task in its queue
 		return
@@ -120,7 +129,7 @@ func (p *Pool) beginRoundLocked() {
 }
 
 // advanceRoundLocked begins the next round if the current one is over, or else sets the
-// timer that does. It does not wait for the tasks of the current round that have not run
+// timer that does. Its caller starts workers. It does not wait for the tasks of the current round that have not run
 // yet: after a write of a key with 10,000 subscribers these are 50 ms of work.
 func (p *Pool) advanceRoundLocked() {
 	if p.timerSet || len(p.nextRound) == 0 {
@@ -135,7 +144,6 @@ func (p *Pool) advanceRoundLocked() {
 		}
 		clear(p.nextRound)
 		p.nextRound = p.nextRound[:0]
-		p.startWorkersLocked()
 		return
 	case p.timer == nil:
 		p.timer = time.AfterFunc(left, p.timerFired)
@@ -145,94 +153,16 @@ func (p *Pool) advanceRoundLocked() {
 	p.timerSet = true
 }
 
+// timerFired begins a round, on a goroutine of its own.
 func (p *Pool) timerFired() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.timerSet = false
 	p.advanceRoundLocked()
-}
-
-// tasksPerTake is how many tasks a worker takes from the run queues at once. With 8, a
-// worker seldom needs the pool's lock, and no other worker waits long for these tasks.
-const tasksPerTake = 8
-
-// A worker yields after yieldInterval, so that the requests of other clients are read. It
-// looks at the clock after takesPerLook takes, because a look costs half of what it costs
-// to run an actor that has nothing to do.
-const (
-	yieldInterval = time.Millisecond
-	takesPerLook  = 4
-)
-
-// startWorkersLocked starts a worker for each tasksPerTake tasks that wait, up to Workers.
-func (p *Pool) startWorkersLocked() {
-	if p.Workers == 0 {
-		p.Workers = runtime.GOMAXPROCS(0)
-	}
-	for p.activeWorkers < p.Workers && p.waitingLocked() > p.activeWorkers*tasksPerTake {
-		p.activeWorkers++
-		go p.work()
-	}
-}
-
-// work is a worker: it runs actors until no task is left.
-func (p *Pool) work() {
-	var tasks [tasksPerTake]*task
-	n, ran, done := 0, 0, false
-	yielded := time.Now()
-	defer func() {
-		if !done { // a handler called runtime.Goexit: the tasks behind it must still run
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			p.activeWorkers--
-			p.newTasks.push(tasks[ran:n]...)
-			p.startWorkersLocked()
-		}
-	}()
-	for takes := 1; ; takes++ {
-		if n = p.take(&tasks); n == 0 {
-			done = true
-			return
-		}
-		for ran = 0; ran < n; {
-			t := tasks[ran]
-			ran++
-			t.actor.runBatch()
-		}
-		if takes%takesPerLook == 0 && time.Since(yielded) > yieldInterval {
-			Yield()
-			yielded = time.Now()
-		} else {
-			runtime.Gosched() // let senders run: their messages join the next batches
-		}
-	}
+	p.helpLocked()
 }
 
 func (p *Pool) waitingLocked() int {
 	return p.newTasks.len() + p.oldTasks.len() + p.crowdTasks.len()
-}
-
-// take takes the next tasks for a worker, and returns how many. If there are none, the
-// worker must end.
-//
-// It leaves one place to a busy actor and one to a crowd, if any wait.
-func (p *Pool) take(tasks *[tasksPerTake]*task) int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n := p.newTasks.pop(tasks[:tasksPerTake-2])
-	n += p.oldTasks.pop(tasks[n : tasksPerTake-1])
-	n += p.crowdTasks.pop(tasks[n:])
-	if n < tasksPerTake {
-		n += p.newTasks.pop(tasks[n:])
-		n += p.oldTasks.pop(tasks[n:])
-	}
-	for _, t := range tasks[:n] {
-		t.lastRound, t.enqueued = p.round, false
-	}
-	if n == 0 {
-		p.activeWorkers--
-	}
-	return n
 }
 
 // A runQueue is a first-in, first-out queue of tasks.

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"rtdb/actor"
 	"rtdb/keyspace"
 )
 
@@ -15,7 +16,7 @@ import (
 func burst(t *testing.T, ks *keyspace.Keyspace, b *keyspace.Burst, key string, changes ...keyspace.Change) {
 	t.Helper()
 	for _, c := range changes {
-		b.Begin(key)
+		b.Begin()
 		c.Burst = b
 		if _, err := ks.Write(t.Context(), key, c); err != nil {
 			t.Fatal(err)
@@ -71,6 +72,36 @@ func TestABurstThatEndsEarlyLeavesNobodyWaiting(t *testing.T) {
 		}
 		b.End()
 		wantAll(t, members, "after a second burst with a refused write", 3, 4)
+	})
+}
+
+// A burst may have writes of several keys, and few subscribers.
+func TestABurstOfSeveralKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ks := open(t, keyspace.Options{})
+		p := &actor.Pool{Interval: 2 * time.Millisecond}
+		members := []*member{newMember(p), newMember(p)}
+		for _, m := range members {
+			mustSubscribe(t, ks, keyspace.Pattern("#"), m)
+		}
+		var b keyspace.Burst
+		burst(t, ks, &b, "k1", set("1"))
+		burst(t, ks, &b, "k2", set("2"))
+		burst(t, ks, &b, "k1", set("3"))
+		wantAll(t, members, "during the burst", 0, 0)
+		b.End()
+		wantAll(t, members, "after its end", 1, 3)
+		time.Sleep(time.Second)
+		burst(t, ks, &b, "k1", set("4"))
+		for range 5 { // without an end
+			time.Sleep(time.Millisecond)
+			wantAll(t, members, "before 5 ms", 1, 3)
+			burst(t, ks, &b, "k3", keyspace.Change{Value: []byte("5")})
+		}
+		if m := members[0]; m.updates() < 3+5 {
+			t.Errorf("after 5 ms, a member has %q", m.got)
+		}
+		b.End()
 	})
 }
 
@@ -163,7 +194,7 @@ func TestBurstsAtTheSameTime(t *testing.T) {
 				for k := range n {
 					c := set(fmt.Sprint(k))
 					if k < n-1 || rand.IntN(3) == 0 {
-						b.Begin(keys[i])
+						b.Begin()
 						c.Burst = &b
 					}
 					if _, err := ks.Write(t.Context(), keys[i], c); err != nil {
@@ -234,7 +265,7 @@ func TestAClientThatGoesOnToAnotherKey(t *testing.T) {
 					if order == "a's actor is late" {
 						burst(t, ks, &b, "b", set("1"))
 					} else {
-						b.Begin("b") // the write of b comes when a's actor is done
+						b.Begin() // the write of b comes when a's actor is done
 					}
 				}()
 				synctest.Wait()

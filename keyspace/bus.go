@@ -124,6 +124,10 @@ func (t *topic) deliverMissed(o op) int {
 		return 0
 	}
 	n := set.len()
-	set.deliver(&Update{Target: target, Missed: true, At: time.Now(), Crowd: t.crowd.of(n), progress: &t.keyspace.progress})
+	u := &Update{Target: target, Missed: true, At: time.Now(), progress: &t.keyspace.progress}
+	if n > crowdSize {
+		u.Crowd = t.crowd.of(n, u.At)
+	}
+	set.deliver(u)
 	return n
 }

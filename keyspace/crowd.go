@@ -8,21 +8,25 @@ import (
 	"rtdb/actor"
 )
 
-// crowdSize is the number of subscribers above which their sessions are woken together, as a
-// crowd. To write to so many clients takes a millisecond or less, and nobody is delayed for
+// crowdSize is the number of subscribers above which they are a crowd: their sessions run behind
+// others. To write to so many clients takes a millisecond or less, and nobody is delayed for
 // longer by subscribers that are not a crowd.
 const crowdSize = 128
 
 // maxHeld is the number of deliveries after which a crowd is woken, even if more updates
-// follow at once: less than 10 ms of work.
-const maxHeld = 1 << 16
+// follow at once: less than 10 ms of work. A write takes as long as deliveriesPerWrite, or less.
+const (
+	maxHeld            = 1 << 16
+	deliveriesPerWrite = 16
+)
 
 // maxWait is how long a crowd is held while the actor merges, or a burst lasts. A merge of a long
 // value takes a millisecond, and 256 of them may wait. A burst may go on with touches.
 const maxWait = 5 * time.Millisecond
 
-// A heldCrowd is the crowd that the actor of a key or topic has delivered to and has not
-// woken yet.
+// A heldCrowd is the subscribers that the actor of a key or topic has delivered to and has not
+// woken yet. The actor wakes them together, also if they are few: then it can write to them
+// itself (actor.Crowd.WakeFew).
 type heldCrowd struct {
 	held *hold // nil: none
 }
@@ -30,6 +34,7 @@ type heldCrowd struct {
 type hold struct {
 	crowd      actor.Crowd
 	deliveries int
+	many       bool // an update went to more than crowdSize
 	since      time.Time
 	burst      *Burst // that holds it; nil: none
 	key        *key   // of the burst's write
@@ -37,28 +42,30 @@ type hold struct {
 
 var holds = sync.Pool{New: func() any { return new(hold) }}
 
-// of returns the crowd for an update with n subscribers, nil if they are few.
-func (h *heldCrowd) of(n int) *actor.Crowd {
-	if n <= crowdSize {
-		return nil
-	}
+// of returns the crowd for an update with n subscribers.
+func (h *heldCrowd) of(n int, now time.Time) *actor.Crowd {
 	if h.held == nil {
 		h.held = holds.Get().(*hold)
-		h.held.since = time.Now()
+		h.held.since = now
 	}
-	h.held.deliveries += n
+	h.held.deliveries += n + deliveriesPerWrite
+	h.held.many = h.held.many || n > crowdSize
 	return &h.held.crowd
 }
 
 // wake lets the sessions of the crowd write to their clients.
 func (h *heldCrowd) wake() {
 	if h.held != nil {
-		h.held.crowd.Wake()
+		if h.held.many {
+			h.held.crowd.Wake()
+		} else {
+			h.held.crowd.WakeFew()
+		}
 		if b := h.held.burst; b != nil {
 			b.release(h.held.key)
 			h.held.burst, h.held.key = nil, nil
 		}
-		h.held.deliveries = 0
+		h.held.deliveries, h.held.many = 0, false
 		holds.Put(h.held)
 		h.held = nil
 	}
@@ -87,12 +94,14 @@ func (h *heldCrowd) wakeIfDue(pending func() bool, k *key, burst *Burst) {
 		if pending() {
 			return
 		}
-		if burst != nil && k.mayHold(h.held) && burst.hold(k) {
+		if burst != nil && h.held.crowd.Len() > 0 && k.mayHold(h.held) && burst.hold(k, h.held.since) {
 			h.held.burst, h.held.key = burst, k
 			return
 		}
-		if runtime.Gosched(); pending() {
-			return
+		if h.held.many {
+			if runtime.Gosched(); pending() {
+				return
+			}
 		}
 	}
 	h.wake()

@@ -85,11 +85,12 @@
 //
 //   - The actor yields after 4096 deliveries ([actor.Yield]), so that requests of other
 //     clients are read.
-//   - The subscribers are woken together, as a crowd ([Update.Crowd]), and run behind the
-//     subscribers of other keys.
-//   - The crowd is woken when no other request of the key waits, and no other write of the
+//   - The subscribers are woken together ([Update.Crowd]). If they are more than 128, they are a
+//     crowd, and run behind the subscribers of other keys. If they are fewer, the key's actor may
+//     write to them itself ([actor.Crowd.WakeFew]), after it has answered the writer.
+//   - They are woken when no other request of the key waits, and no other write of the
 //     same client follows ([Burst]), after 5 ms of a burst at the latest. So a burst is one
-//     write to each client. If the store may block, each update wakes its crowd at once.
+//     write to each client. If the store may block, each run of writes wakes them at once.
 //
 // # Patterns and snapshots
 //

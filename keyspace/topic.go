@@ -86,9 +86,11 @@ func (t *topic) deliver(value []byte) (n int) {
 	n = t.subscribers.count(sets)
 	t.crowded.Store(n > crowdSize)
 	if n > 0 {
-		t.subscribers.deliverWith(sets, &Update{
-			Target: Topic(t.name), Value: value, At: time.Now(), Crowd: t.crowd.of(n), progress: &t.keyspace.progress,
-		})
+		u := &Update{Target: Topic(t.name), Value: value, At: time.Now(), progress: &t.keyspace.progress}
+		if n > crowdSize {
+			u.Crowd = t.crowd.of(n, u.At)
+		}
+		t.subscribers.deliverWith(sets, u)
 	}
 	return n
 }

@@ -27,7 +27,7 @@ type Update struct {
 	Version uint64       // of the key; 0 for a topic
 	Written int64        // when the value was written, in Unix milliseconds; 0 for a topic
 	At      time.Time    // when the write was made; in a snapshot, when the key was read
-	Crowd   *actor.Crowd // wakes the subscribers' actors, which are over 128; nil if they are fewer
+	Crowd   *actor.Crowd // wakes the subscribers' actors; nil: each of them wakes its own
 
 	// Missed reports that messages of the topic were lost on the way to this keyspace, an
 	// unknown number. Value is nil. For the subscribers of a pattern of topics, Target is

@@ -285,8 +285,9 @@ func (k *key) newUpdate(w *Record, r *run, subscribers int) *Update {
 	if k.crowded.Load() != (subscribers > crowdSize) {
 		k.crowded.Store(subscribers > crowdSize)
 	}
+	now := time.Now()
 	return &Update{
-		Target: Key(k.name), Value: w.Value, Version: w.Version, Written: w.Written, At: time.Now(), Crowd: k.crowd.of(subscribers),
+		Target: Key(k.name), Value: w.Value, Version: w.Version, Written: w.Written, At: now, Crowd: k.crowd.of(subscribers, now),
 		progress: &k.keyspace.progress, run: r,
 	}
 }

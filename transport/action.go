@@ -94,7 +94,7 @@ func parseAction(r *request, message []byte, maxValueBytes int) (*action, error)
 }
 
 func (c *webSocket) act(ctx context.Context, a *action, r *request) (rawjson.Builder, error) {
-	if !a.writes || r.key.value != c.inBurst {
+	if !a.writes {
 		c.endBurst()
 	}
 	return a.act(c, ctx, r)
@@ -146,8 +146,8 @@ func (c *webSocket) write(ctx context.Context, r *request, change keyspace.Chang
 		return nil, err
 	}
 	if c.conn.More() {
-		c.inBurst, change.Burst = key, &c.burst
-		c.burst.Begin(key)
+		c.inBurst, change.Burst = true, &c.burst
+		c.burst.Begin()
 	}
 	e, err := c.core.metrics.write(ctx, key, r.withCondition(change))
 	if err != nil || !r.id.present {

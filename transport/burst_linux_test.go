@@ -11,7 +11,7 @@ import (
 	"rtdb/transport"
 )
 
-// A client sends writes of a key with many subscribers at once, and then something else.
+// A client sends writes of a key with few or many subscribers at once, and then something else.
 // Whatever that is, every subscriber gets all writes.
 func TestWhateverFollowsABurstOfWritesNobodyWaits(t *testing.T) {
 	write := func(key string, value int) string {
@@ -39,8 +39,7 @@ func TestWhateverFollowsABurstOfWritesNobodyWaits(t *testing.T) {
 		"many writes of the key":       strings.Repeat(frame(write("k", 3)), 500),
 		"writes of the key and others": strings.Repeat(frame(write("k", 3))+frame(write("other", 3)), 300),
 	} {
-		t.Run(what, func(t *testing.T) {
-			w, subscribers := crowdOfPeers(t)
+		forFewAndMany(t, what, func(t *testing.T, w *wire, subscribers []*peer) {
 			rawWrite(w.dial(t), frame(write("k", 1))+frame(write("k", 2))+frame(write("k", 3))+after)
 			for _, p := range subscribers {
 				for !strings.Contains(p.receive(), `"value":3`) {
@@ -58,8 +57,7 @@ func TestABurstEndsWhileTheClientGoesOn(t *testing.T) {
 		"no JSON":               `{`,
 		"touches":               `{"action":"touch","key":"k","ttl":60}`,
 	} {
-		t.Run(what, func(t *testing.T) {
-			w, subscribers := crowdOfPeers(t)
+		forFewAndMany(t, what, func(t *testing.T, w *wire, subscribers []*peer) {
 			publisher := w.dial(t)
 			rawWrite(publisher, frame(`{"action":"set","key":"k","value":2}`)+frame(`{"action":"set","key":"k","value":3}`)+strings.Repeat(frame(text), 100))
 			stop := make(chan struct{})
@@ -76,18 +74,23 @@ func TestABurstEndsWhileTheClientGoesOn(t *testing.T) {
 	}
 }
 
-// crowdOfPeers starts a server whose writes do not wait for a store, and subscribes so many
-// clients to the key k that they are woken together.
-func crowdOfPeers(t *testing.T) (w *wire, subscribers []*peer) {
-	ks := must(keyspace.Open(keyspace.Options{}))
-	w = serveKeyspace(t, ks, nil, transport.Options{FlushInterval: transport.DefaultFlushInterval, MaxValueBytes: 40_000})
-	for range 130 {
-		p := w.dial(t)
-		p.send(`{"action":"subscribe","key":"k","id":1}`)
-		p.receive()
-		subscribers = append(subscribers, p)
+// forFewAndMany starts servers whose writes do not wait for a store, and subscribes a few clients
+// to the key k, and so many that they are a crowd.
+func forFewAndMany(t *testing.T, name string, test func(t *testing.T, w *wire, subscribers []*peer)) {
+	for _, n := range []int{3, 130} {
+		t.Run(fmt.Sprintf("%s/subscribers=%d", name, n), func(t *testing.T) {
+			ks := must(keyspace.Open(keyspace.Options{}))
+			w := serveKeyspace(t, ks, nil, transport.Options{FlushInterval: transport.DefaultFlushInterval, MaxValueBytes: 40_000})
+			var subscribers []*peer
+			for range n {
+				p := w.dial(t)
+				p.send(`{"action":"subscribe","key":"k","id":1}`)
+				p.receive()
+				subscribers = append(subscribers, p)
+			}
+			test(t, w, subscribers)
+		})
 	}
-	return w, subscribers
 }
 
 // frame returns the frame of a client's text message.

@@ -115,9 +115,9 @@ type webSocket struct {
 	pinger socket.Pinger
 
 	// These fields belong to the call of Handle.
-	received uint64          // messages
-	burst    keyspace.Burst  // of writes of the same key
-	inBurst  string          // the key; "": there is no burst
+	received uint64 // messages
+	burst    keyspace.Burst
+	inBurst  bool            // a write has come that another one follows
 	throttle *guard.Throttle // nil: no limit
 	tooFast  bool            // the client has exceeded the limit for too long
 
@@ -175,7 +175,7 @@ func (c *webSocket) End(cause error) {
 // Handle implements [socket.Handler].
 func (c *webSocket) Handle(text []byte) error {
 	err := c.handleMessage(text)
-	if c.inBurst != "" && (err != nil || !c.conn.More()) {
+	if c.inBurst && (err != nil || !c.conn.More()) {
 		c.endBurst()
 	}
 	return err
@@ -183,8 +183,8 @@ func (c *webSocket) Handle(text []byte) error {
 
 // endBurst ends the burst of writes, if there is one. It comes before all that may take long.
 func (c *webSocket) endBurst() {
-	if c.inBurst != "" {
-		c.inBurst = ""
+	if c.inBurst {
+		c.inBurst = false
 		c.burst.End()
 	}
 }
@@ -210,7 +210,7 @@ func (c *webSocket) handleMessage(text []byte) error {
 
 // reply queues a reply. If that must wait, the burst ends before.
 func (c *webSocket) reply(text []byte) {
-	if c.inBurst != "" {
+	if c.inBurst {
 		if c.session.TryReply(text) {
 			return
 		}
