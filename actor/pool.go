@@ -67,11 +67,19 @@ type task struct {
 
 // schedule makes the task's actor run: in this round, or in the next one if it has already
 // run in this round. crowd reports that the actor was woken together with many others.
-// again reports that the actor has just run, and messages came meanwhile.
-func (p *Pool) schedule(t *task, crowd, again bool) {
+func (p *Pool) schedule(t *task, crowd bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.scheduleLocked(t, crowd, again)
+	p.scheduleLocked(t, crowd, false)
+	p.startWorkersLocked()
+}
+
+// scheduleAgain is schedule for an actor that has just run, and that messages have come for
+// meanwhile.
+func (p *Pool) scheduleAgain(t *task) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.scheduleLocked(t, t.crowd, true)
 	p.startWorkersLocked()
 }
 

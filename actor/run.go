@@ -59,7 +59,7 @@ func (a *Actor[M]) wakeLocked(c *Crowd) {
 	a.state = scheduled
 	pool, t := a.extra.pool, &a.extra.task
 	if c == nil || !c.hold(pool, t) {
-		pool.schedule(t, c != nil, false)
+		pool.schedule(t, c != nil)
 	}
 }
 
@@ -147,7 +147,7 @@ func (a *Actor[M]) runBatchLocked() {
 		a.becomeIdleLocked()
 	case pooled:
 		a.state = scheduled
-		a.extra.pool.schedule(&a.extra.task, a.extra.task.crowd, true)
+		a.extra.pool.scheduleAgain(&a.extra.task)
 	default:
 		go a.run()
 	}
