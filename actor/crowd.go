@@ -47,7 +47,7 @@ func (c *Crowd) Wake() {
 }
 
 // WakeFew is Wake for a few actors, which do not run behind others. If the pool is idle, the
-// caller runs them, for about helpTime at most. So their handlers must not wait for it.
+// caller runs them, until one of them ends after helpTime. So their handlers must not wait for it.
 func (c *Crowd) WakeFew() {
 	if len(c.tasks) > 0 {
 		c.pool.scheduleFew(c.tasks)

@@ -18,13 +18,14 @@ import (
 //
 //  1. Actors that were idle: they ran neither in this round nor in the last one.
 //  2. Busy actors.
-//  3. Actors that a [Crowd] woke.
+//  3. Actors that [Crowd.Wake] woke.
 //
 // While more than that waits, of eight actors that run at least one is busy, and at least
 // one is of a crowd. So busy actors and crowds delay an idle actor by a few runs, and are
 // not starved. FQ-CoDel treats new flows in the same way (RFC 8290, section 3).
 //
-// A worker yields after a millisecond (see [Yield]).
+// A worker yields after a millisecond (see [Yield]). While little is to be done, the goroutine
+// that wakes the actors runs them itself ([Crowd.WakeFew]).
 //
 // The zero value is ready to use. A Pool without work has no goroutine. It must not be
 // copied after first use.

@@ -16,21 +16,27 @@ import (
 // the first write is often faster than the one that reads the second.
 //
 // The zero value is ready to use. Its owner makes one write after the other, and calls End before
-// it does anything that may take long.
+// it does anything else. If a write is not made at once, because its key is busy, the sessions do
+// not wait for it.
 type Burst struct {
-	mu    sync.Mutex
-	open  bool      // another write follows
-	held  []*key    // their crowds wait
-	since time.Time // when the first of them began to wait
+	mu     sync.Mutex
+	open   bool      // another write follows
+	writes int       // since the sessions were woken
+	held   []*key    // their crowds wait
+	since  time.Time // when the first of them began to wait
 }
 
+// maxOwnWakes is how long the owner of a burst may take to wake the sessions, and to write to
+// them. The actors of the other keys do it then.
+const maxOwnWakes = 200 * time.Microsecond
+
 // Begin says that a write is about to be made that another one follows at once. The Change of the
-// write then has the burst. If the burst has lasted for maxWait, Begin wakes the sessions first.
+// write then has the burst. If the burst is long, Begin wakes the sessions first.
 func (b *Burst) Begin() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.held) > 0 && time.Since(b.since) >= maxWait {
-		b.endLocked()
+	if b.writes++; len(b.held) > 0 && (b.writes > maxTogether || time.Since(b.since) >= maxWait) {
+		b.wakeLocked()
 	}
 	b.open = true
 }
@@ -39,20 +45,32 @@ func (b *Burst) Begin() {
 func (b *Burst) End() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.endLocked()
+	b.open = false
+	b.wakeLocked()
 }
 
-// endLocked unlocks mu while it wakes the sessions.
-func (b *Burst) endLocked() {
+// wake wakes the sessions that wait, and goes on with the burst.
+func (b *Burst) wake() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wakeLocked()
+}
+
+// wakeLocked unlocks mu while it wakes the sessions.
+func (b *Burst) wakeLocked() {
 	held := b.held
-	b.open, b.held = false, nil
+	b.held, b.writes = nil, 0
+	if len(held) == 0 {
+		return
+	}
 	b.mu.Unlock()
 	defer b.mu.Lock()
-	for _, k := range held {
+	start := time.Now()
+	for i, k := range held {
 		// If the mailbox is full, the crowd is woken after the requests in it. If the actor has
 		// stopped, the crowd has been woken before.
 		wake := &request{task: task{op: opWake}}
-		if k.crowded.Load() {
+		if k.crowded.Load() || i > 0 && time.Since(start) > maxOwnWakes {
 			_ = k.TrySend(wake)
 		} else {
 			_ = k.TryRun(wake)

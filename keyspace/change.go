@@ -87,7 +87,11 @@ type Result struct {
 func (ks *Keyspace) WriteAll(ctx context.Context, changes []KeyedChange) []Result {
 	results := make([]Result, len(changes))
 	requests := make([]*request, len(changes))
+	var b Burst // so that the caller does not write to the subscribers of each key itself
+	defer b.End()
 	for i, c := range changes {
+		b.Begin()
+		c.Burst = &b
 		requests[i], results[i].Err = ks.submitWrite(ctx, c.Key, c.Change)
 	}
 	for i, r := range requests {

@@ -14,19 +14,21 @@ import (
 const crowdSize = 128
 
 // maxHeld is the number of deliveries after which a crowd is woken, even if more updates
-// follow at once: less than 10 ms of work. A write takes as long as deliveriesPerWrite, or less.
+// follow at once: less than 10 ms of work. maxTogether is that number of updates: so many do not
+// make a session fall behind.
 const (
-	maxHeld            = 1 << 16
-	deliveriesPerWrite = 16
+	maxHeld     = 1 << 16
+	maxTogether = 64
 )
 
-// maxWait is how long a crowd is held while the actor merges, or a burst lasts. A merge of a long
-// value takes a millisecond, and 256 of them may wait. A burst may go on with touches.
+// maxWait is how long a crowd is held while other requests are handled, or a burst lasts. A merge
+// of a long value takes a millisecond, and 256 of them may wait. Reads may come for ever, and a
+// burst may go on with touches.
 const maxWait = 5 * time.Millisecond
 
 // A heldCrowd is the subscribers that the actor of a key or topic has delivered to and has not
-// woken yet. The actor wakes them together, also if they are few: then it can write to them
-// itself (actor.Crowd.WakeFew).
+// woken yet. The actor of a key wakes them together, also if they are few: then it can write to
+// them itself (actor.Crowd.WakeFew).
 type heldCrowd struct {
 	held *hold // nil: none
 }
@@ -34,6 +36,7 @@ type heldCrowd struct {
 type hold struct {
 	crowd      actor.Crowd
 	deliveries int
+	updates    int
 	many       bool // an update went to more than crowdSize
 	since      time.Time
 	burst      *Burst // that holds it; nil: none
@@ -48,7 +51,8 @@ func (h *heldCrowd) of(n int, now time.Time) *actor.Crowd {
 		h.held = holds.Get().(*hold)
 		h.held.since = now
 	}
-	h.held.deliveries += n + deliveriesPerWrite
+	h.held.deliveries += n
+	h.held.updates++
 	h.held.many = h.held.many || n > crowdSize
 	return &h.held.crowd
 }
@@ -65,7 +69,7 @@ func (h *heldCrowd) wake() {
 			b.release(h.held.key)
 			h.held.burst, h.held.key = nil, nil
 		}
-		h.held.deliveries, h.held.many = 0, false
+		h.held.deliveries, h.held.updates, h.held.many = 0, 0, false
 		holds.Put(h.held)
 		h.held = nil
 	}
@@ -90,11 +94,14 @@ func (h *heldCrowd) wakeIfDue(pending func() bool, k *key, burst *Burst) {
 	if h.held == nil {
 		return
 	}
-	if h.held.deliveries < maxHeld {
+	if h.held.mayWait() {
 		if pending() {
 			return
 		}
-		if burst != nil && h.held.crowd.Len() > 0 && k.mayHold(h.held) && burst.hold(k, h.held.since) {
+		if burst != nil && h.held.crowd.Len() > 0 && !k.keyspace.keys.closed.Load() && burst.hold(k, h.held.since) {
+			if b := h.held.burst; b != nil && b != burst {
+				b.release(k)
+			}
 			h.held.burst, h.held.key = burst, k
 			return
 		}
@@ -107,8 +114,8 @@ func (h *heldCrowd) wakeIfDue(pending func() bool, k *key, burst *Burst) {
 	h.wake()
 }
 
-// mayHold reports whether a burst may hold the key's crowd. After a shutdown nobody would wake
-// it: the last mail of an actor comes with the shutdown.
-func (k *key) mayHold(h *hold) bool {
-	return time.Since(h.since) < maxWait && !k.keyspace.keys.closed.Load()
+// mayWait reports whether the crowd may wait for another update. A burst must not hold it after a
+// shutdown, because the last mail of an actor comes with the shutdown.
+func (h *hold) mayWait() bool {
+	return h.deliveries < maxHeld && h.updates < maxTogether && time.Since(h.since) < maxWait
 }

@@ -70,6 +70,9 @@ func (d *directory[A]) wait(ctx context.Context, r *request) (res result, err er
 	select {
 	case res = <-r.results: // usually there already; so ctx need not make a channel
 	default:
+		if b := r.change.Burst; b != nil {
+			b.wake()
+		}
 		select {
 		case res = <-r.results:
 		case <-ctx.Done():
@@ -85,6 +88,9 @@ func (d *directory[A]) send(ctx context.Context, name string, spawn bool, r *req
 		if a.quick(r) {
 			if err := a.TryRun(r); !errors.Is(err, actor.ErrFull) {
 				return err
+			}
+			if b := r.change.Burst; b != nil {
+				b.wake() // Send waits
 			}
 		}
 		return a.Send(ctx, r)

@@ -87,9 +87,9 @@
 //     clients are read.
 //   - The subscribers are woken together ([Update.Crowd]). If they are more than 128, they are a
 //     crowd, and run behind the subscribers of other keys. If they are fewer, the key's actor may
-//     write to them itself ([actor.Crowd.WakeFew]), after it has answered the writer.
+//     write to them itself ([actor.Crowd.WakeFew]). It often runs on the writer's goroutine.
 //   - They are woken when no other request of the key waits, and no other write of the
-//     same client follows ([Burst]), after 5 ms of a burst at the latest. So a burst is one
+//     same client follows ([Burst]), after 5 ms or 64 writes at the latest. So a burst is one
 //     write to each client. If the store may block, each run of writes wakes them at once.
 //
 // # Patterns and snapshots

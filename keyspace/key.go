@@ -84,7 +84,7 @@ func (k *key) needed() bool {
 }
 
 // quick reports that the store commits at once, and that the subscribers are no crowd, whose
-// sessions the sender would have to wake. During a burst it need not.
+// sessions the sender would have to wake. During a burst it does so only at the end.
 func (k *key) quick(r *request) bool {
 	return k.keyspace.inMemory && (!k.crowded.Load() || r.change.Burst != nil)
 }

@@ -14,7 +14,8 @@ var errNotDue = errors.New("keyspace: not due")
 // write handles the requests of one run of writes in five steps: plan, commit,
 // apply, answer, deliver. It answers after it has applied, because a read that
 // follows the answer must see the write. It answers before it delivers, because a
-// writer need not wait for the subscribers.
+// writer need not wait for the subscribers. If the actor runs on the writer's goroutine, the
+// writer goes on when the update is delivered and, to a few subscribers, sent.
 //
 // The functions that write calls have small frames and get pointers, because all of
 // them have to fit on the 2 KB stack that a goroutine begins with. To grow that

@@ -11,10 +11,15 @@ type batch struct {
 	messages []Message
 	updates  uint64 // messages that are updates
 	flush    bool   // the Conn has something of its own to send
+	much     bool   // more waits, or updates were conflated
 }
 
-// span returns the time between the first and the last update of the batch.
+// span returns the time between the first and the last update of the batch. It is long if there
+// were others.
 func (t *batch) span() time.Duration {
+	if t.much {
+		return time.Hour
+	}
 	isUpdate := func(m Message) bool { return m.update != nil }
 	first := slices.IndexFunc(t.messages, isUpdate)
 	if first < 0 {

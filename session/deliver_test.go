@@ -259,3 +259,25 @@ func (c *fakeConn) taken() (messages, sends int) {
 	defer c.mu.Unlock()
 	return len(c.got), c.sends
 }
+
+// A wait that has conflated updates, or has joined more than one send takes, was not in vain.
+func TestUpdatesOfAClientThatIsBehindWait(t *testing.T) {
+	const round = time.Millisecond
+	for _, keys := range []int{1, 10} {
+		conn := new(fakeConn)
+		inBubble(t, session.Options{Pool: &actor.Pool{Interval: round}}, conn, func(t *testing.T, f fixture) {
+			for i := range keys {
+				f.subscribe(t, fmt.Sprint("k", i))
+			}
+			value := `"` + strings.Repeat("x", 20_000) + `"`
+			for i := range 5000 { // ten in each round
+				time.Sleep(round / 10)
+				f.set(t, fmt.Sprint("k", i%keys), value)
+			}
+			time.Sleep(2 * round)
+			if messages, sends := conn.taken(); sends > 5*600 || keys == 1 && messages > 600 {
+				t.Errorf("%d keys: %d messages in %d sends, want those of 500 rounds", keys, messages, sends)
+			}
+		})
+	}
+}

@@ -214,6 +214,7 @@ func (b *outbox) take() (t batch, more bool) {
 		b.throttles = false
 		b.signalSpaceLocked()
 	}
+	t.much = b.places != nil || b.requested+b.pushed > batchBytes
 	if b.requested+b.pushed <= batchBytes && b.head == 0 {
 		t.messages, t.updates = b.items, uint64(b.updates)
 		b.inFlight = t.messages
