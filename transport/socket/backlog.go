@@ -44,10 +44,10 @@ func newBacklog() *backlog {
 
 // awaitRoom waits until another message may be read.
 func (w *wire) awaitRoom() {
-	if w.calls.Load()&readsAhead == 0 {
+	b := w.underWay()
+	if b == nil {
 		return
 	}
-	b := w.backlog
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for b.bytes >= maxBacklog && !b.handled {
@@ -58,10 +58,10 @@ func (w *wire) awaitRoom() {
 // enqueue adds a message to the backlog. It reports false if no other goroutine handles
 // messages.
 func (w *wire) enqueue(text []byte) bool {
-	if w.calls.Load()&readsAhead == 0 {
+	b := w.underWay()
+	if b == nil {
 		return false
 	}
-	b := w.backlog
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.handled {
@@ -75,10 +75,10 @@ func (w *wire) enqueue(text []byte) bool {
 // leaveEnd leaves the end to the goroutine that handles messages. It reports false if no
 // other goroutine does.
 func (w *wire) leaveEnd(cause error) bool {
-	if w.calls.Load()&readsAhead == 0 {
+	b := w.underWay()
+	if b == nil {
 		return false
 	}
-	b := w.backlog
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.handled {
@@ -88,14 +88,24 @@ func (w *wire) leaveEnd(cause error) bool {
 	return true
 }
 
+// underWay returns the backlog that another goroutine handles, nil if none does. That goroutine may
+// be done at any moment, and Readers then removes the backlog.
+func (w *wire) underWay() *backlog {
+	if w.calls.Load()&readsAhead == 0 {
+		return nil
+	}
+	return w.backlog.Load()
+}
+
 // settle waits until the messages that were read are handled, or ctx ends. The goroutine
 // that reads calls it.
 func (w *wire) settle(ctx context.Context) {
-	if w.calls.Load()&readsAhead == 0 {
+	b := w.underWay()
+	if b == nil {
 		return
 	}
 	select {
-	case <-w.backlog.idle:
+	case <-b.idle:
 	case <-ctx.Done():
 	}
 }
@@ -103,7 +113,7 @@ func (w *wire) settle(ctx context.Context) {
 // handleBacklog handles the messages that another goroutine has read meanwhile. err is the
 // error of the call of Handle that took long.
 func (c *Conn) handleBacklog(err error) {
-	w, b := &c.wire, c.wire.backlog
+	w, b := &c.wire, c.wire.backlog.Load()
 	for {
 		if err != nil {
 			c.stop(err, false)

@@ -100,7 +100,7 @@ func (x *busyReader) look() (again bool) {
 	case state&readsAhead != 0:
 		return true // until the backlog is handled
 	case state&handling != 0:
-		w.backlog = newBacklog()
+		w.backlog.Store(newBacklog())
 		w.closeMu.Lock() // no call of More is under way
 		ahead := w.calls.CompareAndSwap(state, state|readsAhead)
 		w.closeMu.Unlock()
@@ -109,7 +109,7 @@ func (x *busyReader) look() (again bool) {
 		}
 		return true
 	}
-	w.backlog = nil
+	w.backlog.Store(nil)
 	if !w.calls.CompareAndSwap(state, state&^watched) {
 		return true
 	}

@@ -31,8 +31,8 @@ type wire struct {
 
 	// The handler's part.
 	readers *Readers
-	calls   atomic.Uint64 // of Handler.Handle: bits, and their number
-	backlog *backlog      // may be used while readsAhead is set in calls
+	calls   atomic.Uint64           // of Handler.Handle: bits, and their number
+	backlog atomic.Pointer[backlog] // set while readsAhead is set in calls, and perhaps longer
 
 	// The closer's part.
 	closeMu      sync.Mutex
