@@ -51,7 +51,7 @@ func (w *patience) learnLocked(vain bool) {
 }
 
 // Waited reports whether the messages of this run have waited for the pool's next round. It
-// reports each wait once. Only the handler of an actor that has a pool may call it. A handler that
+// reports each wait once, also if TryRun has ended the wait. Only the handler of an actor that has a pool may call it. A handler that
 // calls Waited and Gathered gets its messages earlier if waiting is in vain.
 func (a *Actor[M]) Waited() bool {
 	waited := &a.extra.task.waited

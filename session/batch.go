@@ -11,11 +11,11 @@ type batch struct {
 	messages []Message
 	updates  uint64 // messages that are updates
 	flush    bool   // the Conn has something of its own to send
-	much     bool   // more waits, or updates were conflated
+	much     bool   // waits or was conflated besides the messages
 }
 
-// span returns the time between the first and the last update of the batch. It is long if there
-// were others.
+// span returns the time between the first and the last update of the batch. If the batch has not
+// all updates of the wait, because some were conflated or do not fit, span returns a long time.
 func (t *batch) span() time.Duration {
 	if t.much {
 		return time.Hour
