@@ -40,6 +40,16 @@ type Change struct {
 
 	// Burst, if it is not nil, says that another write of the same client follows at once.
 	Burst *Burst
+
+	// Waiter, if it is not nil, is told before the caller has to wait.
+	Waiter Waiter
+}
+
+// A Waiter is a goroutine that others wait for.
+type Waiter interface {
+	// Detach is called on that goroutine before it waits for another one, such as that of a key's
+	// actor. It may be called more than once.
+	Detach()
 }
 
 // A VersionError means that a write was refused because its condition does not

@@ -70,9 +70,7 @@ func (d *directory[A]) wait(ctx context.Context, r *request) (res result, err er
 	select {
 	case res = <-r.results: // usually there already; so ctx need not make a channel
 	default:
-		if b := r.change.Burst; b != nil {
-			b.wake()
-		}
+		r.beforeWait()
 		select {
 		case res = <-r.results:
 		case <-ctx.Done():
@@ -89,10 +87,8 @@ func (d *directory[A]) send(ctx context.Context, name string, spawn bool, r *req
 			if err := a.TryRun(r); !errors.Is(err, actor.ErrFull) {
 				return err
 			}
-			if b := r.change.Burst; b != nil {
-				b.wake() // Send waits
-			}
 		}
+		r.beforeWait()
 		return a.Send(ctx, r)
 	})
 }

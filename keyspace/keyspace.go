@@ -236,15 +236,23 @@ func (ks *Keyspace) GetInOrder(ctx context.Context, key string, then func(Entry)
 // the message, too; if the bus cannot send it, nobody gets it, and Publish returns an error
 // that wraps ErrUnavailable.
 func (ks *Keyspace) Publish(ctx context.Context, topic string, value []byte) error {
+	return ks.PublishFor(ctx, topic, value, nil)
+}
+
+// PublishFor is Publish for a goroutine that others wait for.
+func (ks *Keyspace) PublishFor(ctx context.Context, topic string, value []byte, w Waiter) error {
 	if err := CheckName(topic); err != nil {
 		return err
 	}
 	if ks.bus != nil {
+		if w != nil {
+			w.Detach()
+		}
 		if err := ks.publishToOthers(topic, value); err != nil {
 			return err
 		}
 	}
-	t := task{op: opPublish, change: Change{Value: value}}
+	t := task{op: opPublish, change: Change{Value: value, Waiter: w}}
 	err := ks.topics.call(ctx, topic, false, t)
 	if errors.Is(err, errAbsent) && ks.ofTopics.match(topic) { // without an actor, only patterns can have subscribers
 		err = ks.topics.call(ctx, topic, true, t)

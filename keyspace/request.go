@@ -74,6 +74,16 @@ func (r *request) answer(res result) {
 	}
 }
 
+// beforeWait is called before the goroutine that sends the request waits for an actor.
+func (r *request) beforeWait() {
+	if b := r.change.Burst; b != nil {
+		b.wake()
+	}
+	if w := r.change.Waiter; w != nil {
+		w.Detach()
+	}
+}
+
 // A requestPool reuses requests. Otherwise a request and its channel would be most
 // of the memory that a write allocates.
 type requestPool struct {

@@ -25,6 +25,10 @@ type action struct {
 
 	// writes says that it writes a key, and so may be a part of a burst.
 	writes bool
+
+	// quick says that it takes little time, and calls Detach if it has to wait. Before other actions
+	// Detach is called.
+	quick bool
 }
 
 // actions are the actions by name. A new action is a new line, with its members in
@@ -34,18 +38,18 @@ var actions = map[string]*action{
 	"unsubscribe": {check: checkTargets, act: (*webSocket).unsubscribe},
 	"set":         setAction,
 	"get":         {check: checkKey, act: (*webSocket).get},
-	"delete":      {check: checkDelete, honours: ifVersionMember | deleteMember, act: (*webSocket).delete, writes: true},
+	"delete":      {check: checkDelete, honours: ifVersionMember | deleteMember, act: (*webSocket).delete, writes: true, quick: true},
 	"patch":       {check: checkWrite, honours: ifVersionMember | ttlMember, act: (*webSocket).patch, writes: true},
-	"touch":       {check: checkTouch, honours: ifVersionMember | ttlMember, act: (*webSocket).touch, writes: true},
-	"publish":     {check: checkPublish, act: (*webSocket).publish},
+	"touch":       {check: checkTouch, honours: ifVersionMember | ttlMember, act: (*webSocket).touch, writes: true, quick: true},
+	"publish":     {check: checkPublish, act: (*webSocket).publish, quick: true},
 	"will":        {check: checkWill, honours: ifVersionMember | ttlMember | deleteMember, act: (*webSocket).will},
 	"hello":       {check: checkClient, act: (*webSocket).hello},
 	"auth":        {check: checkToken, act: (*webSocket).authenticate},
-	"ping":        {check: checkNothing, act: (*webSocket).pong},
+	"ping":        {check: checkNothing, act: (*webSocket).pong, quick: true},
 }
 
 // setAction is also a publish with a key.
-var setAction = &action{check: checkWrite, honours: ifVersionMember | ttlMember, act: (*webSocket).set, writes: true}
+var setAction = &action{check: checkWrite, honours: ifVersionMember | ttlMember, act: (*webSocket).set, writes: true, quick: true}
 
 // requests are pooled, because a request has about a kilobyte.
 var requests = sync.Pool{New: func() any { return new(request) }}
@@ -97,6 +101,9 @@ func (c *webSocket) act(ctx context.Context, a *action, r *request) (rawjson.Bui
 	if !a.writes {
 		c.endBurst()
 	}
+	if !a.quick {
+		c.conn.Detach()
+	}
 	return a.act(c, ctx, r)
 }
 
@@ -145,6 +152,7 @@ func (c *webSocket) write(ctx context.Context, r *request, change keyspace.Chang
 	if err := c.authorize((*auth.Grants).MayChange, keyspace.Key(key)); err != nil {
 		return nil, err
 	}
+	change.Waiter = &c.conn
 	if c.conn.More() {
 		c.inBurst, change.Burst = true, &c.burst
 		c.burst.Begin()
@@ -175,7 +183,7 @@ func (c *webSocket) publish(ctx context.Context, r *request) (rawjson.Builder, e
 	if err := c.authorize((*auth.Grants).MayChange, keyspace.Topic(topic)); err != nil {
 		return nil, err
 	}
-	return encodeReply(r), c.core.keyspace.Publish(ctx, topic, r.value.value)
+	return encodeReply(r), c.core.keyspace.PublishFor(ctx, topic, r.value.value, &c.conn)
 }
 
 // will keeps a write for the end of the session. If it has neither a value nor deletes, it

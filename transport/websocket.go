@@ -210,12 +210,11 @@ func (c *webSocket) handleMessage(text []byte) error {
 
 // reply queues a reply. If that must wait, the burst ends before.
 func (c *webSocket) reply(text []byte) {
-	if c.inBurst {
-		if c.session.TryReply(text) {
-			return
-		}
-		c.endBurst()
+	if c.session.TryReply(text) {
+		return
 	}
+	c.endBurst()
+	c.conn.Detach()
 	_ = c.session.Reply(text) // an error says that the session is ending, as the next read finds
 }
 

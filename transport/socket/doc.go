@@ -6,8 +6,7 @@
 //
 // The transport serves HTTP on a [Listener], whose connections cost little for a request. It
 // adds each connection that it accepts to [Links]. It calls [Conn.Accept] in
-// an HTTP handler, [Conn.Start] with the session, and then [Conn.Serve] on a goroutine of
-// the client's own. Serve reads messages and passes them to a [Handler]. The session's actor
+// an HTTP handler, [Conn.Start] with the session, and then [Conn.Serve]. Serve reads messages and passes them to a [Handler]. The session's actor
 // writes: it takes [Conn.TakeFrames], adds its messages, and calls [Conn.TryWrite] or
 // [Conn.Write].
 //
@@ -41,10 +40,13 @@
 // connection's backlog. The first goroutine handles them and ends, and the second goes on
 // alone (backlog.go, serve.go).
 //
-// If nothing comes for 0.1 s to 0.2 s, the goroutine ends: the connection is parked, and a
-// poller starts a goroutine when something comes or the connection is closed. So an idle
-// client costs no goroutine and no stack. That is on Linux, and not under TLS; elsewhere the
-// goroutine waits (poller_linux.go, readers.go).
+// If nothing comes for 0.1 s to 0.2 s, and after the first message, the goroutine ends: the
+// connection is parked until something comes or it is closed. So an idle client costs no goroutine
+// and no stack. One goroutine, the leader, waits for all connections that are parked. If a client
+// that has sent nothing for 0.1 s sends a few text messages, the leader handles them itself. In all other
+// cases, and before a message is handled that may have to wait ([Conn.Detach]), the connection gets a
+// goroutine. That is on Linux, and not under TLS; elsewhere each connection has a goroutine
+// that waits (poller_linux.go, readers.go).
 //
 // # Rules
 //

@@ -2,6 +2,11 @@
 
 package socket
 
+// A leader serves parked connections.
+type leader struct{}
+
+func (*leader) end() {}
+
 // A poller parks no connections on this system: each has a goroutine that waits.
 type poller struct{}
 

@@ -95,7 +95,7 @@ func (w *wire) ends() bool {
 func (w *wire) resume() {
 	since := -w.blockedSince.Swap(0)
 	w.seldom.Store(time.Since(time.Unix(0, since)) >= lookInterval)
-	w.resumed = true
+	w.resumed, w.full = true, true
 }
 
 // callOff ends the wait for the first byte of a message. It reports whether there was one.

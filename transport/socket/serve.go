@@ -13,8 +13,8 @@ type Handler interface {
 	// MaxMessage returns how long the next message may be, in bytes.
 	MaxMessage() int
 
-	// Handle handles a message and must not keep it. After an error no other message is
-	// handled.
+	// Handle handles a message and must not keep it. It calls Conn.Detach before it waits for
+	// anything, or does what takes long. After an error no other message is handled.
 	Handle(text []byte) error
 
 	// Stop begins to end the session. It is called once. If gone is true the client has
@@ -39,11 +39,17 @@ const (
 // the connection ends. Then it calls h.Stop and h.End.
 //
 // If a call of Handle takes long, a second goroutine continues as the reader (see
-// backlog.go). If nothing comes, the connection is parked: it has no goroutine until something
-// comes (see poller_linux.go). So Serve may return before the connection ends.
+// backlog.go). If nothing comes, and after the first message, the connection is parked: it has no
+// goroutine until something comes (see poller_linux.go). So Serve may return before the connection
+// ends.
 func (c *Conn) Serve(h Handler) {
 	c.handler = h
 	c.wire.readers.enter()
+	if c.wire.fd.usable() { // many clients subscribe, and send nothing more
+		c.wire.seldom.Store(true)
+		c.wire.resumed = true
+		c.wire.readers.watch(c)
+	}
 	c.read()
 }
 
@@ -53,9 +59,12 @@ func (c *Conn) read() {
 	if c.wire.fd.usable() && !c.wire.seldom.Load() {
 		c.wire.readers.watch(c)
 	}
-	for {
+	for n := 1; ; n++ {
 		c.wire.awaitRoom()
 		message := c.takeMessage()
+		if message == nil || n > fewMessages {
+			c.Detach()
+		}
 		if message == nil {
 			var err error
 			if message, err = c.readMessage(); err == errIdle {
@@ -80,14 +89,32 @@ func (c *Conn) read() {
 	}
 }
 
+// fewMessages is how many messages the poller's leader handles before it serves another
+// connection.
+const fewMessages = 8
+
+// Detach says that the goroutine which handles messages has to wait, or that what it does takes
+// long. If other clients wait for it, another goroutine serves them. Handler.Handle calls it
+// before that.
+func (c *Conn) Detach() {
+	if l := c.wire.leader; l != nil {
+		c.wire.leader = nil
+		l.end()
+		c.wire.readers.watch(c)
+	}
+}
+
 // park leaves the connection to the poller. It reports false if that is not possible.
 func (c *Conn) park() bool {
+	l := c.wire.leader
+	c.wire.leader = nil // the leader itself goes on
 	c.wire.blockedSince.Store(-time.Now().UnixNano())
 	if c.wire.readers.poller.add(c) {
 		return true
 	}
 	c.wire.blockedSince.Store(0)
 	c.wire.seldom.Store(false)
+	c.wire.leader = l
 	return false
 }
 
@@ -119,7 +146,7 @@ func (c *Conn) serveMessage(buffer *Buffer) (goOn bool) {
 	if w.enqueue(buffer.Bytes) {
 		return true
 	}
-	if w.calls.Add(handling)&watched == 0 {
+	if w.calls.Add(handling)&watched == 0 && w.leader == nil {
 		w.readers.watch(c)
 	}
 	err := c.handler.Handle(buffer.Bytes)
@@ -128,6 +155,7 @@ func (c *Conn) serveMessage(buffer *Buffer) (goOn bool) {
 		return false
 	}
 	if err != nil {
+		c.Detach()
 		c.end(err)
 		return false
 	}

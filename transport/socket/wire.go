@@ -27,6 +27,7 @@ type wire struct {
 	timing       atomic.Int32  // a message's timing
 	seldom       atomic.Bool   // nothing came for a while before the last message: park without waiting
 	resumed      bool          // the poller says that there is something to read
+	leader       *leader       // set while the goroutine that reads is the poller's leader
 	blockedSince atomic.Int64  // when the read that waits began, Unix nanoseconds; 0 if none waits; negative if it was called off
 
 	// The handler's part.
