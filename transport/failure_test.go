@@ -2,11 +2,18 @@ package transport_test
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/rs/zerolog"
 
 	"rtdb/keyspace"
 	"rtdb/transport"
@@ -73,6 +80,39 @@ func TestCloseCodes(t *testing.T) {
 		if e["reason"] == "" || e["reason"] == "internal error" {
 			t.Errorf("logged %v", e)
 		}
+	}
+}
+
+// A bug in the code that serves a WebSocket ends the process, and its stack is printed, although
+// net/http recovers from panics.
+func TestAPanicThatServesAWebSocketEndsTheProcess(t *testing.T) {
+	const variable, bug = "RTDB_TEST_PANIC", "a bug in a hook"
+	if os.Getenv(variable) != "" {
+		o := transport.Options{Logger: zerolog.New(io.Discard).Hook(zerolog.HookFunc(func(_ *zerolog.Event, _ zerolog.Level, message string) {
+			if message == "session opened" {
+				panic(bug)
+			}
+		}))}
+		ks, err := keyspace.Open(keyspace.Options{Store: keyspace.NewMemory(1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewServer(transport.NewServer(ks, o))
+		c, _, err := websocket.DefaultDialer.Dial(strings.Replace(server.URL, "http", "ws", 1)+"/ws", nil)
+		if err == nil {
+			_ = c.SetReadDeadline(time.Now().Add(patience))
+			_, _, err = c.ReadMessage()
+		}
+		t.Fatalf("the process goes on: %v", err)
+	}
+	process := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$")
+	process.Env = append(os.Environ(), variable+"=1")
+	text, err := process.CombinedOutput()
+	if exit := new(exec.ExitError); !errors.As(err, &exit) || exit.ExitCode() != 2 {
+		t.Errorf("the process ended with %v, want 2", err)
+	}
+	if !bytes.Contains(text, []byte("panic: "+bug)) || !bytes.Contains(text, []byte("transport.(*core).enter")) {
+		t.Errorf("the process prints\n%s\nwant the panic and its stack", text)
 	}
 }
 

@@ -38,6 +38,8 @@ type response struct {
 	err       error
 	refusal   int  // the status that a response with status 200 stands for, or 0
 	aborted   bool // by abort
+
+	afterwards func() // called when the request is logged; nil: nothing is left to do
 }
 
 func (w *response) WriteHeader(status int) {

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	stdlog "log"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -104,6 +106,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.routes.serve(res, r)
 	s.core.metrics.answered(res.route, cmp.Or(res.refusal, res.status))
 	res.end(s.core.options.Logger, r, start)
+	if res.afterwards != nil {
+		defer endProcess() // if it panics
+		res.afterwards()
+	}
+}
+
+// endProcess ends the process if the function that defers it panics, with the panic's stack.
+// net/http would recover, and a session would be left that nobody serves.
+func endProcess() {
+	if v := recover(); v != nil {
+		text := fmt.Sprintf("%v\n\n%s", v, debug.Stack())
+		go func() { panic(text) }()
+		select {}
+	}
 }
 
 // serveAdmin answers one request of the operator's listener.
