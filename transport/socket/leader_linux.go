@@ -34,12 +34,12 @@ const manyDue = 8
 func (l *leader) lead() {
 	for {
 		for len(l.due) > 0 {
-			fd := int(l.due[0].Fd)
+			e := l.due[0]
 			l.due = l.due[1:]
-			c := l.poller.take(fd)
-			switch {
+			c := l.poller.take(int(e.Fd))
+			switch ends := e.Events&^unix.EPOLLIN != 0; {
 			case c == nil:
-			case len(l.due) >= manyDue || !c.wire.mayLead():
+			case ends || len(l.due) >= manyDue || !c.wire.mayLead():
 				go c.read()
 			default:
 				c.wire.leader = l
