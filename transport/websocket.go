@@ -169,7 +169,6 @@ func (c *webSocket) End(cause error) {
 			c.conn.Await(end.code, end.reason)
 		}
 		c.conn.Release()
-		c.pinger.Wait()
 	})
 }
 

@@ -21,7 +21,7 @@ const (
 
 	// maxControlFrame is the length of the longest frame that the library
 	// writes: a header of 2 bytes and a payload of 125 (RFC 6455, section 5.5).
-	maxControlFrame = 2 + 125
+	maxControlFrame = 2 + maxControlPayload
 )
 
 // Options are the settings of a connection.
@@ -52,7 +52,7 @@ func (c *Conn) Accept(w http.ResponseWriter, r *http.Request, o Options) error {
 		Subprotocols:       o.Subprotocols,
 		InsecureSkipVerify: true, // of the origin
 		OnPingReceived:     func(context.Context, []byte) bool { c.wire.endControl(); return true },
-		OnPongReceived:     func(context.Context, []byte) { c.wire.endControl() },
+		OnPongReceived:     func(context.Context, []byte) { c.wire.ponged.Store(true); c.wire.endControl() },
 	})
 	switch {
 	case err != nil && u.status != 0:

@@ -9,8 +9,11 @@ func (c *Conn) Parked() bool {
 	return fd < len(p.parked) && p.parked[fd] == c
 }
 
-// Alive is what a Pinger asks.
-func (c *Conn) Alive() bool { return c.alive() }
+// Ping is what a Pinger does.
+func (c *Conn) Ping() bool { return c.ping() }
+
+// Ponged reports whether a pong has come since the last ping.
+func (c *Conn) Ponged() bool { return c.wire.ponged.Load() }
 
 // Polls reports whether the poller of the connection's server waits.
 func (c *Conn) Polls() bool {

@@ -42,7 +42,7 @@ func (l *leader) lead() {
 			case ends || len(l.due) >= manyDue || !c.wire.mayLead():
 				go c.read()
 			default:
-				c.wire.leader = l
+				c.wire.leader.Store(l)
 				if c.read(); l.over {
 					return
 				}

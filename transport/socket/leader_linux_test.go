@@ -169,6 +169,33 @@ func TestTheLeaderIsNotHeldUp(t *testing.T) {
 				l.want(t, 0, "after the ping")
 			},
 		},
+		"a pong": {
+			func(t *testing.T, l *led) {
+				_ = l.clients[0].WriteControl(foreign.PongMessage, []byte("p"), time.Now().Add(time.Minute))
+			},
+			func(t *testing.T, l *led) {
+				if !l.conns[0].Ponged() || !l.conns[0].Parked() {
+					t.Error("the leader has not read the pong, or the connection is not parked")
+				}
+				l.send(t, 0, "after the pong")
+				l.want(t, 0, "after the pong")
+			},
+		},
+		"pongs before and behind messages": {
+			func(t *testing.T, l *led) {
+				_, _ = l.clients[0].NetConn().Write([]byte("\x8a\x80\x00\x00\x00\x00\x8a\x81\x00\x00\x00\x00p" +
+					"\x81\x81\x00\x00\x00\x00x\x8a\x80\x00\x00\x00\x00\x81\x81\x00\x00\x00\x00y\x8a\x80\x00\x00\x00\x00"))
+			},
+			func(t *testing.T, l *led) { l.want(t, 0, "x", "y") },
+		},
+		"half a pong": {
+			func(t *testing.T, l *led) { _, _ = l.clients[0].NetConn().Write([]byte{0x8a, 0x81, 0, 0}) },
+			func(t *testing.T, l *led) {
+				_, _ = l.clients[0].NetConn().Write([]byte{0, 0, 'p'})
+				l.send(t, 0, "after the pong")
+				l.want(t, 0, "after the pong")
+			},
+		},
 		"a fault, whose close frame nobody answers": {
 			func(t *testing.T, l *led) { l.send(t, 0, "fail") },
 			func(*testing.T, *led) {},

@@ -8,8 +8,9 @@ import (
 
 // This file reads the text messages that have come as a whole, as those of a client that sends
 // many at once. The library would take two thirds of a microsecond for each, for its locks, which
-// are channels, and its states (BenchmarkFanoutManyKeys, BenchmarkWrites/inflight=16). All other
-// frames are left to it.
+// are channels, and its states (BenchmarkFanoutManyKeys, BenchmarkWrites/inflight=16). Pongs that
+// stand before such a message, or that the poller's leader finds, are read here, too. All other
+// frames are left to the library.
 
 // maxHeader is the length of the longest header of a frame (RFC 6455, section 5.2), and maskLength
 // that of the mask at its end.
@@ -62,8 +63,9 @@ func (c *Conn) takeMessage() *Buffer {
 	return message
 }
 
-// wholeMessageLocked returns the lengths of the header and the payload of the next frame. ok is
-// false if the frame is not a text message that has come as a whole. The caller holds closeMu.
+// wholeMessageLocked returns the lengths of the header and the payload of the next frame, behind
+// pongs, which it takes. ok is false if the frame is not a text message that has come as a whole.
+// The caller holds closeMu.
 func (w *wire) wholeMessageLocked() (header, payload int, ok bool) {
 	if w.closing || w.reader == nil {
 		return 0, 0, false
@@ -72,12 +74,23 @@ func (w *wire) wholeMessageLocked() (header, payload int, ok bool) {
 		w.full = false
 		w.fillAhead()
 	}
-	var start [maxHeader]byte
-	buffered, _ := w.reader.Peek(min(w.reader.Buffered(), maxHeader)) // that many are there
-	n := copy(start[:], buffered)
-	n += copy(start[n:], w.ahead)
-	header, payload, ok = textFrame(start[:n])
-	return header, payload, ok && header+payload <= w.reader.Buffered()+len(w.ahead)
+	for {
+		var start [maxHeader]byte
+		buffered, _ := w.reader.Peek(min(w.reader.Buffered(), maxHeader)) // that many are there
+		n := copy(start[:], buffered)
+		n += copy(start[n:], w.ahead)
+		kind, header, payload := shortFrame(start[:n])
+		if kind == otherFrame || header+payload > w.reader.Buffered()+len(w.ahead) {
+			return 0, 0, false
+		}
+		if kind == textFrame {
+			return header, payload, true
+		}
+		var pong [maxHeader + maxControlPayload]byte
+		w.consumeLocked(pong[:header+payload])
+		w.ponged.Store(true)
+		w.partial.Store(w.reader.Buffered()+len(w.ahead) > 0)
+	}
 }
 
 // consumeLocked reads bytes that have come.
@@ -91,21 +104,31 @@ func (w *wire) consumeLocked(p []byte) {
 	}
 }
 
-// textFrame returns the lengths of the header and the payload of the frame that p begins with. ok
-// is false if it is not a whole text message of a client, if its payload has 64 KiB or more, or
-// if p is too short.
-func textFrame(p []byte) (header, payload int, ok bool) {
-	const finText, masked = 0x81, 0x80
-	if len(p) < 2 || p[0] != finText || p[1]&masked == 0 {
-		return 0, 0, false
+// The kinds of frames that are read here, by their first byte.
+const (
+	otherFrame = 0
+	textFrame  = 0x81 // a text message in one frame
+	pongFrame  = 0x8a
+)
+
+// maxControlPayload is the length of the longest payload of a pong (RFC 6455, section 5.5).
+const maxControlPayload = 125
+
+// shortFrame returns the kind of the frame that p begins with, and the lengths of its header and
+// payload. It is an otherFrame if it is not that of a client, if its payload has 64 KiB or more,
+// or if p is too short.
+func shortFrame(p []byte) (kind byte, header, payload int) {
+	const masked = 0x80
+	if len(p) < 2 || p[0] != textFrame && p[0] != pongFrame || p[1]&masked == 0 {
+		return otherFrame, 0, 0
 	}
 	switch n := int(p[1] &^ masked); {
-	case n < 126:
-		return 2 + maskLength, n, true
-	case n == 126 && len(p) >= 4:
-		return 4 + maskLength, int(binary.BigEndian.Uint16(p[2:])), true
+	case n <= maxControlPayload:
+		return p[0], 2 + maskLength, n
+	case n == 126 && len(p) >= 4 && p[0] == textFrame:
+		return textFrame, 4 + maskLength, int(binary.BigEndian.Uint16(p[2:]))
 	}
-	return 0, 0, false
+	return otherFrame, 0, 0
 }
 
 // unmask removes the mask from a payload (RFC 6455, section 5.3).

@@ -73,8 +73,13 @@ func TestAParkedConnectionReadsOn(t *testing.T) {
 	awaitParked(t, h)
 	c.ping()
 	awaitParked(t, h)
-	if !h.conn.Alive() {
-		t.Error("the client does not answer a ping")
+	if !h.conn.Ping() {
+		t.Error("no ping is sent")
+	}
+	for end := time.Now().Add(time.Minute); !h.conn.Ponged(); <-time.After(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the client does not answer a ping")
+		}
 	}
 	awaitParked(t, h)
 	frame := []byte{0x81, 0x81, 0, 0, 0, 0, '3'}

@@ -62,6 +62,9 @@ func (c *Conn) read() {
 	for n := 1; ; n++ {
 		c.wire.awaitRoom()
 		message := c.takeMessage()
+		if message == nil && c.wire.leader.Load() != nil && c.wire.fd.error() == 0 && c.rest() { // only pongs have come
+			return
+		}
 		if message == nil || n > fewMessages {
 			c.Detach()
 		}
@@ -77,16 +80,22 @@ func (c *Conn) read() {
 				return
 			}
 		}
-		if !c.serveMessage(message) {
+		if !c.serveMessage(message) || c.rest() {
 			return
 		}
-		if c.wire.drained() { // the next read would uncork, too, but with a deeper stack
-			c.wire.session.Uncork()
-			if c.wire.seldom.Load() && c.wire.idle() && c.wire.calls.Load()&readsAhead == 0 && c.park() {
-				return
-			}
-		}
 	}
+}
+
+// rest is called when a message was handled. If nothing that has come is left, it sends the
+// replies, and parks a connection whose client sends seldom. It reports whether the connection is
+// parked.
+func (c *Conn) rest() (parked bool) {
+	w := &c.wire
+	if !w.drained() {
+		return false
+	}
+	w.session.Uncork() // the next read would, too, but with a deeper stack
+	return w.seldom.Load() && w.idle() && w.calls.Load()&readsAhead == 0 && c.park()
 }
 
 // fewMessages is how many messages the poller's leader handles before it serves another
@@ -97,8 +106,8 @@ const fewMessages = 8
 // long. If other clients wait for it, another goroutine serves them. Handler.Handle calls it
 // before that.
 func (c *Conn) Detach() {
-	if l := c.wire.leader; l != nil {
-		c.wire.leader = nil
+	if l := c.wire.leader.Load(); l != nil {
+		c.wire.leader.Store(nil)
 		l.end()
 		c.wire.readers.watch(c)
 	}
@@ -106,15 +115,14 @@ func (c *Conn) Detach() {
 
 // park leaves the connection to the poller. It reports false if that is not possible.
 func (c *Conn) park() bool {
-	l := c.wire.leader
-	c.wire.leader = nil // the leader itself goes on
+	l := c.wire.leader.Swap(nil) // it goes on without this connection
 	c.wire.blockedSince.Store(-time.Now().UnixNano())
 	if c.wire.readers.poller.add(c) {
 		return true
 	}
 	c.wire.blockedSince.Store(0)
 	c.wire.seldom.Store(false)
-	c.wire.leader = l
+	c.wire.leader.Store(l)
 	return false
 }
 
@@ -146,7 +154,7 @@ func (c *Conn) serveMessage(buffer *Buffer) (goOn bool) {
 	if w.enqueue(buffer.Bytes) {
 		return true
 	}
-	if w.calls.Add(handling)&watched == 0 && w.leader == nil {
+	if w.calls.Add(handling)&watched == 0 && w.leader.Load() == nil {
 		w.readers.watch(c)
 	}
 	err := c.handler.Handle(buffer.Bytes)

@@ -19,16 +19,17 @@ type wire struct {
 	// The reader's part. Only the goroutine that reads uses it, except for the
 	// atomic fields. That is a goroutine of Serve; once closing is set, it may be
 	// the session's actor.
-	reader       *bufio.Reader // the library's, over this wire
-	ahead        []byte        // bytes that were read from the connection and not yet by reader
-	block        *readBlock    // the block that ahead is a part of; nil for the bytes that net/http had read
-	full         bool          // the last read filled its buffer: more may wait
-	partial      atomic.Bool   // bytes were read that are not a whole frame yet
-	timing       atomic.Int32  // a message's timing
-	seldom       atomic.Bool   // nothing came for a while before the last message: park without waiting
-	resumed      bool          // the poller says that there is something to read
-	leader       *leader       // set while the goroutine that reads is the poller's leader
-	blockedSince atomic.Int64  // when the read that waits began, Unix nanoseconds; 0 if none waits; negative if it was called off
+	reader       *bufio.Reader          // the library's, over this wire
+	ahead        []byte                 // bytes that were read from the connection and not yet by reader
+	block        *readBlock             // the block that ahead is a part of; nil for the bytes that net/http had read
+	full         bool                   // the last read filled its buffer: more may wait
+	partial      atomic.Bool            // bytes were read that are not a whole frame yet
+	ponged       atomic.Bool            // a pong was read since the last ping
+	timing       atomic.Int32           // a message's timing
+	seldom       atomic.Bool            // nothing came for a while before the last message: park without waiting
+	resumed      bool                   // the poller says that there is something to read
+	leader       atomic.Pointer[leader] // set while the goroutine that reads is the poller's leader
+	blockedSince atomic.Int64           // when the read that waits began, Unix nanoseconds; 0 if none waits; negative if it was called off
 
 	// The handler's part.
 	readers *Readers

@@ -45,19 +45,15 @@ func (c *Conn) Write(f *Frames) error {
 // Write writes for the library. Each call is one control frame, because the library
 // flushes each frame and its buffer holds the longest.
 //
-// Pings and pongs are left to the session's actor, which may block: the library
-// gives up a connection on which one takes 5 s. If several pongs wait, the newest
+// Pongs are left to the session's actor, which may block: the library
+// gives up a connection on which one takes 5 s. If several wait, the newest
 // answers for all (RFC 6455, section 5.5.3).
 func (w *wire) Write(p []byte) (int, error) {
-	const opcode, opClose, opPing = 0x0f, 0x08, 0x09
-	switch p[0] & opcode {
-	case opClose:
+	const opcode, opClose = 0x0f, 0x08
+	if p[0]&opcode == opClose {
 		return len(p), w.writeClose(p)
-	case opPing:
-		w.queueControl(p, func(c *control) *[]byte { return &c.ping })
-	default:
-		w.queueControl(p, func(c *control) *[]byte { return &c.pong })
 	}
+	w.queueControl(p, func(c *control) *[]byte { return &c.pong })
 	return len(p), nil
 }
 
