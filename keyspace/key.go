@@ -84,9 +84,10 @@ func (k *key) needed() bool {
 }
 
 // quick reports that the store commits at once, and that the subscribers are no crowd, whose
-// sessions the sender would have to wake. During a burst it does so only at the end.
+// sessions the sender would have to wake. During a burst it does so only at the end; a sender that
+// others wait for does not deliver to a crowd at all.
 func (k *key) quick(r *request) bool {
-	return k.keyspace.inMemory && (!k.crowded.Load() || r.change.Burst != nil)
+	return k.keyspace.inMemory && (!k.crowded.Load() || r.change.Burst != nil && r.change.Waiter == nil)
 }
 
 // Handle handles a batch of requests in order. Writes that follow each other are

@@ -152,7 +152,9 @@ func (c *webSocket) write(ctx context.Context, r *request, change keyspace.Chang
 	if err := c.authorize((*auth.Grants).MayChange, keyspace.Key(key)); err != nil {
 		return nil, err
 	}
-	change.Waiter = &c.conn
+	if c.conn.Leads() {
+		change.Waiter = &c.conn
+	}
 	if c.conn.More() {
 		c.inBurst, change.Burst = true, &c.burst
 		c.burst.Begin()

@@ -62,7 +62,7 @@ func (c *Conn) read() {
 	for n := 1; ; n++ {
 		c.wire.awaitRoom()
 		message := c.takeMessage()
-		if message == nil && c.wire.leader.Load() != nil && c.wire.fd.error() == 0 && c.rest() { // only pongs have come
+		if message == nil && c.Leads() && c.wire.fd.error() == 0 && c.rest() { // only pongs have come
 			return
 		}
 		if message == nil || n > fewMessages {
@@ -101,6 +101,9 @@ func (c *Conn) rest() (parked bool) {
 // fewMessages is how many messages the poller's leader handles before it serves another
 // connection.
 const fewMessages = 8
+
+// Leads reports whether other clients wait for the goroutine that handles messages, which calls it.
+func (c *Conn) Leads() bool { return c.wire.leader.Load() != nil }
 
 // Detach says that the goroutine which handles messages has to wait, or that what it does takes
 // long. If other clients wait for it, another goroutine serves them. Handler.Handle calls it
