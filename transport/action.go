@@ -280,6 +280,7 @@ func (c *webSocket) logRequest(r *request, err error) {
 	if e == nil {
 		return
 	}
+	c.conn.Detach() // what writes the log may wait
 	e = e.Stringer("session", c.id).Str("action", shortened(r.action.value))
 	if r.key.present && keyspace.CheckName(r.key.value) == nil {
 		e = e.Str("key", r.key.value)

@@ -96,7 +96,8 @@ func serve(server *http.Server, l net.Listener) error {
 	return nil
 }
 
-// ServeHTTP answers one request. Serve uses it; other HTTP servers may, too. Their
+// ServeHTTP answers one request. If it is the handshake of a WebSocket, ServeHTTP may return only
+// when the WebSocket ends. Serve uses it; other HTTP servers may, too. Their
 // connections are held longer if the peer vanishes, except for WebSockets, unless their
 // [http.Server].ConnContext adds them to [socket.Links].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {

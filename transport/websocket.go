@@ -72,7 +72,11 @@ func (x *webSockets) accept(w *response, r *http.Request) error {
 	if x.access.keys != nil {
 		c.credentials = newCredentials(w.principal, c.warnExpiry, c.session.Close)
 	}
-	w.afterwards = c.serve
+	if c.conn.CanTry() {
+		w.afterwards = c.serve
+	} else { // it is never parked, and net/http's goroutine would take 20 KB more
+		go c.serve()
+	}
 	return nil
 }
 

@@ -60,10 +60,9 @@ func (l *leader) lead() {
 }
 
 // mayLead reports whether the leader may read from a connection that has just been resumed: the
-// client sends seldom, and Readers does not look at the connection, and so does not start a second
-// goroutine.
+// client sends seldom, and no other goroutine still handles an earlier message.
 func (w *wire) mayLead() bool {
-	return w.seldom.Load() && w.calls.Load()&watched == 0
+	return w.seldom.Load() && w.calls.Load()&(handling|readsAhead) == 0
 }
 
 // end makes another goroutine the leader.

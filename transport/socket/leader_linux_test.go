@@ -245,6 +245,26 @@ func TestTheLeaderServesOthersBetweenManyMessages(t *testing.T) {
 	}
 }
 
+// A client that has answered a ping is parked again, also if many do so at the same moment.
+func TestAllClientsAreParkedAfterTheirPongs(t *testing.T) {
+	for kind, name := range map[int]string{foreign.PongMessage: "pong", foreign.PingMessage: "ping"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := serveLed(t, 30)
+			l.send(t, 0, "block")
+			<-l.begun
+			for _, c := range l.clients[1:] {
+				if err := c.WriteControl(kind, nil, time.Now().Add(time.Minute)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			l.gate <- struct{}{}
+			l.want(t, 0, "block")
+			l.rest(t)
+		})
+	}
+}
+
 // If many clients send at the same moment, some of them get goroutines, so that all processors work.
 func TestTheLeaderSharesMuchWork(t *testing.T) {
 	t.Parallel()

@@ -127,6 +127,7 @@ func (w *wire) fillAhead() bool {
 	}
 	w.block, w.ahead = block, block.bytes[:n]
 	w.partial.Store(true)
+	w.resumed = false
 	return true
 }
 

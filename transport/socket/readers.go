@@ -99,6 +99,8 @@ func (x *busyReader) look() (again bool) {
 		return true
 	case state&readsAhead != 0:
 		return true // until the backlog is handled
+	case state&handling != 0 && w.leader.Load() != nil:
+		return true // until it calls Detach
 	case state&handling != 0:
 		w.backlog.Store(newBacklog())
 		w.closeMu.Lock() // no call of More is under way

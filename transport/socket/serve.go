@@ -109,8 +109,7 @@ func (c *Conn) Leads() bool { return c.wire.leader.Load() != nil }
 // long. If other clients wait for it, another goroutine serves them. Handler.Handle calls it
 // before that.
 func (c *Conn) Detach() {
-	if l := c.wire.leader.Load(); l != nil {
-		c.wire.leader.Store(nil)
+	if l := c.wire.leader.Swap(nil); l != nil {
 		l.end()
 		c.wire.readers.watch(c)
 	}
