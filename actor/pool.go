@@ -33,12 +33,17 @@ type Pool struct {
 	// Interval is the length of a round. It is also the longest time that a message is
 	// delayed on purpose. If it is 0, no message is delayed.
 	//
-	// Tried: rounds of half the length while the workers have little to do. With an Interval of
-	// 2 ms the p99 was 1.4 ms instead of 2.4 ms, and the CPU 1.27 times as much
-	// (BenchmarkFanoutPaced); a shorter Interval is simpler. With 1 ms the p99 is 1.5 ms, for 0.43 of
-	// the CPU of Redis: a timer of timerfd(2), which is not 0.2 ms late, made it 1.43 ms, and with 0.6 ms
-	// 1.02 ms for 0.62; sessions that write in four turns within a round 1.2 ms for 0.67. A second worker only for more than
-	// 64 tasks, and a Gosched only after 32: no gain, or more sends.
+	// Tried (BenchmarkFanoutPaced):
+	//
+	//   - Rounds of half the length while the workers have little to do. With an Interval of 2 ms the
+	//     p99 was 1.4 ms instead of 2.4 ms, and the CPU 1.27 times as much. A shorter Interval is
+	//     simpler.
+	//   - A timer of timerfd(2), because the runtime's is 0.2 ms late. With an Interval of 1 ms the
+	//     p99 was 1.43 ms instead of 1.47 ms, and with 0.6 ms 1.02 ms, for 0.62 of the CPU of Redis
+	//     instead of 0.43.
+	//   - Sessions that write in four turns within a round: a p99 of 1.2 ms, for 0.67.
+	//   - A second worker only for more than 64 tasks, and a Gosched only after 32: no gain, or
+	//     more sends.
 	Interval time.Duration
 
 	// Workers is how many goroutines may run actors at the same time. 0 means the value

@@ -9,10 +9,11 @@ import (
 // A leader is the goroutine that waits for the parked connections.
 //
 // It also reads from them and handles what they send, so that no other processor has to wake up: a
-// write of a device that writes once a second takes 37 µs instead of 70 (BenchmarkWritesDevices). Before the
-// leader has to wait for anything else, it makes another goroutine the leader, and goes on as the
-// goroutine of the connection (Leader/Followers, in: Schmidt et al., Pattern-Oriented Software
-// Architecture, volume 2). It never enters the WebSocket library, whose locks the session may hold.
+// write of a device that writes once a second takes 37 µs instead of 70 (BenchmarkWritesDevices).
+// Before the leader has to wait for anything else, it makes another goroutine the leader, and goes
+// on as the goroutine of the connection (Leader/Followers, in: Schmidt et al., Pattern-Oriented
+// Software Architecture, volume 2). It never enters the WebSocket library, whose locks the session
+// may hold.
 //
 // Tried: a thread that blocks in epoll_wait(2) took 50 µs, because the runtime takes its processor
 // away and gives it back.
