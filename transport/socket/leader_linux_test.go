@@ -44,7 +44,7 @@ func (h ledHandler) Handle(text []byte) error {
 	case message == "fail":
 		return errFailed
 	case strings.HasPrefix(message, "slow"):
-		time.Sleep(5 * time.Millisecond)
+		<-time.After(5 * time.Millisecond)
 	}
 	h.led.mu.Lock()
 	h.led.handled = append(h.led.handled, string(text))
@@ -97,13 +97,13 @@ func serveLed(t *testing.T, n int) *led {
 func (l *led) rest(t *testing.T) {
 	t.Helper()
 	for _, c := range l.conns {
-		for end := time.Now().Add(time.Minute); !c.Parked(); time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(time.Minute); !c.Parked(); <-time.After(time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatal("a connection is not parked")
 			}
 		}
 	}
-	time.Sleep(2 * lookInterval)
+	<-time.After(2 * lookInterval)
 }
 
 func (l *led) send(t *testing.T, client int, messages ...string) {
