@@ -41,14 +41,13 @@ func (w *wire) measure(t *testing.T) (end func(mayGrow int, note string) bool) {
 		_ = answer.Body.Close()
 		return time.Since(start)
 	}
-	files := func() int { return len(must(os.ReadDir("/proc/self/fd"))) }
 	resident := func() (pages int) {
 		_, err := fmt.Sscanf(string(must(os.ReadFile("/proc/self/statm"))), "%d %d", new(int), &pages)
 		return must(pages, err) * os.Getpagesize() >> 20
 	}
 	probe()
 	debug.FreeOSMemory()
-	goroutinesBefore, filesBefore, before := runtime.NumGoroutine(), files(), resident()
+	goroutines, sockets, before := runtime.NumGoroutine(), openSockets(), resident()
 	var took []time.Duration
 	most := before
 	stop := make(chan struct{})
@@ -71,14 +70,11 @@ func (w *wire) measure(t *testing.T) (end func(mayGrow int, note string) bool) {
 	})
 	return func(mayGrow int, note string) bool {
 		stopProbing()
-		transporttest.Eventually(t, "goroutines and descriptors as before", func() bool {
-			// A connection that was parked, or was not, makes a difference of one.
-			return runtime.NumGoroutine() <= goroutinesBefore+1 && files() <= filesBefore+1
-		})
+		wantAllGone(t, goroutines, sockets)
 		slices.Sort(took)
 		p99, grown := took[len(took)*99/100], most-before
-		t.Logf("%s: /healthz p99 %v of %d, at most %v; %d MiB more, of %d; %d goroutines and %d descriptors, %d and %d before", note,
-			p99, len(took), took[len(took)-1], grown, mayGrow, runtime.NumGoroutine(), files(), goroutinesBefore, filesBefore)
+		t.Logf("%s: /healthz p99 %v of %d, at most %v; %d MiB more, of %d",
+			note, p99, len(took), took[len(took)-1], grown, mayGrow)
 		return transporttest.UnderRace || p99 <= slowest && grown <= mayGrow
 	}
 }

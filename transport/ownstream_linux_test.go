@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -331,15 +330,7 @@ func TestAShutdownCutsOffAnEventStream(t *testing.T) {
 func TestManyEventStreamsLeaveNothing(t *testing.T) {
 	w := newWire(t, transport.Options{FlushInterval: transport.DefaultFlushInterval})
 	const many = 300
-	open := func() (sockets int) {
-		for _, e := range must(os.ReadDir("/proc/self/fd")) {
-			if to, _ := os.Readlink("/proc/self/fd/" + e.Name()); strings.HasPrefix(to, "socket:") {
-				sockets++
-			}
-		}
-		return sockets
-	}
-	goroutines, files := runtime.NumGoroutine(), open()
+	goroutines, sockets := runtime.NumGoroutine(), openSockets()
 	streams := make([]*rawStream, many)
 	for i := range streams {
 		streams[i] = w.rawStream(t, getStream+"\r\n")
@@ -370,10 +361,5 @@ func TestManyEventStreamsLeaveNothing(t *testing.T) {
 		}
 	}
 	http.DefaultClient.CloseIdleConnections()
-	var g, f int
-	defer func() { t.Logf("%d goroutines and %d sockets, before %d and %d", g, f, goroutines, files) }()
-	transporttest.Eventually(t, "everything gone", func() bool {
-		g, f = runtime.NumGoroutine(), open()
-		return g <= goroutines && f <= files
-	})
+	wantAllGone(t, goroutines, sockets)
 }
