@@ -3,7 +3,6 @@ package socket
 import (
 	"errors"
 	"io"
-	"slices"
 	"sync"
 )
 
@@ -47,7 +46,7 @@ func (b *Buffer) ReadAll(r io.Reader, limit int, crowded func() bool) error {
 			if len(b.Bytes) >= maxPooled && crowded != nil && crowded() {
 				return ErrNoMemory
 			}
-			b.Bytes = slices.Grow(b.Bytes, max(512, len(b.Bytes)))
+			b.grow(limit)
 		}
 		n, err := r.Read(b.Bytes[len(b.Bytes):min(cap(b.Bytes), limit+1)])
 		b.Bytes = b.Bytes[:len(b.Bytes)+n]
@@ -60,4 +59,17 @@ func (b *Buffer) ReadAll(r io.Reader, limit int, crowded func() bool) error {
 			return err
 		}
 	}
+}
+
+// grow doubles the buffer, which is full. It stops at the length from which on memory is
+// asked for, and at one byte past the limit.
+func (b *Buffer) grow(limit int) {
+	length := len(b.Bytes)
+	next := max(512, 2*length)
+	if length < maxPooled {
+		next = min(next, maxPooled)
+	}
+	grown := make([]byte, min(next, limit+1))
+	copy(grown, b.Bytes)
+	b.Bytes = grown[:length]
 }

@@ -57,19 +57,21 @@ func TestReadAllAsksForOneByteMoreThanTheLimit(t *testing.T) {
 	}
 }
 
-// If memory is short, short messages are still read.
+// If memory is short, short messages are still read. It makes no difference how long the buffer
+// is that the message before has left.
 func TestReadAllRefusesLongMessagesIfMemoryIsShort(t *testing.T) {
 	const short, long = 60 << 10, 1 << 20
 	crowded := func() bool { return true }
-	for length, want := range map[int]error{short: nil, long: socket.ErrNoMemory} {
-		b := socket.TakeBuffer()
-		if err := b.ReadAll(bytes.NewReader(make([]byte, length)), long, crowded); !errors.Is(err, want) {
-			t.Errorf("%d bytes: %v, want %v", length, err, want)
+	for _, left := range []int{0, 1, 512, 40_000, 56 << 10, short} {
+		for length, want := range map[int]error{short: nil, long: socket.ErrNoMemory} {
+			b := socket.Buffer{Bytes: make([]byte, 0, left)}
+			if err := b.ReadAll(bytes.NewReader(make([]byte, length)), long, crowded); !errors.Is(err, want) {
+				t.Errorf("%d bytes into a buffer of %d: %v, want %v", length, left, err, want)
+			}
+			if want != nil && len(b.Bytes) != 64<<10 {
+				t.Errorf("%d of %d bytes were read into a buffer of %d", len(b.Bytes), length, left)
+			}
 		}
-		if err := want; err != nil && len(b.Bytes) > 128<<10 {
-			t.Errorf("%d of %d bytes were read", len(b.Bytes), length)
-		}
-		b.Free()
 	}
 	b := socket.TakeBuffer()
 	defer b.Free()
