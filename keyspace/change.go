@@ -50,6 +50,11 @@ type Waiter interface {
 	// Detach is called on that goroutine before it waits for another one, such as that of a key's
 	// actor. It may be called more than once.
 	Detach()
+
+	// Pause is called on that goroutine before it does what takes a fraction of a millisecond as a
+	// rule, and can take long: a commit of a [BriefStore]. Resume is called after it.
+	Pause()
+	Resume()
 }
 
 // A VersionError means that a write was refused because its condition does not
@@ -70,7 +75,8 @@ var errNoValue = errors.New("keyspace: write without a value")
 // Write changes a key and returns the key's value and version after the write. It
 // returns a *VersionError if the condition does not hold, and ErrNotFound if there
 // is nothing to delete or to touch. If ctx ends before the answer, Write returns the cause of
-// ctx; it is then not known whether the write took effect.
+// ctx; it is then not known whether the write took effect. Write does not watch ctx during a commit
+// of a [BriefStore].
 func (ks *Keyspace) Write(ctx context.Context, key string, c Change) (Entry, error) {
 	r, err := ks.submitWrite(ctx, key, c)
 	if err != nil {

@@ -83,11 +83,24 @@ func (k *key) needed() bool {
 	return !k.subscribers.empty() || k.load().value != nil && (k.expiry != nil || len(k.match.matchingSets()) > 0)
 }
 
-// quick reports that the store commits at once, and that the subscribers are no crowd, whose
-// sessions the sender would have to wake. During a burst it does so only at the end; a sender that
-// others wait for does not deliver to a crowd at all.
+// quick reports that the store commits at once, or that its next commit is likely to be brief, and
+// that the subscribers are no crowd, whose sessions the sender would have to wake. During a burst in
+// memory it does so only at the end; a sender that others wait for does not deliver to a crowd at
+// all. A sender with several writes for a store would commit them one by one.
 func (k *key) quick(r *request) bool {
-	return k.keyspace.inMemory && (!k.crowded.Load() || r.change.Burst != nil && r.change.Waiter == nil)
+	if ks := k.keyspace; !ks.inMemory {
+		return ks.brief != nil && ks.brief.Brief() && r.change.Burst == nil && !k.crowded.Load()
+	}
+	return !k.crowded.Load() || r.change.Burst != nil && r.change.Waiter == nil
+}
+
+// TryRun carries a request out for its sender.
+func (k *key) TryRun(r *request) error {
+	if w := r.change.Waiter; w != nil && !k.keyspace.inMemory {
+		w.Pause()
+		defer w.Resume()
+	}
+	return k.Actor.TryRun(r)
 }
 
 // Handle handles a batch of requests in order. Writes that follow each other are

@@ -78,6 +78,7 @@ type Panic struct {
 type Keyspace struct {
 	store    Store
 	inMemory bool         // the store commits at once
+	brief    BriefStore   // the store, if it is one
 	shared   SharedStore  // the store, if it is shared; otherwise nil
 	feed     *feed        // of the shared store; otherwise nil
 	bus      Bus          // the store, if it carries messages; otherwise nil
@@ -125,6 +126,7 @@ func New(o Options) *Keyspace {
 	if ks.store == nil {
 		ks.store = newClockMemory()
 	}
+	ks.brief, _ = ks.store.(BriefStore)
 	_, ks.inMemory = ks.store.(*memory)
 	if ks.onPanic == nil {
 		ks.onPanic = func(Panic) {}

@@ -32,6 +32,16 @@ type Store interface {
 	Close() error
 }
 
+// A BriefStore is a Store whose commits may take little time.
+type BriefStore interface {
+	Store
+
+	// Brief reports whether no Commit is under way, and the next one is likely to return within a
+	// fraction of a millisecond. Then the goroutine that wants the write calls Commit, which
+	// saves waking another one.
+	Brief() bool
+}
+
 // A State is the state of a keyspace, as its store sees it.
 type State interface {
 	// Apply applies a write that was committed. It may be called only during Load.

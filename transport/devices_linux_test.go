@@ -58,6 +58,42 @@ func TestADeviceThatWaitsHoldsUpNoOther(t *testing.T) {
 	}
 }
 
+// The disk may be slow all of a sudden, while the goroutine that reads from many devices commits a
+// write of one of them.
+func TestASlowDiskHoldsUpNoOtherDevice(t *testing.T) {
+	t.Parallel()
+	w := newWire(t, transport.Options{})
+	w.store.brief.Store(true)
+	device, other := w.dial(t), w.dial(t)
+	for _, p := range []*peer{device, other} {
+		p.wantCode(`{"action":"ping","id":1}`, "")
+	}
+	for range 2 { // in the second round another goroutine reads
+		<-time.After(400 * time.Millisecond) // now the devices send seldom
+		held, gate := make(chan struct{}), make(chan struct{})
+		w.store.hold(func(r keyspace.Record) {
+			if r.Key == "k" {
+				held <- struct{}{}
+				<-gate
+			}
+		})
+		open := sync.OnceFunc(func() { close(gate) })
+		defer open()
+		device.send(`{"action":"set","key":"k","value":1,"id":1}`)
+		<-held
+		device.send(`{"action":"ping","id":1}`)
+		for i := range 3 {
+			other.wantCode(fmt.Sprintf(`{"action":"set","key":"other","value":%d,"id":2}`, i), "")
+		}
+		open()
+		for range 2 {
+			if got := device.receive(); !hasID(got) {
+				t.Errorf("the device got %s", got)
+			}
+		}
+	}
+}
+
 // hasID reports whether a message is the reply to a request with the id 1.
 func hasID(message string) bool {
 	var id int

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,9 +41,10 @@ type wire struct {
 // was written at a time that tells its version.
 type gatedStore struct {
 	keyspace.Store
-	mu   sync.Mutex
-	gate func(keyspace.Record) // called before each commit; may be nil
-	last uint64                // the highest version that was committed
+	brief atomic.Bool
+	mu    sync.Mutex
+	gate  func(keyspace.Record) // called before each commit; may be nil
+	last  uint64                // the highest version that was committed
 }
 
 func (s *gatedStore) Commit(ctx context.Context, writes []keyspace.Record) error {
@@ -65,6 +67,9 @@ func (s *gatedStore) Commit(ctx context.Context, writes []keyspace.Record) error
 	}
 	return err
 }
+
+// Brief implements [keyspace.BriefStore].
+func (s *gatedStore) Brief() bool { return s.brief.Load() }
 
 func (s *gatedStore) Load(state keyspace.State) (keyspace.History, error) {
 	h, err := s.Store.Load(state)

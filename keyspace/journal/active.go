@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// A segment is the newest file of the log, to which the committer appends. Its fields belong
-// to the committer, unless their comments say otherwise.
+// A segment is the newest file of the log. Its fields belong to the goroutine that has the turn
+// to append, unless their comments say otherwise.
 type segment struct {
 	file    file
 	header  header
@@ -130,8 +130,8 @@ func (j *Journal) begin(h header) error {
 	return nil
 }
 
-// rotate begins a segment after the active one. Only the committer calls it, or Close after
-// the committer has ended. last is true if the new segment will get no write.
+// rotate begins a segment after the active one. The caller has the turn. last is true if the new
+// segment will get no write.
 func (j *Journal) rotate(last bool) error {
 	s := j.active.Load()
 	if err := s.sync(); err != nil {

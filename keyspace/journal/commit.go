@@ -15,6 +15,11 @@ const (
 	// that everything is durable.
 	idleTime = 50 * time.Millisecond
 
+	// briefCommit is the time up to which a writer that is alone commits its group itself.
+	// Otherwise it would wait for the committer's goroutine: one writer makes 0.65 of the writes
+	// a second of Redis with its own appendfsync always, instead of 1.1.
+	briefCommit = 250 * time.Microsecond
+
 	// keptBuffer is the longest buffer of a group that is used again.
 	keptBuffer = 4 << 20
 )
@@ -119,25 +124,16 @@ func (g *group) wait(ctx context.Context, first bool) error {
 }
 
 // commitGroups commits group after group until the journal is closed. It is the
-// goroutine of the committer.
+// goroutine of the committer. A writer that is alone commits its group itself.
 func (j *Journal) commitGroups() {
 	defer close(j.committed)
-	idle := time.NewTimer(idleTime)
-	defer idle.Stop()
 	for {
 		select {
 		case <-j.wake:
 			runtime.Gosched() // actors that are about to commit join the group
 			j.commitNext()
-			idle.Reset(idleTime)
 		case reply := <-j.rotations:
 			reply <- j.rotateOrFail(false)
-		case <-idle.C:
-			if err := j.markIdle(); err != nil {
-				j.fail(fmt.Errorf("journal: write: %w", err))
-			} else if j.awaitsSync() {
-				idle.Reset(idleTime)
-			}
 		case <-j.stop:
 			j.commitNext()
 			return
@@ -145,49 +141,78 @@ func (j *Journal) commitGroups() {
 	}
 }
 
-// take returns the group that waits, or nil, and lets the next one gather.
-func (j *Journal) take() *group {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	g := j.gathering
-	if g.writes == 0 || j.failure != nil {
-		return nil
+// A turn is what a goroutine has that appends to the log. It is a channel, because a test under
+// synctest waits for a goroutine that has a mutex.
+type turn chan struct{}
+
+func (t turn) take() { t <- struct{}{} }
+
+func (t turn) pass() { <-t }
+
+func (t turn) tryTake() bool {
+	select {
+	case t <- struct{}{}:
+		return true
+	default:
+		return false
 	}
+}
+
+// takeLocked returns the group that gathers, and lets the next one gather. The caller has the turn.
+func (j *Journal) takeLocked() *group {
+	g := j.gathering
 	g.next = j.next
 	j.gathering = newGroup(j.spare)
 	j.spare = nil
 	return g
 }
 
-// commitNext commits the group that waits, if there is one.
+// commitNext commits the group that gathers, if it has writes.
 func (j *Journal) commitNext() {
-	g := j.take()
-	if g == nil {
+	j.turn.take()
+	defer j.turn.pass()
+	j.mu.Lock()
+	if j.gathering.writes == 0 || j.failure != nil {
+		j.mu.Unlock()
 		return
 	}
+	g := j.takeLocked()
+	j.mu.Unlock()
+	if j.commitGroup(g) == nil && j.isFull() {
+		_ = j.rotateOrFailInTurn(false)
+	}
+}
+
+// commitGroup commits a group, and answers its writers. The caller has the turn.
+func (j *Journal) commitGroup(g *group) error {
+	j.brief.Store(false)
 	report := Group{Writes: g.writes}
-	if err := j.write(g, &report); err != nil {
+	began := time.Now()
+	if err := j.write(g, &report, began); err != nil {
 		g.finish(err) // first, because fail may end the program
 		j.fail(err)
-		return
+		return err
 	}
+	j.committedAt = time.Now()
+	j.brief.Store(g.writes == 1 && j.committedAt.Sub(began) < briefCommit)
 	g.finish(nil)
+	if !j.marking {
+		j.marking = true
+		j.idle.Reset(idleTime)
+	}
 	if o := j.options.Observer.Group; o != nil {
 		o(report)
 	}
 	if b := g.encoder.payload; cap(b) <= keptBuffer {
 		j.spare = b
 	}
-	if j.active.Load().offset >= j.limits.segment {
-		_ = j.rotateOrFail(false)
-	}
+	return nil
 }
 
 // write appends a group to the log and, with Always, makes it durable.
-func (j *Journal) write(g *group, report *Group) error {
+func (j *Journal) write(g *group, report *Group, began time.Time) error {
 	s := j.active.Load()
 	b := g.seal(s.header.salt, s.offset, s.durable.Load())
-	began := time.Now()
 	report.Bytes, report.Wait = len(b), began.Sub(g.began)
 	if j.options.Fsync == Always {
 		s.reserve(len(b), j.limits.step)
@@ -208,9 +233,18 @@ func (j *Journal) write(g *group, report *Group) error {
 	return nil
 }
 
+// isFull reports whether the active segment is long enough to begin another one.
+func (j *Journal) isFull() bool { return j.active.Load().offset >= j.limits.segment }
+
 // rotateOrFail begins a segment, or makes the journal fail. last is true if the new segment
 // will get no write.
 func (j *Journal) rotateOrFail(last bool) error {
+	j.turn.take()
+	defer j.turn.pass()
+	return j.rotateOrFailInTurn(last)
+}
+
+func (j *Journal) rotateOrFailInTurn(last bool) error {
 	j.mu.Lock()
 	err := j.failure
 	j.mu.Unlock()
@@ -224,22 +258,30 @@ func (j *Journal) rotateOrFail(last bool) error {
 	return err
 }
 
-// markIdle writes an idle frame if everything is durable. The frame itself need not be
-// durable: it only helps to tell damage from a torn end.
-func (j *Journal) markIdle() error {
+// markIdle writes an idle frame if nothing was committed for idleTime, and everything is durable.
+// The frame itself need not be durable: it only helps to tell damage from a torn end.
+func (j *Journal) markIdle() {
+	j.turn.take()
+	defer j.turn.pass()
+	j.mu.Lock()
+	err := j.failure
+	j.mu.Unlock()
 	s := j.active.Load()
-	if s.marked || s.offset == headerSize || s.durable.Load() != s.offset {
-		return nil
+	switch rest := idleTime - time.Since(j.committedAt); {
+	case err != nil || s.marked || s.offset == headerSize:
+	case rest > 0:
+		j.idle.Reset(rest)
+		return
+	case s.durable.Load() == s.offset:
+		s.marked = true
+		if err := s.append(emptyFrame(frameIdle, s.header.salt, s.next, s.offset)); err != nil {
+			j.fail(fmt.Errorf("journal: write: %w", err))
+		}
+	case j.options.Fsync > 0: // the sync of the interval has not come
+		j.idle.Reset(idleTime)
+		return
 	}
-	s.marked = true
-	return s.append(emptyFrame(frameIdle, s.header.salt, s.next, s.offset))
-}
-
-// awaitsSync reports whether the active segment has no idle frame yet, because the sync of
-// the interval has not come.
-func (j *Journal) awaitsSync() bool {
-	s := j.active.Load()
-	return j.options.Fsync > 0 && !s.marked && s.offset > headerSize
+	j.marking = false
 }
 
 // syncRegularly makes the active segment durable each interval.

@@ -66,6 +66,9 @@
 // runs and its own. The writes of a call are copied first, so a caller that gives up or
 // panics changes nothing for the others.
 //
+// If the last commit was short and had one write, a call that finds no commit under way does the
+// committer's work itself. Then no other goroutine has to be woken.
+//
 // # Snapshots
 //
 // A snapshot is due when the segments are longer than 16 MiB and half of the snapshot

@@ -75,6 +75,13 @@ type Journal struct {
 	next      uint64 // the version of the next write
 	failure   error  // the reason if nothing is committed any more
 
+	turn        turn        // held to append to the log; nobody waits for it who holds mu
+	brief       atomic.Bool // no commit is under way, and the last one was of one writer, and took less than briefCommit
+	spare       []byte      // a buffer for the next group
+	committedAt time.Time   // the end of the last commit
+	idle        *time.Timer // calls markIdle
+	marking     bool        // idle is set
+
 	wake      chan struct{}   // holds a token if gathering has writes
 	lookNow   chan struct{}   // holds a token if unseen is large
 	rotations chan chan error // requests to begin a segment
@@ -83,8 +90,7 @@ type Journal struct {
 	running   sync.WaitGroup
 	committed chan struct{} // closed when the committer has ended
 
-	active atomic.Pointer[segment] // only the committer appends to it
-	spare  []byte                  // the committer's: a buffer for the next group
+	active atomic.Pointer[segment] // only who has the turn appends to it
 	logged atomic.Uint64           // the bytes of the log that are not in the newest snapshot
 
 	limits limits
@@ -124,9 +130,11 @@ func Open(dir string, o Options) (*Journal, error) {
 // open is Open without the lock.
 func open(d directory, dir string, o Options) (*Journal, error) {
 	j := &Journal{
-		dir: dir, directory: d, options: o, limits: defaultLimits, boot: bootOf(bootID()), gathering: newGroup(nil),
+		dir: dir, directory: d, options: o, limits: defaultLimits, boot: bootOf(bootID()), gathering: newGroup(nil), turn: make(turn, 1),
 		wake: make(chan struct{}, 1), lookNow: make(chan struct{}, 1), rotations: make(chan chan error), stop: make(chan struct{}), committed: make(chan struct{}),
 	}
+	j.idle = time.AfterFunc(time.Hour, j.markIdle)
+	j.idle.Stop()
 	var err error
 	if j.layout, err = readLayout(d, dir); err != nil {
 		return nil, err
@@ -143,7 +151,8 @@ func open(d directory, dir string, o Options) (*Journal, error) {
 
 // Commit implements [keyspace.Store]. It adds the writes to the group that is committed
 // next. If ctx ends before the group is committed, Commit returns the cause of ctx, and the
-// writes may take effect nevertheless.
+// writes may take effect nevertheless. A writer that is alone commits its group itself, and does
+// not watch ctx.
 func (j *Journal) Commit(ctx context.Context, writes []keyspace.Record) error {
 	j.mu.Lock()
 	if j.failure != nil {
@@ -152,19 +161,33 @@ func (j *Journal) Commit(ctx context.Context, writes []keyspace.Record) error {
 	}
 	g := j.gathering
 	first := g.writes == 0
-	if first {
-		g.began, g.ctx = time.Now(), ctx
-		select {
-		case j.wake <- struct{}{}:
-		default: // it is awake
-		}
-	}
 	for i := range writes {
 		g.add(&writes[i], &j.next)
 	}
+	if !first {
+		j.mu.Unlock()
+		return g.wait(ctx, false)
+	}
+	g.began, g.ctx = time.Now(), ctx
+	if j.brief.Load() && j.turn.tryTake() {
+		if !j.isFull() { // otherwise a segment has to be begun, which takes long
+			defer j.turn.pass()
+			j.takeLocked()
+			j.mu.Unlock()
+			return j.commitGroup(g)
+		}
+		j.turn.pass()
+	}
+	select {
+	case j.wake <- struct{}{}:
+	default: // it is awake
+	}
 	j.mu.Unlock()
-	return g.wait(ctx, first)
+	return g.wait(ctx, true)
 }
+
+// Brief implements [keyspace.BriefStore].
+func (j *Journal) Brief() bool { return j.brief.Load() }
 
 // Room returns [keyspace.ErrInsufficientStorage] with the figures while there is less free
 // space than the reserve, or nil. It returns at once.
@@ -205,6 +228,7 @@ func (j *Journal) Close() error {
 	}
 	close(j.stop)
 	j.running.Wait()
+	j.idle.Stop()
 	var err error
 	if j.loaded {
 		if err = j.rotateOrFail(true); err == nil {

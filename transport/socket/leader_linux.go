@@ -2,6 +2,7 @@ package socket
 
 import (
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,6 +16,10 @@ import (
 // Software Architecture, volume 2). It never enters the WebSocket library, whose locks the session
 // may hold.
 //
+// If it only has to write to a disk that is fast as a rule it stays the leader, because to wake
+// another goroutine takes longer than that. The deputy, a timer, makes another goroutine the leader
+// if the disk is slow this time.
+//
 // Tried: a thread that blocks in epoll_wait(2) took 50 µs, because the runtime takes its processor
 // away and gives it back.
 type leader struct {
@@ -24,6 +29,9 @@ type leader struct {
 	events []unix.EpollEvent // room for those that come
 	due    []unix.EpollEvent // have come, and are not served yet
 	over   bool
+
+	paused *Conn // between pause and resume; poller.mu is held to use it
+	seen   bool  // the deputy has seen this pause
 }
 
 // manyDue is the number of connections on which something has come, from which on they get
@@ -68,7 +76,58 @@ func (w *wire) mayLead() bool {
 
 // end makes another goroutine the leader.
 func (l *leader) end() {
-	next := *l
+	next := &leader{poller: l.poller, epoll: l.epoll, ended: l.ended, events: l.events, due: l.due}
 	l.over = true
 	go next.lead()
+}
+
+// deputyInterval is how often the deputy looks. A pause lasts twice as long at most.
+const deputyInterval = 20 * time.Millisecond
+
+// pause is called before the leader waits for what is fast as a rule, on behalf of a connection.
+// resume must follow.
+func (l *leader) pause(c *Conn) {
+	p := l.poller
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.paused, l.seen = c, false
+	p.pausing = l
+	switch {
+	case p.deputy == nil:
+		p.deputy = time.AfterFunc(deputyInterval, p.look)
+	case !p.looking:
+		p.deputy.Reset(deputyInterval)
+	}
+	p.looking = true
+}
+
+func (l *leader) resume() {
+	l.poller.mu.Lock()
+	defer l.poller.mu.Unlock()
+	l.paused = nil
+}
+
+// look makes another goroutine the leader if it sees the same pause for the second time. It looks
+// again as long as there are pauses.
+func (p *poller) look() {
+	p.mu.Lock()
+	l := p.pausing
+	c := l.paused
+	switch {
+	case c == nil:
+		p.looking = false
+	case !l.seen:
+		l.seen = true
+		p.deputy.Reset(deputyInterval)
+	default:
+		p.looking = false
+		l.paused = nil
+		c.wire.leader.Store(nil)
+		l.end()
+	}
+	taken := c != nil && !p.looking
+	p.mu.Unlock()
+	if taken {
+		c.wire.readers.watch(c) // it locks Readers.mu before the poller's
+	}
 }

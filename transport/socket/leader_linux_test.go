@@ -19,7 +19,7 @@ import (
 type led struct {
 	clients []*foreign.Conn
 	conns   []*socket.Conn
-	begun   chan struct{} // gets one for each "detach" and "block" that is being handled
+	begun   chan struct{} // gets one for each "detach", "pause" and "block" that is being handled
 	gate    chan struct{} // lets one of them be handled
 
 	mu      sync.Mutex
@@ -38,6 +38,14 @@ func (h ledHandler) Handle(text []byte) error {
 		h.Detach()
 		h.led.begun <- struct{}{}
 		<-h.led.gate
+	case message == "pause":
+		h.Pause()
+		h.led.begun <- struct{}{}
+		<-h.led.gate
+		h.Resume()
+	case message == "brief":
+		h.Pause()
+		h.Resume()
 	case message == "block":
 		h.led.begun <- struct{}{}
 		<-h.led.gate
@@ -139,6 +147,10 @@ func TestTheLeaderIsNotHeldUp(t *testing.T) {
 		"requests behind one that waits": {
 			func(t *testing.T, l *led) { l.send(t, 0, "a", "detach", "b"); <-l.begun },
 			func(t *testing.T, l *led) { l.gate <- struct{}{}; l.want(t, 0, "a", "detach", "b") },
+		},
+		"a pause that takes long": {
+			func(t *testing.T, l *led) { l.send(t, 0, "brief", "pause", "brief"); <-l.begun },
+			func(t *testing.T, l *led) { l.gate <- struct{}{}; l.want(t, 0, "brief", "pause", "brief") },
 		},
 		"half a message": {
 			func(t *testing.T, l *led) { _, _ = l.clients[0].NetConn().Write([]byte{0x81, 0x81, 0, 0}) },

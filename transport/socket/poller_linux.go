@@ -3,6 +3,7 @@ package socket
 import (
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,6 +26,10 @@ type poller struct {
 	epoll  int           // its descriptor
 	ended  chan struct{} // closed when the leader has ended
 	parked []*Conn       // by descriptor
+
+	pausing *leader     // the one that paused last
+	deputy  *time.Timer // calls look
+	looking bool        // the deputy is set
 }
 
 // add parks a connection. It reports false if the connection is being closed, or cannot be

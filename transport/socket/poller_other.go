@@ -7,6 +7,10 @@ type leader struct{}
 
 func (*leader) end() {}
 
+func (*leader) pause(*Conn) {}
+
+func (*leader) resume() {}
+
 // A poller parks no connections on this system: each has a goroutine that waits.
 type poller struct{}
 

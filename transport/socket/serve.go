@@ -115,6 +115,22 @@ func (c *Conn) Detach() {
 	}
 }
 
+// Pause says that the goroutine which handles messages is about to do what takes a fraction of a
+// millisecond as a rule, but may take long. If it does, and other clients wait for the goroutine,
+// another one serves them. Resume must follow.
+func (c *Conn) Pause() {
+	if l := c.wire.leader.Load(); l != nil {
+		l.pause(c)
+	}
+}
+
+// Resume ends a Pause.
+func (c *Conn) Resume() {
+	if l := c.wire.leader.Load(); l != nil {
+		l.resume()
+	}
+}
+
 // park leaves the connection to the poller. It reports false if that is not possible.
 func (c *Conn) park() bool {
 	l := c.wire.leader.Swap(nil) // it goes on without this connection

@@ -1,0 +1,113 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A writer that is alone commits its write itself, if the commit before was brief. It leaves the rest
+// to the committer.
+func TestAWriterThatIsAloneNeedsNoCommitter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDisk()
+		j := openWith(t, d, Options{})
+		j.limits.segment = 2000
+		if j.Brief() {
+			t.Error("a commit is taken for brief before the first one")
+		}
+		if err := commit(j, "first"); err != nil {
+			t.Fatal(err)
+		}
+		inTurn := func(look func() bool) bool {
+			j.turn.take()
+			defer j.turn.pass()
+			return look()
+		}
+		reply := make(chan error)
+		j.rotations <- reply // it holds the committer up until the reply is received
+		synctest.Wait()
+		written := 1
+		for ; !inTurn(j.isFull); written++ {
+			if !j.Brief() {
+				t.Fatal("a commit is not taken for brief")
+			}
+			if err := commit(j, fmt.Sprint(written)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s := j.active.Load(); s.durable.Load() != s.written.Load() {
+			t.Error("a write that was answered is not durable")
+		}
+		time.Sleep(idleTime + time.Millisecond)
+		synctest.Wait()
+		if !inTurn(func() bool { return j.active.Load().marked }) {
+			t.Error("there is no idle frame")
+		}
+		full := j.active.Load()
+		answered := make(chan error, 1)
+		go func() { answered <- commit(j, "last") }()
+		synctest.Wait()
+		if len(answered) > 0 {
+			t.Error("a writer has begun a segment")
+		}
+		if err := <-reply; err != nil {
+			t.Fatal(err)
+		}
+		if err := <-answered; err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if j.active.Load() == full {
+			t.Error("the full segment has no successor")
+		}
+
+		slow(d, 2*briefCommit)
+		if err := commit(j, "slow"); err != nil || j.Brief() {
+			t.Errorf("a slow commit is taken for brief, %v", err)
+		}
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
+		if keys := keysOf(t, d); len(keys) != written+2 {
+			t.Errorf("%d keys are there, want %d", len(keys), written+2)
+		}
+	})
+}
+
+// A writer that commits its write itself is told if the disk fails, and so are those that wait for it.
+func TestADiskThatFailsAWriterThatIsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDisk()
+		var failures []error
+		j := openWith(t, d, Options{Observer: Observer{Failed: func(err error) { failures = append(failures, err) }}})
+		if err := commit(j, "first"); err != nil || !j.Brief() {
+			t.Fatalf("%v, or it is not taken for brief", err)
+		}
+		d.setFault(func(op, name string) error {
+			if op == "sync" && strings.HasSuffix(name, segmentSuffix) {
+				time.Sleep(time.Second)
+				return syscall.EIO
+			}
+			return nil
+		})
+		var writing sync.WaitGroup
+		for range 3 {
+			writing.Go(func() {
+				if err := commit(j, "k"); !errors.Is(err, syscall.EIO) {
+					t.Errorf("a write was answered with %v", err)
+				}
+			})
+		}
+		writing.Wait()
+		synctest.Wait()
+		if len(failures) != 1 || j.Brief() {
+			t.Errorf("the failures are %v; brief is %v", failures, j.Brief())
+		}
+	})
+}
