@@ -15,13 +15,19 @@ import (
 	"time"
 )
 
-// BenchmarkDurableWrites measures writes of 1000 WebSockets, each of which waits for its
-// reply, to 10,000 keys. It compares a server that keeps its state in a directory with one
-// that does not, and with Redis.
+// BenchmarkDurableWrites measures writes of WebSockets, each of which waits for its reply,
+// to 10,000 keys. It compares a server that keeps its state in a directory with one that does
+// not, and with Redis.
 func BenchmarkDurableWrites(b *testing.B) {
-	rounds, length, writers := 5, 2*time.Second, 1000
+	for _, writers := range []int{1, 1000} {
+		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) { compareDurableWrites(b, writers) })
+	}
+}
+
+func compareDurableWrites(b *testing.B, writers int) {
+	rounds, length := 5, 2*time.Second
 	if testing.Short() {
-		rounds, length, writers = 1, 50*time.Millisecond, 50
+		rounds, length, writers = 1, 50*time.Millisecond, min(writers, 50)
 	}
 	sides := []*writeSide{{name: "rtdb"}, {name: "always"}, {name: "100ms"}}
 	for _, x := range sides {
@@ -59,6 +65,26 @@ func BenchmarkDurableWrites(b *testing.B) {
 		ratio(2, 4, "100ms-x-redis")
 	}
 	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkDurableDevices is BenchmarkWritesDevices for a server that keeps its state in a
+// directory.
+func BenchmarkDurableDevices(b *testing.B) {
+	var sides []*writeSide
+	program := buildRTDB(b)
+	for _, fsync := range []string{"always", "100ms"} {
+		sides = append(sides, &writeSide{name: fsync, speaker: webSocketWrites{}, server: startRTDB(b, program, "--data-dir", b.TempDir(), "--fsync", fsync)})
+	}
+	for _, fsync := range []string{"always", "everysec"} {
+		if server := startRedis(b, "--maxclients", "15000", "--appendonly", "yes", "--appendfsync", fsync); server != nil {
+			sides = append(sides, &writeSide{name: "redis-" + fsync, server: server, speaker: redisWrites{}})
+		}
+	}
+	compareDevices(b, sides)
+	if len(sides) == 4 {
+		b.ReportMetric(median(sides[0].costs)/median(sides[2].costs), "always-x-redis")
+		b.ReportMetric(median(sides[1].costs)/median(sides[3].costs), "100ms-x-redis")
+	}
 }
 
 // BenchmarkDurableFanout measures the cost of a delivery for a server that keeps its state in

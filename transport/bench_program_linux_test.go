@@ -2,6 +2,7 @@ package transport_test
 
 import (
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -84,9 +85,24 @@ func buildRTDB(b *testing.B) string {
 	return path
 }
 
-// startRTDB starts the program that buildRTDB has built, with its usual settings and flags.
+// startRTDB starts the program that buildRTDB has built, with its usual settings and flags, and
+// waits until it is ready.
 func startRTDB(b *testing.B, path string, flags ...string) *child {
 	b.Helper()
 	address, port := freeAddress(b)
-	return startProgram(b, address, path, append([]string{"serve", "--host", "127.0.0.1", "--port", port}, flags...)...)
+	c := startProgram(b, address, path, append([]string{"serve", "--host", "127.0.0.1", "--port", port}, flags...)...)
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for end := time.Now().Add(patience); ; <-time.After(time.Millisecond) {
+		answer, err := client.Get("http://" + address + "/readyz")
+		if err != nil {
+			b.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode == http.StatusOK {
+			return c
+		}
+		if time.Now().After(end) {
+			b.Fatalf("rtdb is not ready: %s", answer.Status)
+		}
+	}
 }

@@ -183,7 +183,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.core.clients.drain(ctx)
 		close(gone)
 	})
-	defer draining.Wait()
 	var cut error
 	select {
 	case <-gone:
@@ -201,13 +200,35 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.cutOff()
 		s.core.clients.abortAll()
 	})
-	s.core.clients.wait()
+	left := make(chan struct{})
+	go func() {
+		draining.Wait()
+		s.core.clients.wait()
+		close(left)
+	}()
+	awaitCutOff(ctx, left)
 	if !stop() && cut == nil {
 		cut = context.Cause(ctx)
 	}
 	s.core.backups.wait()
 	s.cutOff()
 	return errors.Join(cut, s.admin.Close()) // last, so that the operator can read the metrics meanwhile
+}
+
+// cutOffTime is how long a shutdown waits for clients that it has cut off.
+const cutOffTime = 200 * time.Millisecond
+
+// awaitCutOff waits until all clients have left or, if ctx ends, a little longer. A client
+// whose goroutine waits for a disk that has stopped to answer does not leave.
+func awaitCutOff(ctx context.Context, left <-chan struct{}) {
+	select {
+	case <-left:
+	case <-ctx.Done():
+		select {
+		case <-left:
+		case <-time.After(cutOffTime):
+		}
+	}
 }
 
 // httpErrors writes net/http's reports about connections to the log.

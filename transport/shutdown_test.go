@@ -207,6 +207,38 @@ func TestEventStreamsEndAfterWebSockets(t *testing.T) {
 	}
 }
 
+// A client whose write waits for a disk that has stopped to answer does not hold up a shutdown
+// longer than the grace.
+func TestAShutdownDoesNotWaitForADiskThatHangs(t *testing.T) {
+	for _, brief := range []bool{false, true} { // with true, the client's own goroutine waits for the disk
+		t.Run(fmt.Sprint("brief ", brief), func(t *testing.T) {
+			w := newWire(t, transport.Options{})
+			w.store.brief.Store(brief)
+			held, gate := make(chan struct{}, 2), make(chan struct{})
+			w.store.hold(func(keyspace.Record) { held <- struct{}{}; <-gate })
+			defer close(gate)
+			p := w.dial(t)
+			p.send(`{"action":"set","key":"a","value":1,"id":1}`)
+			<-held
+			go func() {
+				if answer, err := http.Post("http://"+w.addr+"/data/b", "application/json", strings.NewReader(`{"value":1}`)); err == nil {
+					_ = answer.Body.Close()
+				}
+			}()
+			<-held
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			start := time.Now()
+			if err := w.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Shutdown: %v, want its context's error", err)
+			}
+			if took := time.Since(start); took > 3*time.Second {
+				t.Errorf("Shutdown took %v with a grace of 100 ms", took)
+			}
+		})
+	}
+}
+
 // An event stream that is slow to end does not keep the listener open: a client whose
 // stream has ended would reconnect and be refused.
 func TestASlowEventStreamDoesNotKeepTheListenerOpen(t *testing.T) {
