@@ -71,14 +71,19 @@ type redisSpeaker struct{}
 
 func (r redisSpeaker) listen(s *socket, keys int) error { return r.subscribe(s, 0, keys) }
 
-func (redisSpeaker) subscribe(s *socket, first, end int) error {
+func (r redisSpeaker) subscribe(s *socket, first, end int) error {
+	return r.watch(s, first, end, first)
+}
+
+// watch subscribes to the keys from first to before end, after others.
+func (redisSpeaker) watch(s *socket, first, end, others int) error {
 	names := keyNames(first, end)
 	if err := s.send(redisCommand(append([]string{"SUBSCRIBE"}, names...)...)); err != nil {
 		return err
 	}
 	answer := 0
 	for i, name := range names {
-		answer += len(fmt.Sprintf("*3\r\n$9\r\nsubscribe\r\n$%d\r\n%s\r\n:%d\r\n", len(name), name, first+i+1))
+		answer += len(fmt.Sprintf("*3\r\n$9\r\nsubscribe\r\n$%d\r\n%s\r\n:%d\r\n", len(name), name, others+i+1))
 	}
 	_, err := s.receive(answer)
 	return err
