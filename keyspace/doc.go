@@ -55,9 +55,10 @@
 // Because the updates come last, and Deliver returns at once, a writer does not wait for a
 // client.
 //
-// If the store commits at once, and no more than 128 subscribers had the last update, the
-// goroutine of the request is also that of the actor, as long as no other request waits. That
-// of the first request is not, while a pattern has more subscribers.
+// If the store commits at once, or says that its next commit is likely to be brief
+// ([BriefStore]), and no more than 128 subscribers had the last update, the goroutine of the request
+// is also that of the actor, as long as no other request waits. That of the first request is
+// not, while a pattern has more subscribers.
 // Two goroutines for a request, which wake each other, took a fifth more CPU for an update
 // at 5000 writes a second (BenchmarkFanoutPaced), and a fifth of the rate of writes
 // (BenchmarkWrites/inflight=16).

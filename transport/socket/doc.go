@@ -45,7 +45,7 @@
 // and no stack. One goroutine, the leader, waits for all connections that are parked. If a client
 // that has sent nothing for 0.1 s sends a few text messages, the leader handles them itself. In all other
 // cases, and before a message is handled that may have to wait ([Conn.Detach]), the connection gets a
-// goroutine. That is on Linux, and not under TLS; elsewhere each connection has a goroutine
+// goroutine. If the wait is short as a rule ([Conn.Pause]), it gets one only if it takes long. That is on Linux, and not under TLS; elsewhere each connection has a goroutine
 // that waits (poller_linux.go, readers.go).
 //
 // # Rules
