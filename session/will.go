@@ -21,6 +21,14 @@ const willTimeout = 2 * time.Second
 // store may have to elect a leader first. If it is exceeded, another server carries them out.
 const sharedWillTimeout = 10 * time.Second
 
+// WillTime returns the longest time that End takes to write the wills of a session.
+func WillTime(ks *keyspace.Keyspace) time.Duration {
+	if ks.Wills() != nil {
+		return sharedWillTimeout
+	}
+	return willTimeout
+}
+
 // A Will is a write that is made when the session ends.
 type Will struct {
 	Target    keyspace.Target // a key or a topic

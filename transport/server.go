@@ -17,6 +17,7 @@ import (
 
 	"rtdb/actor"
 	"rtdb/keyspace"
+	"rtdb/session"
 	"rtdb/transport/guard"
 	"rtdb/transport/socket"
 )
@@ -206,7 +207,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.core.clients.wait()
 		close(left)
 	}()
-	awaitCutOff(ctx, left)
+	s.awaitLast(ctx, left)
 	if !stop() && cut == nil {
 		cut = context.Cause(ctx)
 	}
@@ -215,18 +216,16 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return errors.Join(cut, s.admin.Close()) // last, so that the operator can read the metrics meanwhile
 }
 
-// cutOffTime is how long a shutdown waits for clients that it has cut off.
-const cutOffTime = 200 * time.Millisecond
-
-// awaitCutOff waits until all clients have left or, if ctx ends, a little longer. A client
-// whose goroutine waits for a disk that has stopped to answer does not leave.
-func awaitCutOff(ctx context.Context, left <-chan struct{}) {
+// awaitLast waits until all clients have left. After the end of ctx, which has cut them off, they
+// have the time that their wills may take. A client whose goroutine waits for a disk that has
+// stopped to answer does not leave.
+func (s *Server) awaitLast(ctx context.Context, left <-chan struct{}) {
 	select {
 	case <-left:
 	case <-ctx.Done():
 		select {
 		case <-left:
-		case <-time.After(cutOffTime):
+		case <-time.After(session.WillTime(s.core.keyspace) + time.Second):
 		}
 	}
 }

@@ -19,6 +19,8 @@ type segment struct {
 	written atomic.Uint64 // offset; any goroutine may read it
 	durable atomic.Uint64 // the length that is durable; any goroutine may read it
 
+	syncing atomic.Bool // the file is being made durable
+
 	mu     sync.Mutex // held while the file is made durable
 	closed bool
 	failed error // of a Sync: the bytes written before it may be lost, even if a later Sync succeeds
@@ -75,6 +77,8 @@ func (s *segment) sync() error {
 	if s.failed != nil || s.closed || end == s.durable.Load() {
 		return s.failed
 	}
+	s.syncing.Store(true)
+	defer s.syncing.Store(false)
 	if s.failed = s.file.Sync(); s.failed == nil {
 		s.durable.Store(end)
 	}

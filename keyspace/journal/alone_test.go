@@ -80,6 +80,40 @@ func TestAWriterThatIsAloneNeedsNoCommitter(t *testing.T) {
 	})
 }
 
+// No commit is taken for brief while another one is under way, a segment is begun, or the file is made
+// durable: it would have to wait.
+func TestACommitIsNotBriefWhileTheDiskIsBusy(t *testing.T) {
+	for name, x := range map[string]struct {
+		fsync time.Duration
+		busy  func(j *Journal)
+	}{
+		"a commit":            {Always, func(j *Journal) { go func() { _ = commit(j, "k") }() }},
+		"a segment":           {Always, func(j *Journal) { go func() { _ = j.requestRotation() }() }},
+		"the interval's sync": {10 * time.Second, func(*Journal) { time.Sleep(10 * time.Second) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDisk()
+				j := openWith(t, d, Options{Fsync: x.fsync})
+				if err := commit(j, "first"); err != nil || !j.Brief() {
+					t.Fatalf("%v, or it is not taken for brief", err)
+				}
+				d.setFault(func(op, _ string) error {
+					if op == "sync" {
+						time.Sleep(time.Second)
+					}
+					return nil
+				})
+				x.busy(j)
+				time.Sleep(100 * time.Millisecond)
+				if j.Brief() {
+					t.Error("a commit is taken for brief")
+				}
+			})
+		})
+	}
+}
+
 // A writer that commits its write itself is told if the disk fails, and so are those that wait for it.
 func TestADiskThatFailsAWriterThatIsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

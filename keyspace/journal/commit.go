@@ -185,7 +185,6 @@ func (j *Journal) commitNext() {
 
 // commitGroup commits a group, and answers its writers. The caller has the turn.
 func (j *Journal) commitGroup(g *group) error {
-	j.brief.Store(false)
 	report := Group{Writes: g.writes}
 	began := time.Now()
 	if err := j.write(g, &report, began); err != nil {

@@ -76,7 +76,7 @@ type Journal struct {
 	failure   error  // the reason if nothing is committed any more
 
 	turn        turn        // held to append to the log; nobody waits for it who holds mu
-	brief       atomic.Bool // no commit is under way, and the last one was of one writer, and took less than briefCommit
+	brief       atomic.Bool // the last commit was of one writer, and took less than briefCommit
 	spare       []byte      // a buffer for the next group
 	committedAt time.Time   // the end of the last commit
 	idle        *time.Timer // calls markIdle
@@ -186,8 +186,11 @@ func (j *Journal) Commit(ctx context.Context, writes []keyspace.Record) error {
 	return g.wait(ctx, true)
 }
 
-// Brief implements [keyspace.BriefStore].
-func (j *Journal) Brief() bool { return j.brief.Load() }
+// Brief implements [keyspace.BriefStore]. While the file is made durable a write to it may wait, and
+// so does a commit while a segment is begun.
+func (j *Journal) Brief() bool {
+	return j.brief.Load() && len(j.turn) == 0 && !j.active.Load().syncing.Load()
+}
 
 // Room returns [keyspace.ErrInsufficientStorage] with the figures while there is less free
 // space than the reserve, or nil. It returns at once.
@@ -209,6 +212,7 @@ func (j *Journal) fail(err error) {
 	g := j.gathering
 	j.gathering = newGroup(nil)
 	j.mu.Unlock()
+	j.brief.Store(false)
 	g.finish(err)
 	if first && err != ErrClosed && j.options.Fsync != Always {
 		if f, err := j.directory.create(failedName); err == nil { // the disk may refuse it, too

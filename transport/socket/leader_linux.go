@@ -122,8 +122,8 @@ func (p *poller) look() {
 	default:
 		p.looking = false
 		l.paused = nil
-		c.wire.leader.Store(nil)
 		l.end()
+		c.wire.leader.Store(nil) // afterwards, because Resume then locks nothing
 	}
 	taken := c != nil && !p.looking
 	p.mu.Unlock()
