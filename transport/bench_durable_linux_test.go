@@ -73,7 +73,7 @@ func BenchmarkDurableDevices(b *testing.B) {
 	var sides []*writeSide
 	program := buildRTDB(b)
 	for _, fsync := range []string{"always", "100ms"} {
-		sides = append(sides, &writeSide{name: fsync, speaker: webSocketWrites{}, server: startRTDB(b, program, "--data-dir", b.TempDir(), "--fsync", fsync)})
+		sides = append(sides, &writeSide{name: fsync, speaker: webSocketWrites{}, server: startDurableRTDB(b, program, fsync)})
 	}
 	for _, fsync := range []string{"always", "everysec"} {
 		if server := startRedis(b, "--maxclients", "15000", "--appendonly", "yes", "--appendfsync", fsync); server != nil {

@@ -85,15 +85,20 @@ func buildRTDB(b *testing.B) string {
 	return path
 }
 
-// startRTDB starts the program that buildRTDB has built, with its usual settings and flags, and
-// waits until it is ready.
+// startRTDB starts the program that buildRTDB has built, with its usual settings and flags.
 func startRTDB(b *testing.B, path string, flags ...string) *child {
 	b.Helper()
 	address, port := freeAddress(b)
-	c := startProgram(b, address, path, append([]string{"serve", "--host", "127.0.0.1", "--port", port}, flags...)...)
+	return startProgram(b, address, path, append([]string{"serve", "--host", "127.0.0.1", "--port", port}, flags...)...)
+}
+
+// startDurableRTDB starts the program with a directory, and waits until the state is loaded.
+func startDurableRTDB(b *testing.B, path, fsync string) *child {
+	b.Helper()
+	c := startRTDB(b, path, "--data-dir", b.TempDir(), "--fsync", fsync)
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for end := time.Now().Add(patience); ; <-time.After(time.Millisecond) {
-		answer, err := client.Get("http://" + address + "/readyz")
+		answer, err := client.Get("http://" + c.address + "/readyz")
 		if err != nil {
 			b.Fatal(err)
 		}
