@@ -18,6 +18,22 @@ func (w *countingWaiter) Detach() { w.detached++ }
 func (w *countingWaiter) Pause()  { w.paused++ }
 func (w *countingWaiter) Resume() { w.resumed++ }
 
+// openSubscribed opens a keyspace whose key k has subscribers, and knows how many they are.
+func openSubscribed(t *testing.T, store keyspace.Store, subscribers int) *keyspace.Keyspace {
+	t.Helper()
+	ks := open(t, keyspace.Options{Store: store})
+	var pool actor.Pool
+	var s sends
+	for range subscribers {
+		s.subscribe(t, ks, &pool, "k", 0)
+	}
+	if _, err := ks.Write(t.Context(), "k", set("1")); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+	return ks
+}
+
 // A goroutine that others wait for is told before it waits for the store or for a key's actor, and
 // before it would have to deliver to a crowd. Otherwise it is not told.
 func TestAWaiterIsToldBeforeItWaits(t *testing.T) {
@@ -33,16 +49,7 @@ func TestAWaiterIsToldBeforeItWaits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ks := open(t, keyspace.Options{Store: x.store()})
-				var pool actor.Pool
-				var s sends
-				for range x.subscribers {
-					s.subscribe(t, ks, &pool, "k", 0)
-				}
-				if _, err := ks.Write(t.Context(), "k", set("1")); err != nil { // the key learns how many they are
-					t.Fatal(err)
-				}
-				synctest.Wait()
+				ks := openSubscribed(t, x.store(), x.subscribers)
 				for _, burst := range []*keyspace.Burst{nil, new(keyspace.Burst)} {
 					var w countingWaiter
 					c := set("2")
@@ -99,16 +106,7 @@ func TestAWaiterPausesForABriefCommit(t *testing.T) {
 				var w countingWaiter
 				paused := false
 				s := &briefStore{keyspace.NewMemory(1), x.brief, func() { paused = w.paused > w.resumed }}
-				ks := open(t, keyspace.Options{Store: s})
-				var pool actor.Pool
-				var sent sends
-				for range x.subscribers {
-					sent.subscribe(t, ks, &pool, "k", 0)
-				}
-				if _, err := ks.Write(t.Context(), "k", set("1")); err != nil { // the key learns how many they are
-					t.Fatal(err)
-				}
-				synctest.Wait()
+				ks := openSubscribed(t, s, x.subscribers)
 				c := set("2")
 				c.Waiter = &w
 				if _, err := ks.Write(t.Context(), "k", c); err != nil {

@@ -27,10 +27,17 @@ func compareDevices(b *testing.B, sides []*writeSide) {
 	if testing.Short() {
 		rounds, devices, length = 1, 1000, 500*time.Millisecond
 	}
+	takeTurns(b, rounds, sides, func(i int) error { return sides[i].roundOfDevices(b, devices, length) })
+}
+
+// takeTurns measures sides in turn, and reports the CPU of a write of each. round measures the
+// side with a number.
+func takeTurns(b *testing.B, rounds int, sides []*writeSide, round func(i int) error) {
+	b.Helper()
 	for b.Loop() {
 		for range rounds {
-			for _, x := range sides {
-				if err := x.roundOfDevices(b, devices, length); err != nil {
+			for i, x := range sides {
+				if err := round(i); err != nil {
 					b.Fatalf("%s: %v", x.name, err)
 				}
 			}

@@ -32,22 +32,14 @@ func BenchmarkScreens(b *testing.B) {
 			watch:     func(s *socket, first, end int) error { return redisSpeaker{}.watch(s, first, end, 0) },
 		})
 	}
-	for b.Loop() {
-		for range rounds {
-			for _, x := range sides {
-				if err := x.round(b, l, length); err != nil {
-					b.Fatalf("%s: %v", x.name, err)
-				}
-			}
-		}
-	}
+	var measured []*writeSide
 	for _, x := range sides {
-		b.ReportMetric(median(x.costs), x.name+"-ns/write")
+		measured = append(measured, &x.writeSide)
 	}
+	takeTurns(b, rounds, measured, func(i int) error { return sides[i].round(b, l, length) })
 	if len(sides) == 2 {
 		b.ReportMetric(median(sides[0].costs)/median(sides[1].costs), "x-redis")
 	}
-	b.ReportMetric(0, "ns/op")
 }
 
 // screens are the numbers of devices, of screens, and of the keys that each screen watches.

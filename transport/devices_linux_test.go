@@ -35,14 +35,7 @@ func TestADeviceThatWaitsHoldsUpNoOther(t *testing.T) {
 			}
 			for range 2 {
 				<-time.After(400 * time.Millisecond) // now the devices send seldom
-				held, gate := make(chan struct{}, 9), make(chan struct{})
-				w.store.hold(func(r keyspace.Record) {
-					if r.Key == "k" {
-						held <- struct{}{}
-						<-gate
-					}
-				})
-				open := sync.OnceFunc(func() { close(gate) })
+				held, open := w.store.holdKey("k")
 				defer open()
 				writer.send(`{"action":"set","key":"k","value":{"a":1},"id":1}`)
 				<-held
@@ -70,14 +63,7 @@ func TestASlowDiskHoldsUpNoOtherDevice(t *testing.T) {
 	}
 	for range 2 { // in the second round another goroutine reads
 		<-time.After(400 * time.Millisecond) // now the devices send seldom
-		held, gate := make(chan struct{}), make(chan struct{})
-		w.store.hold(func(r keyspace.Record) {
-			if r.Key == "k" {
-				held <- struct{}{}
-				<-gate
-			}
-		})
-		open := sync.OnceFunc(func() { close(gate) })
+		held, open := w.store.holdKey("k")
 		defer open()
 		device.send(`{"action":"set","key":"k","value":1,"id":1}`)
 		<-held
@@ -92,6 +78,18 @@ func TestASlowDiskHoldsUpNoOtherDevice(t *testing.T) {
 			}
 		}
 	}
+}
+
+// holdKey holds the commits of a key back until open is called. held gets one for each.
+func (s *gatedStore) holdKey(key string) (held <-chan struct{}, open func()) {
+	begun, gate := make(chan struct{}, 9), make(chan struct{})
+	s.hold(func(r keyspace.Record) {
+		if r.Key == key {
+			begun <- struct{}{}
+			<-gate
+		}
+	})
+	return begun, sync.OnceFunc(func() { close(gate) })
 }
 
 // hasID reports whether a message is the reply to a request with the id 1.
