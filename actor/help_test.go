@@ -11,7 +11,7 @@ import (
 // The waker of a few actors runs them itself, if the pool is idle, but not for long.
 func TestAWakerHelps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const work, helpTime = 50 * time.Microsecond, 200 * time.Microsecond
+		const work, helpTime = 50 * time.Microsecond, 500 * time.Microsecond
 		p := &actor.Pool{Interval: interval, Workers: 1}
 		few := newCrowd(p, 106, work)
 		wake := func(first, n int) (took time.Duration) {

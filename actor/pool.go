@@ -42,8 +42,8 @@ type Pool struct {
 	//     p99 was 1.43 ms instead of 1.47 ms, and with 0.6 ms 1.02 ms, for 0.62 of the CPU of Redis
 	//     instead of 0.43.
 	//   - Sessions that write in four turns within a round: a p99 of 1.2 ms, for 0.67.
-	//   - A second worker only for more than 64 tasks, and a Gosched only after 32: no gain, or
-	//     more sends.
+	//   - A second worker only for more than 64 tasks, or only after 2 or 10 ms of work, and a
+	//     Gosched only after 32 or while all workers are active: no gain, or more sends.
 	Interval time.Duration
 
 	// Workers is how many goroutines may run actors at the same time. 0 means the value
