@@ -157,6 +157,21 @@ func TestRoundsFollowWhileThereAreMessages(t *testing.T) {
 	})
 }
 
+// The end of a round does not wait for a timer, which may be late, if it is near.
+func TestAMessageDoesNotWaitAtTheEndOfARound(t *testing.T) {
+	inPool(t, &actor.Pool{Interval: interval}, 1, func(t *testing.T, d *diary, actors []actor.Actor[int]) {
+		for i := range 4 {
+			send(t, &actors[0], i)
+			time.Sleep(interval * 3 / 4)
+		}
+		send(t, &actors[0], 4)
+		time.Sleep(interval*3/4 - 1)
+		send(t, &actors[0], 5)
+		time.Sleep(interval)
+		d.want(t, "0 at 0s: [0]", "0 at 1.5ms: [1]", "0 at 3ms: [2]", "0 at 4.5ms: [3]", "0 at 6ms: [4]", "0 at 8ms: [5]")
+	})
+}
+
 func TestAPoolWithoutIntervalDelaysNothing(t *testing.T) {
 	inPool(t, new(actor.Pool), 1, func(t *testing.T, d *diary, actors []actor.Actor[int]) {
 		for i := range 3 {
