@@ -136,6 +136,32 @@ func testConsoleConflict(t *testing.T, browser *transporttest.Chromium) {
 	p.lacks("key-page .badge.stale", "stale")
 	p.press("Ctrl+s")
 	p.sees(".message", "saved")
+
+	// The page reads the key after a new connection. An answer that is older than a save or a
+	// touch changes nothing.
+	p.Run(`early = fetch; held = new Promise(done => go = done); fetch = async (...args) => {
+		const answer = await early(...args)
+		if ((args[1]?.method ?? "GET") === "GET") { waits = true; await held }
+		return answer
+	}; ""`, nil)
+	p.write("json-editor textarea", `"newer"`)
+	proxy.Cut()
+	p.Await(`typeof waits !== "undefined"`)
+	p.Run(`before = document.querySelector("key-page .meta").textContent; ""`, nil)
+	p.press("Ctrl+s")
+	p.Await(`document.querySelector("key-page .meta").textContent !== before`)
+	p.write("time-to-live input", "100")
+	p.click("time-to-live button", "Set")
+	p.sees("time-to-live .left", "expires in")
+	p.Run(`fetch = early; go(); new Promise(done => setTimeout(() => done(""), 100))`, nil)
+	var text string
+	if p.Run(`document.querySelector("json-editor textarea").value`, &text); text != `"newer"` {
+		t.Errorf("after the older answer the page shows %s", text)
+	}
+	if p.Run(`document.querySelector("time-to-live .left").textContent`, &text); !strings.HasPrefix(text, "expires in") {
+		t.Errorf("after the older answer the key is %s", text)
+	}
+	p.sees(".message", "saved")
 }
 
 // The time to live is shown, set and cleared, and a save keeps it.

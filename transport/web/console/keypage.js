@@ -117,13 +117,15 @@ export class KeyPage extends Part {
   }
 
   // #load reads the key. The expiry is known from there alone. isAnew says that the versions
-  // that are known may mean nothing any more.
+  // that are known may mean nothing any more, but for that of a save that ends meanwhile.
   async #load(isAnew = false) {
     if (!this.mayRead) return;
+    const since = performance.now();
+    const base = this.#base;
     try {
       const entry = (await this.server.calls.read(this.key, this.signal)) ?? { value: null, version: 0 };
-      this.timeToLive.set(entry);
-      this.#take(entry, isAnew);
+      this.timeToLive.set(entry, since);
+      this.#take(entry, isAnew && this.#base === base);
     } catch (err) {
       if (!this.signal.aborted) this.#say(err.message, "wrong");
     }

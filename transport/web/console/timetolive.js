@@ -6,6 +6,7 @@ import { button, h, Part, put } from "./dom.js";
 export class TimeToLive extends Part {
   #ends = null; // of performance.now, null if the key is permanent
   #exists = false;
+  #taken = 0; // when set took over an expiry
 
   // lack says why the time to live cannot be set, or is "". clear makes the key permanent,
   // and reload reads it again when its time is over.
@@ -48,8 +49,11 @@ export class TimeToLive extends Part {
     this.#draw();
   }
 
-  // set takes over the expiry of an entry.
-  set(entry) {
+  // set takes over the expiry of an entry. since is when it was asked for: an answer that is older
+  // than what is known changes nothing. A version cannot say that, because a touch keeps it.
+  set(entry, since = performance.now()) {
+    if (since < this.#taken) return;
+    this.#taken = performance.now();
     this.#exists = entry.version !== 0;
     this.#ends = entry.expires_in === undefined ? null : performance.now() + entry.expires_in * 1000;
     this.isOver = false;
