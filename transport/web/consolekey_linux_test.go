@@ -137,23 +137,28 @@ func testConsoleConflict(t *testing.T, browser *transporttest.Chromium) {
 	p.press("Ctrl+s")
 	p.sees(".message", "saved")
 
-	// The page reads the key after a new connection. An answer that is older than a save or a
-	// touch changes nothing.
-	p.Run(`early = fetch; held = new Promise(done => go = done); fetch = async (...args) => {
-		const answer = await early(...args)
-		if ((args[1]?.method ?? "GET") === "GET") { waits = true; await held }
-		return answer
-	}; ""`, nil)
-	p.write("json-editor textarea", `"newer"`)
-	proxy.Cut()
-	p.Await(`typeof waits !== "undefined"`)
+	// The page reads the key after a new connection. An answer that is older than a save, a
+	// touch or an update changes nothing.
+	cutAndHold := func(text string) {
+		p.Run(`new Promise(done => setTimeout(() => done(""), 1500))`, nil) // it reads the key again a second after an update
+		p.Run(`early = fetch; waits = false; held = new Promise(done => go = done); fetch = async (...args) => {
+			const answer = await early(...args)
+			if (args[1].method === "GET" && String(args[0]).endsWith("/data/k")) { waits = true; await held }
+			return answer
+		}; ""`, nil)
+		p.write("json-editor textarea", text)
+		proxy.Cut()
+		p.Await(`waits`)
+	}
+	release := func() { p.Run(`fetch = early; go(); new Promise(done => setTimeout(() => done(""), 100))`, nil) }
+	cutAndHold(`"newer"`)
 	p.Run(`before = document.querySelector("key-page .meta").textContent; ""`, nil)
 	p.press("Ctrl+s")
 	p.Await(`document.querySelector("key-page .meta").textContent !== before`)
 	p.write("time-to-live input", "100")
 	p.click("time-to-live button", "Set")
 	p.sees("time-to-live .left", "expires in")
-	p.Run(`fetch = early; go(); new Promise(done => setTimeout(() => done(""), 100))`, nil)
+	release()
 	var text string
 	if p.Run(`document.querySelector("json-editor textarea").value`, &text); text != `"newer"` {
 		t.Errorf("after the older answer the page shows %s", text)
@@ -162,6 +167,15 @@ func testConsoleConflict(t *testing.T, browser *transporttest.Chromium) {
 		t.Errorf("after the older answer the key is %s", text)
 	}
 	p.sees(".message", "saved")
+
+	cutAndHold(`"mine"`)
+	p.lacks("key-page .badge.stale", "stale")
+	set(t, s, "k", `"theirs"`)
+	p.sees(".conflict .removed", `"theirs"`)
+	release()
+	if got := p.text(".conflict .removed"); !strings.Contains(got, `"theirs"`) {
+		t.Errorf("after the older answer the difference has %q", got)
+	}
 }
 
 // The time to live is shown, set and cleared, and a save keeps it.

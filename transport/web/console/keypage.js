@@ -58,7 +58,7 @@ export class KeyPage extends Part {
       ...locked,
       title: locked.title || "Ctrl+S",
     });
-    this.revertButton = button("Revert", () => this.#show(this.#theirs ?? this.#base), {
+    this.revertButton = button("Revert", () => this.#show(this.#known), {
       title: "Show the value of the server again",
     });
     this.formatButton = button(
@@ -102,6 +102,11 @@ export class KeyPage extends Part {
     this.querySelector("h2").focus();
   }
 
+  // #known is the newest entry that the page knows.
+  get #known() {
+    return this.#theirs ?? this.#base;
+  }
+
   get isDirty() {
     if (!this.#base) return this.editor.text !== "";
     return this.editor.problem !== null
@@ -116,16 +121,16 @@ export class KeyPage extends Part {
     this.paint();
   }
 
-  // #load reads the key. The expiry is known from there alone. isAnew says that the versions
-  // that are known may mean nothing any more, but for that of a save that ends meanwhile.
+  // #load reads the key. The expiry is known from there alone. isAnew says that the version
+  // that is known may mean nothing any more. One that becomes known meanwhile counts.
   async #load(isAnew = false) {
     if (!this.mayRead) return;
     const since = performance.now();
-    const base = this.#base;
+    const known = this.#known;
     try {
       const entry = (await this.server.calls.read(this.key, this.signal)) ?? { value: null, version: 0 };
       this.timeToLive.set(entry, since);
-      this.#take(entry, isAnew && this.#base === base);
+      this.#take(entry, isAnew && this.#known === known);
     } catch (err) {
       if (!this.signal.aborted) this.#say(err.message, "wrong");
     }
@@ -154,7 +159,7 @@ export class KeyPage extends Part {
 
   // #take takes over an entry of the server. A text that the user edits stays.
   #take(entry, isAnew = false) {
-    const known = this.#theirs ?? this.#base;
+    const known = this.#known;
     if (known && !isAnew && versionOf(entry) < versionOf(known)) return;
     if (known && versionOf(entry) === versionOf(known) && entry.value === known.value) return;
     this.#note(entry);
