@@ -73,6 +73,23 @@ func (f *slowFile) feed(parts int) {
 	}
 }
 
+// feedUntilClosed lets the server read byte for byte, until the server closes the file.
+func (f *slowFile) feedUntilClosed() {
+	f.t.Helper()
+	pause := time.NewTicker(5 * time.Millisecond)
+	defer pause.Stop()
+	for ; len(f.text) > 0; f.text = f.text[1:] {
+		<-pause.C
+		switch _, err := f.pipe.Write(f.text[:1]); {
+		case errors.Is(err, syscall.EPIPE):
+			return
+		case err != nil:
+			f.t.Fatal(err)
+		}
+	}
+	f.t.Fatal("the server has read the whole file")
+}
+
 // restore puts the file back.
 func (f *slowFile) restore() {
 	f.t.Helper()
@@ -117,7 +134,7 @@ func TestASignalWhileTheServerLoads(t *testing.T) {
 	file.feed(2)
 	p.signal(syscall.SIGTERM)
 	p.await("server draining", 1)
-	file.feed(1)
+	file.feedUntilClosed() // because the load ends a moment after the event
 	if err := p.wait(); err != nil {
 		t.Errorf("%v, want exit status 0", err)
 	}
