@@ -87,7 +87,14 @@ type Conn struct {
 }
 
 // Start sets the session. It comes after Accept and before all other calls.
-func (c *Conn) Start(s Session) { c.wire.session = s }
+func (c *Conn) Start(s Session) {
+	w := &c.wire
+	w.session = s
+	if w.fd.usable() { // many clients subscribe, and send nothing more
+		w.seldom.Store(true)
+		w.resumed = true
+	}
+}
 
 // Subprotocol returns the subprotocol that was agreed on, or "".
 func (c *Conn) Subprotocol() string { return c.ws.Subprotocol() }

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -131,5 +133,39 @@ func TestAConnReadsWritesAndCloses(t *testing.T) {
 				t.Errorf("the server gets %v, want %v", err, x.want)
 			}
 		})
+	}
+}
+
+// A session may end as soon as it has begun, and so close the WebSocket while Serve begins. The
+// race detector finds what they share.
+func TestAConnIsClosedBeforeItIsServed(t *testing.T) {
+	ended := make(chan error, 1)
+	readers := &socket.Readers{MessageTimeout: time.Minute}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var c socket.Conn
+		if err := c.Accept(w, r, socket.Options{Readers: readers}); err != nil {
+			ended <- err
+			return
+		}
+		c.Start(idleSession{})
+		var closing sync.WaitGroup
+		closing.Go(func() { c.Close(websocket.StatusServiceRestart, "restart") })
+		<-time.After(rand.N(100 * time.Microsecond))
+		c.Serve(echo{&c, ended})
+		closing.Wait()
+	}))
+	defer server.Close()
+	for range 300 {
+		c, _, err := foreign.DefaultDialer.Dial(strings.Replace(server.URL, "http", "ws", 1), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := c.ReadMessage(); !foreign.IsCloseError(err, int(websocket.StatusServiceRestart)) {
+			t.Errorf("the client gets %v, want the close code %d", err, websocket.StatusServiceRestart)
+		}
+		if err := <-ended; !socket.IsLost(err) && websocket.CloseStatus(err) != websocket.StatusServiceRestart {
+			t.Errorf("the server gets %v, want the end of the connection", err)
+		}
+		_ = c.Close()
 	}
 }

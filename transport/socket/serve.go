@@ -45,9 +45,7 @@ const (
 func (c *Conn) Serve(h Handler) {
 	c.handler = h
 	c.wire.readers.enter()
-	if c.wire.fd.usable() { // many clients subscribe, and send nothing more
-		c.wire.seldom.Store(true)
-		c.wire.resumed = true
+	if c.wire.fd.usable() {
 		c.wire.readers.watch(c)
 	}
 	c.read()
