@@ -80,6 +80,18 @@ func TestAWriterThatIsAloneNeedsNoCommitter(t *testing.T) {
 	})
 }
 
+// commitBriefly makes a first commit that is taken for brief.
+func commitBriefly(t *testing.T, j *Journal) {
+	t.Helper()
+	if err := commit(j, "first"); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait() // the committer answers the writer before it passes its turn on
+	if !j.Brief() {
+		t.Fatal("a commit is not taken for brief")
+	}
+}
+
 // No commit is taken for brief while another one is under way, a segment is begun, or the file is made
 // durable: it would have to wait.
 func TestACommitIsNotBriefWhileTheDiskIsBusy(t *testing.T) {
@@ -95,9 +107,7 @@ func TestACommitIsNotBriefWhileTheDiskIsBusy(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := newDisk()
 				j := openWith(t, d, Options{Fsync: x.fsync})
-				if err := commit(j, "first"); err != nil || !j.Brief() {
-					t.Fatalf("%v, or it is not taken for brief", err)
-				}
+				commitBriefly(t, j)
 				d.setFault(func(op, _ string) error {
 					if op == "sync" {
 						time.Sleep(time.Second)
@@ -120,9 +130,7 @@ func TestADiskThatFailsAWriterThatIsAlone(t *testing.T) {
 		d := newDisk()
 		var failures []error
 		j := openWith(t, d, Options{Observer: Observer{Failed: func(err error) { failures = append(failures, err) }}})
-		if err := commit(j, "first"); err != nil || !j.Brief() {
-			t.Fatalf("%v, or it is not taken for brief", err)
-		}
+		commitBriefly(t, j)
 		d.setFault(func(op, name string) error {
 			if op == "sync" && strings.HasSuffix(name, segmentSuffix) {
 				time.Sleep(time.Second)
