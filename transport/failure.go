@@ -301,12 +301,10 @@ var endings = []struct {
 
 // endingOf is the one place in which the cause of an end becomes a close code.
 func endingOf(cause error) ending {
-	var byClient websocket.CloseError
-	if errors.As(cause, &byClient) {
+	if byClient, ok := errors.AsType[websocket.CloseError](cause); ok {
 		return ending{byClient.Code, "closed by client", true}
 	}
-	var restart *restartError
-	if errors.As(cause, &restart) {
+	if restart, ok := errors.AsType[*restartError](cause); ok {
 		return ending{websocket.StatusServiceRestart, restart.reason, false}
 	}
 	for _, e := range endings {

@@ -46,9 +46,10 @@ var (
 // IsLost reports whether an error of a connection says that the connection is
 // gone.
 func IsLost(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) ||
+	if _, ok := errors.AsType[*net.OpError](err); ok {
+		return true
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) ||
 		errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
@@ -145,8 +146,7 @@ func (c *Conn) finish(err error) error {
 // explain returns the errors of the connection as they are, and turns the library's
 // complaints about the client's frames into ErrProtocol.
 func explain(err error) error {
-	var closed websocket.CloseError
-	if errors.As(err, &closed) || IsLost(err) {
+	if _, closed := errors.AsType[websocket.CloseError](err); closed || IsLost(err) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrProtocol, err)

@@ -17,6 +17,7 @@ import (
 type descriptor struct {
 	mu     sync.Mutex // held while fd is used: after close the number may be another file's
 	isOpen bool
+	ended  bool // tryRead has found the end of what the client sends
 	fd     int
 	broken syscall.Errno   // the error that tryRead found: the system reports it once; 0: none
 	raw    syscall.RawConn // waits for something to read
@@ -104,8 +105,8 @@ func (d *descriptor) tryWrite(p []byte) (n int, err error) {
 }
 
 // tryRead returns how many bytes it read without blocking. It returns 0 or less if
-// there are none, and at the end and after an error, which the next read of the
-// connection returns.
+// there are none, and at the end and after an error, which end and the next read
+// return. p is not empty.
 func (d *descriptor) tryRead(p []byte) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -116,20 +117,27 @@ func (d *descriptor) tryRead(p []byte) int {
 	if errno != 0 && errno != syscall.EAGAIN {
 		d.broken = errno
 	}
+	d.ended = n == 0
 	return n
 }
 
-// error returns the error that tryRead found, or 0.
-func (d *descriptor) error() syscall.Errno {
+// end returns the error that ends the reading, if tryRead has found one. nil: it has not.
+func (d *descriptor) end() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.broken
+	switch {
+	case d.broken != 0:
+		return readError(d.broken)
+	case d.ended:
+		return io.EOF
+	}
+	return nil
 }
 
 // read waits for bytes and reads them, as the Read of a net.Conn does.
 func (d *descriptor) read(p []byte) (int, error) {
-	if errno := d.error(); errno != 0 {
-		return 0, readError(errno)
+	if err := d.end(); err != nil {
+		return 0, err
 	}
 	r := blockingReads.Get().(*blockingRead)
 	r.p = p

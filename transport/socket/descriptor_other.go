@@ -24,6 +24,6 @@ func (descriptor) tryWrite([]byte) (int, error) { return 0, errors.ErrUnsupporte
 
 func (descriptor) tryRead([]byte) int { return 0 }
 
-func (descriptor) error() syscall.Errno { return 0 }
+func (descriptor) end() error { return nil }
 
 func (descriptor) read([]byte) (int, error) { return 0, errors.ErrUnsupported }

@@ -152,6 +152,15 @@ func (w *wire) drained() bool {
 	return !w.closing && len(w.ahead) == 0 && w.reader != nil && w.reader.Buffered() == 0
 }
 
+// end returns the error that ends the reading, if nothing is left to read and the error is known.
+// The library would only wrap it, which was 2% of the CPU of a connection (BenchmarkConnect).
+func (w *wire) end() error {
+	if err := w.fd.end(); err != nil && w.idle() && w.drained() {
+		return err
+	}
+	return nil
+}
+
 // quiet reports whether the reader, or the poller, has been waiting for the client for a
 // while: then everything that the client sent was read.
 func (w *wire) quiet() bool {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -22,10 +23,11 @@ func TestTheErrorsOfAReadAreThoseOfTheConnection(t *testing.T) {
 			"closed by the client":  func(_, c net.Conn) { _ = c.Close() },
 			"reset by the client":   func(_, c net.Conn) { reset(c) },
 			"reset found by a look": func(_, c net.Conn) { reset(c) },
+			"close found by a look": func(_, c net.Conn) { _ = c.Close() },
 		} {
 			plain := readEnd(t, network, end, func(s net.Conn, _ *descriptor, p []byte) error { _, err := s.Read(p); return err })
 			own := readEnd(t, network, end, func(_ net.Conn, d *descriptor, p []byte) error {
-				for what == "reset found by a look" && network == "tcp" && d.error() == 0 {
+				for strings.HasSuffix(what, "found by a look") && d.end() == nil {
 					d.tryRead(p)
 				}
 				_, err := d.read(p)

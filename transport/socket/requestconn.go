@@ -72,6 +72,11 @@ func (c *requestConn) Read(p []byte) (n int, err error) {
 	}
 	c.reads.busy.Lock()
 	defer c.reads.busy.Unlock()
+	if c.lacksDeadline(&c.reads) { // a new client's request has often come already
+		if n := c.fd.tryRead(p); n > 0 {
+			return n, nil
+		}
+	}
 	err = c.wait(&c.reads, func() error {
 		n, err = c.fd.read(p)
 		return err
@@ -111,6 +116,14 @@ func (c *requestConn) wait(d *deadline, do func() error) error {
 			return err
 		}
 	}
+}
+
+// lacksDeadline reports whether a read that waits has to set the deadline of the connection below,
+// which has none.
+func (c *requestConn) lacksDeadline(d *deadline) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.closed && d.below.IsZero() && !d.at.IsZero() && !d.passed()
 }
 
 // begin makes sure that a read or write ends at its deadline at the latest.

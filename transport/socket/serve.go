@@ -60,23 +60,26 @@ func (c *Conn) read() {
 	for n := 1; ; n++ {
 		c.wire.awaitRoom()
 		message := c.takeMessage()
-		if message == nil && c.Leads() && c.wire.fd.error() == 0 && c.rest() { // only pongs have come
-			return
-		}
-		if message == nil || n > fewMessages {
-			c.Detach()
-		}
 		if message == nil {
-			var err error
-			if message, err = c.readMessage(); err == errIdle {
-				if c.park() {
-					return
-				}
+			err := c.wire.end()
+			if err == nil && c.Leads() && c.rest() { // only pongs have come
+				return
+			}
+			c.Detach()
+			if err == nil {
+				message, err = c.readMessage()
+			}
+			switch {
+			case err == errIdle && c.park():
+				return
+			case err == errIdle:
 				continue // it is being closed
-			} else if err != nil {
+			case err != nil:
 				c.endReading(err)
 				return
 			}
+		} else if n > fewMessages {
+			c.Detach()
 		}
 		if !c.serveMessage(message) || c.rest() {
 			return
@@ -200,8 +203,8 @@ func (c *Conn) endReading(cause error) {
 // hasLeft reports whether the client has closed the WebSocket, or the connection is lost.
 // After the end of its bytes (a half-closed connection) a client may still read.
 func hasLeft(cause error) bool {
-	var closed websocket.CloseError
-	return errors.As(cause, &closed) || IsLost(cause) && !errors.Is(cause, io.EOF)
+	_, closed := errors.AsType[websocket.CloseError](cause)
+	return closed || IsLost(cause) && !errors.Is(cause, io.EOF)
 }
 
 func (c *Conn) stop(cause error, gone bool) {
