@@ -2,8 +2,9 @@ package transport
 
 import (
 	"context"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -33,7 +34,11 @@ func (k clientKind) route() string {
 // A clientID names a client in the log and for the operator.
 type clientID uint64
 
-func (id clientID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
+func (id clientID) String() string {
+	var digits [8]byte
+	binary.BigEndian.PutUint64(digits[:], uint64(id))
+	return hex.EncodeToString(digits[:])
+}
 
 // A link is the connection of a client, as the registry uses it.
 type link interface {
