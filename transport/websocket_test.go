@@ -147,29 +147,32 @@ func TestHandshakesThatAreRefused(t *testing.T) {
 	}
 }
 
-// Requests that a client sent before its close frame are answered before the server's
-// close frame.
+// Requests that a client sent before its close frame, or before the end of what it sends, are
+// answered before the server's close frame.
 func TestRequestsAreAnsweredBeforeTheCloseFrame(t *testing.T) {
 	w := newWire(t, transport.Options{})
-	for _, half := range []bool{false, true} {
+	const closeFrame, nothing, header, payload = "\x88\x82\x00\x00\x00\x00\x03\xe8", "", "\x81\xfe\x00", "\x81\x85\x00\x00\x00\x00part"
+	const fragment = "\x01\xa4\x00\x00\x00\x00" + `{"action":"delete","key":"k","id":1}`
+	for _, end := range []string{closeFrame, nothing, header, payload, fragment} {
 		for range 20 {
 			p := w.dial(t)
 			const n = 500
 			for i := range n {
 				p.send(fmt.Sprintf(`{"action":"set","key":"k","value":%d,"id":%d}`, i, i))
 			}
-			if half {
+			rawWrite(p, end)
+			if end != closeFrame {
 				_ = p.NetConn().(*net.TCPConn).CloseWrite()
-			} else {
-				_ = p.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""))
 			}
 			for i := range n {
 				if got := p.receive(); !strings.HasPrefix(got, fmt.Sprintf(`{"id":%d,"ok":true`, i)) {
-					t.Fatalf("reply %d is %s", i, got)
+					t.Fatalf("after %q, reply %d is %s", end, i, got)
 				}
 			}
-			if !half {
+			if end == closeFrame {
 				p.wantClose(1000)
+			} else if _, text, err := p.ReadMessage(); err == nil {
+				t.Errorf("after %q, %s came", end, text)
 			}
 			_ = p.Close()
 		}

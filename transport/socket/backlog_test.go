@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -254,9 +255,18 @@ func TestAClientThatIsGoneIsNoticedWhileAMessageIsHandled(t *testing.T) {
 // Requests that come before a fault of the client, or before the end of what it sends, are
 // handled first.
 func TestAFaultDoesNotOvertakeEarlierMessages(t *testing.T) {
+	endAfter := func(bytes string) func(c client) error {
+		return func(c client) error {
+			_, err := io.WriteString(c.NetConn(), bytes)
+			return errors.Join(err, c.NetConn().(interface{ CloseWrite() error }).CloseWrite())
+		}
+	}
 	for name, end := range map[string]func(c client) error{
-		"a binary message": func(c client) error { return c.WriteMessage(foreign.BinaryMessage, nil) },
-		"half-closed":      func(c client) error { return c.NetConn().(interface{ CloseWrite() error }).CloseWrite() },
+		"a binary message":         func(c client) error { return c.WriteMessage(foreign.BinaryMessage, nil) },
+		"half-closed":              endAfter(""),
+		"half-closed in a header":  endAfter("\x81\x85\x00"),
+		"half-closed in a payload": endAfter("\x81\x85\x00\x00\x00\x00part"),
+		"half-closed in a message": endAfter("\x01\x84\x00\x00\x00\x00part"),
 		"a long message": func(c client) error {
 			return c.WriteMessage(foreign.TextMessage, make([]byte, 2<<20))
 		},

@@ -2,6 +2,7 @@ package socket
 
 import (
 	"errors"
+	"io"
 	"os"
 	"sync"
 	"time"
@@ -66,12 +67,19 @@ func (w *wire) readConn(p []byte) (int, error) {
 	return n, err
 }
 
-// readNext reads what comes next.
-func (w *wire) readNext(p []byte) (int, error) {
+// readNext reads what comes next. The end of what the client sends is an error within a message.
+// Between two fragments the library would take it for the end of the message, and the beginning of
+// a message for the whole.
+func (w *wire) readNext(p []byte) (n int, err error) {
 	if w.fd.usable() {
-		return w.fd.read(p)
+		n, err = w.fd.read(p)
+	} else {
+		n, err = w.Conn.Read(p)
 	}
-	return w.Conn.Read(p)
+	if err == io.EOF && w.timing.Load() >= inMessage {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 // errIdle means that the connection is to be parked. The library is ready to be read from

@@ -201,10 +201,11 @@ func (c *Conn) endReading(cause error) {
 }
 
 // hasLeft reports whether the client has closed the WebSocket, or the connection is lost.
-// After the end of its bytes (a half-closed connection) a client may still read.
+// After the end of its bytes (a half-closed connection) a client may still read, also if they end
+// within a message.
 func hasLeft(cause error) bool {
 	_, closed := errors.AsType[websocket.CloseError](cause)
-	return closed || IsLost(cause) && !errors.Is(cause, io.EOF)
+	return closed || IsLost(cause) && !errors.Is(cause, io.EOF) && !errors.Is(cause, io.ErrUnexpectedEOF)
 }
 
 func (c *Conn) stop(cause error, gone bool) {
