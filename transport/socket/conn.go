@@ -91,7 +91,7 @@ type Conn struct {
 func (c *Conn) Start(s Session) {
 	w := &c.wire
 	w.session = s
-	if w.fd.usable() { // many clients subscribe, and send nothing more
+	if w.fd.usable() { // it is parked after its first message: many clients subscribe, and send nothing more
 		w.seldom.Store(true)
 		w.resumed = true
 	}

@@ -67,9 +67,8 @@ func (w *wire) readConn(p []byte) (int, error) {
 	return n, err
 }
 
-// readNext reads what comes next. The end of what the client sends is an error within a message.
-// Between two fragments the library would take it for the end of the message, and the beginning of
-// a message for the whole.
+// readNext reads what comes next. Within a message, the end of what the client sends is
+// io.ErrUnexpectedEOF: between two fragments, the library takes io.EOF for the end of the message.
 func (w *wire) readNext(p []byte) (n int, err error) {
 	if w.fd.usable() {
 		n, err = w.fd.read(p)
