@@ -56,10 +56,11 @@ func (c *core) open(x *client, kind clientKind, remote string, conn interface {
 	x.session = session.New(c.keyspace, conn, o)
 }
 
-// enter registers a client, and logs that it has connected.
+// enter registers a client, and then logs that it has connected: an operator who has read
+// the line finds the session.
 func (c *core) enter(x *client) {
-	x.event(c.options.Logger.Info()).Msg("session opened")
 	c.clients.add(x)
+	x.event(c.options.Logger.Info()).Msg("session opened")
 }
 
 // leave ends a client's session, forgets the client, and logs its counts.

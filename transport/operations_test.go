@@ -1,10 +1,13 @@
 package transport_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +15,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/gorilla/websocket"
+	"github.com/rs/zerolog"
+
+	"rtdb/keyspace"
 	"rtdb/transport"
 	"rtdb/transport/auth"
 	"rtdb/transport/transporttest"
@@ -219,5 +226,43 @@ func TestTheSubjectOfASession(t *testing.T) {
 		if strings.ContainsAny(line, "\u2028\u0085\u202e") || !utf8.ValidString(line) {
 			t.Errorf("a line that can break: %q", line)
 		}
+	}
+}
+
+// An operator who has read in the log that a session was opened finds the session.
+func TestASessionIsFoundBeforeTheLogNamesIt(t *testing.T) {
+	var server *transport.Server
+	found := make(chan int, 2)
+	ks, err := keyspace.Open(keyspace.Options{Store: keyspace.NewMemory(1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server = transport.NewServer(ks, transport.Options{Logger: zerolog.New(io.Discard).Hook(zerolog.HookFunc(
+		func(_ *zerolog.Event, _ zerolog.Level, message string) {
+			if message == "session opened" {
+				found <- server.Sessions()
+			}
+		}))})
+	listener := httptest.NewServer(server)
+	defer listener.Close()
+	socket, _, err := websocket.DefaultDialer.Dial(strings.Replace(listener.URL, "http", "ws", 1)+"/ws", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := <-found; got != 1 {
+		t.Errorf("%d sessions when the log names the WebSocket, want 1", got)
+	}
+	stream, err := http.Get(listener.URL + "/events?key=k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := <-found; got != 2 {
+		t.Errorf("%d sessions when the log names the event stream, want 2", got)
+	}
+	_, _ = socket.Close(), stream.Body.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := errors.Join(server.Shutdown(ctx), ks.Shutdown(ctx)); err != nil {
+		t.Error(err)
 	}
 }

@@ -42,15 +42,16 @@ func catchSignals() signals {
 // reading the files again is all that it does.
 const hangupSignal = syscall.SIGHUP
 
-// reloadAtHangup calls reload at each hangupSignal. It returns when ended is closed.
+// reloadAtHangup calls reload at each hangupSignal, and then logs that the files were read.
+// It returns when ended is closed.
 func (s signals) reloadAtHangup(log zerolog.Logger, reload func(), ended <-chan struct{}) {
 	for {
 		select {
 		case <-ended:
 			return
 		case received := <-s.hangup:
-			log.Info().Str("signal", received.String()).Msg("files read again")
 			reload()
+			log.Info().Str("signal", received.String()).Msg("files read again")
 		}
 	}
 }

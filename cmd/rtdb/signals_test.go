@@ -3,13 +3,16 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/gorilla/websocket"
+	"github.com/rs/zerolog"
 )
 
 // quietSignals must not touch a server, and endingSignals must end it gracefully.
@@ -118,5 +121,25 @@ func TestAHangupReadsTheCertificate(t *testing.T) {
 		if got := p.await(message, want); len(got) != want {
 			t.Errorf("%d lines %q, want %d", len(got), message, want)
 		}
+	}
+}
+
+// An operator who has read in the log that the files were read can rely on it.
+func TestFilesAreReadBeforeTheLogSaysSo(t *testing.T) {
+	var out bytes.Buffer
+	s, ended := signals{hangup: make(chan os.Signal)}, make(chan struct{})
+	var reloading sync.WaitGroup
+	reloading.Go(func() {
+		s.reloadAtHangup(zerolog.New(&out), func() {
+			if out.Len() > 0 {
+				t.Errorf("logged before the files were read: %s", out.String())
+			}
+		}, ended)
+	})
+	s.hangup <- syscall.SIGHUP
+	close(ended)
+	reloading.Wait()
+	if !strings.Contains(out.String(), "files read again") {
+		t.Errorf("logged %q", out.String())
 	}
 }
