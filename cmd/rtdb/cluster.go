@@ -65,7 +65,7 @@ func (c *clusterStore) answerTakeovers() {
 	c.AnswerTakeovers(c.server.EndClient)
 }
 
-// observer returns the functions that log the store's events, and tell the clients about
+// observer returns the functions that tell the clients about the store's events, and log
 // them.
 func (c *clusterStore) observer(s *store) jetstream.Observer {
 	log := &c.log
@@ -78,12 +78,12 @@ func (c *clusterStore) observer(s *store) jetstream.Observer {
 			s.showProgress(messages, "messages")
 		},
 		CutOff: func(reason error, since time.Time) {
-			log.cutOff(reason, since)
 			c.server.Stale(since)
+			log.cutOff(reason, since)
 		},
 		CaughtUp: func(after time.Duration) {
-			log.caughtUp(after)
 			c.server.Fresh()
+			log.caughtUp(after)
 		},
 		Denied:       log.denied,
 		Behind:       log.behind,
