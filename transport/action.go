@@ -52,11 +52,23 @@ var actions = map[string]*action{
 var setAction = &action{check: checkWrite, honours: ifVersionMember | ttlMember, act: (*webSocket).set, writes: true, quick: true}
 
 // requests are pooled, because a request has about a kilobyte.
-var requests = sync.Pool{New: func() any { return new(request) }}
+var requests = sync.Pool{New: func() any {
+	r := new(pooledRequest)
+	r.idRoom, r.replyRoom = r.id[:0], r.reply[:0]
+	return r
+}}
+
+// A pooledRequest is a request with room for a short id and a short reply.
+type pooledRequest struct {
+	request
+	id    [24]byte
+	reply [session.ShortReply]byte
+}
 
 // handle carries out a request, and replies if a reply is due.
 func (c *webSocket) handle(ctx context.Context, message []byte) {
-	r := requests.Get().(*request)
+	pooled := requests.Get().(*pooledRequest)
+	r := &pooled.request
 	a, err := parseAction(r, message, c.core.options.MaxValueBytes)
 	if ok, tooLong := c.throttle.Take(); !ok {
 		err, c.tooFast = tooManyRequests(c.core.options.MaxRequestRate), tooLong
@@ -74,8 +86,8 @@ func (c *webSocket) handle(ctx context.Context, message []byte) {
 	if len(reply) > 0 {
 		c.reply(reply.End())
 	}
-	*r = request{}
-	requests.Put(r)
+	*r = request{idRoom: r.idRoom, replyRoom: r.replyRoom}
+	requests.Put(pooled)
 }
 
 // parseAction reads a message into an empty request. It returns the action that the

@@ -119,7 +119,7 @@ func encodeReply(r *request) rawjson.Builder {
 	if !r.id.present {
 		return nil
 	}
-	return rawjson.Builder(r.replyRoom[:0]).Raw("id", r.id.value).True("ok")
+	return rawjson.Builder(r.replyRoom).Raw("id", r.id.value).True("ok")
 }
 
 // encodeRefusal returns the reply to a request that failed.

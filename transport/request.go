@@ -142,8 +142,9 @@ type request struct {
 
 	given members // those that are neither null nor false
 
-	idRoom    [24]byte                 // of a short id
-	replyRoom [session.ShortReply]byte // of a short reply
+	// Of a message; empty, with room for a short id and a short reply. They are not arrays, because
+	// the request of a body would then be allocated, and takes about a kilobyte.
+	idRoom, replyRoom []byte
 
 	unknown       field[string] // the first member that the request cannot have, and that is not null
 	unknownOrNull field[string] // the first member that the request cannot have
@@ -161,7 +162,7 @@ func (r *request) parse(text []byte, known members, maxValueBytes int) error {
 		}
 		switch member {
 		case idMember:
-			r.id = decodeID(v, r.idRoom[:0])
+			r.id = decodeID(v, r.idRoom)
 		case actionMember:
 			r.action = decodeString("action", v)
 		case keyMember:
