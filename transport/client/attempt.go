@@ -187,8 +187,25 @@ type wire struct {
 // RoundTrip makes a request.
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := w.RoundTripper.RoundTrip(r)
-	if err == nil {
-		w.body = response.Body
+	if err != nil {
+		return nil, err
 	}
-	return response, err
+	w.body = response.Body
+	if conn, ok := response.Body.(io.ReadWriteCloser); ok {
+		response.Body = socketBody{conn}
+	}
+	return response, nil
+}
+
+// A socketBody is the connection of a WebSocket. If the server's bytes end, that is
+// io.ErrUnexpectedEOF: between two fragments coder/websocket takes io.EOF for the end of the
+// message, and the beginning of a message for the whole.
+type socketBody struct{ io.ReadWriteCloser }
+
+func (b socketBody) Read(p []byte) (int, error) {
+	n, err := b.ReadWriteCloser.Read(p)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }

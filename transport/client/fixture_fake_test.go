@@ -33,6 +33,7 @@ type fake struct {
 	revision int
 	sent     []request // all requests
 	all      []*peer
+	wires    []net.Conn // the connections below all
 }
 
 // A request is a message of the client.
@@ -104,6 +105,7 @@ func (f *fake) dialPipe(ctx context.Context, _, _ string) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	select {
 	case f.accepted <- theirs:
+		f.set(func() { f.wires = append(f.wires, theirs) })
 		return ours, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -279,4 +280,30 @@ func TestStates(t *testing.T) {
 			t.Errorf("the states are %s", got)
 		}
 	})
+}
+
+// A connection that ends within a message was lost: its beginning is not taken for a message
+// that no rtdb server sends.
+func TestAConnectionThatEndsWithinAMessage(t *testing.T) {
+	for name, bytes := range map[string]string{
+		"in a header":           "\x81",
+		"in a payload":          "\x81\x05{\"ke",
+		"between two fragments": "\x01\x05{\"key",
+		"between two messages":  "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, f *fake) {
+				c := f.mustDial()
+				wire := f.wires[0]
+				if _, err := io.WriteString(wire, bytes); err != nil {
+					t.Fatal(err)
+				}
+				_ = wire.Close()
+				synctest.Wait()
+				if state, err := c.State(); state != client.Waiting || errors.Is(err, client.ErrNotRTDB) || !strings.Contains(fmt.Sprint(err), "was lost") {
+					t.Errorf("the state is %v, %v", state, err)
+				}
+			})
+		})
+	}
 }
