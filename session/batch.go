@@ -43,13 +43,12 @@ var blocks = sync.Pool{New: func() any { return new(block) }}
 
 func newBlock() []Message { return blocks.Get().(*block)[:0] }
 
-// storeLocked stores a message behind the others, and returns its number.
-func (b *outbox) storeLocked(m *Message) (number uint64) {
+// storeLocked stores a message behind the others.
+func (b *outbox) storeLocked(m *Message) {
 	if len(b.items) == cap(b.items) {
 		b.growLocked()
 	}
 	b.items = append(b.items, *m)
-	return b.base + uint64(len(b.items)) - 1
 }
 
 // growLocked makes room for one more message at least.

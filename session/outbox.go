@@ -27,26 +27,27 @@ const batchBytes = 32 << 10
 // bytes that are pushed to it: the client's reader waits while too much of the
 // first waits; the second must not make anyone wait.
 type outbox struct {
-	// The first two lines of the cache hold the fields that each push uses.
-	mu        sync.Mutex
-	flushing  bool // the Conn has something of its own to send
-	awake     bool // the session's actor has been woken, and will take
-	corked    bool // replies do not wake the actor
-	replyHeld bool // a reply waits for uncork
-	throttles bool // the reader waits for space
-	items     []Message
-	base      uint64 // the number of items[0], counting all messages that ever waited
-	offered   uint64 // updates that came
+	// The first line of the cache holds the fields that each push uses. A line that one processor
+	// has changed costs the next one about as much as the rest of a push.
+	mu      sync.Mutex
+	awake   bool  // the session's actor has been woken, and will take
+	corked  bool  // replies do not wake the actor
+	updates int32 // items that are updates
+	items   []Message
+	offered uint64 // updates that came
+	pushed  int64  // bytes of items that the client has not asked for
 
 	// places has the number of each key's update after fence. It is nil while
 	// the client keeps up.
 	places map[string]uint64
 
-	updates int32 // items that are updates
-	head    int32 // items[:head] were taken
+	base      uint64 // the number of items[0], counting all messages that ever waited
+	head      int32  // items[:head] were taken
+	flushing  bool   // the Conn has something of its own to send
+	replyHeld bool   // a reply waits for uncork
+	throttles bool   // the reader waits for space
 
-	requested int64                // bytes of items that the client asked for
-	pushed    int64                // bytes of the other items
+	requested int64                // bytes of the other items
 	topics    int64                // bytes of pushed that belong to topics; they do not conflate
 	fenced    int64                // bytes of pushed before fence; they do not conflate either
 	spare     *[smallSlice]Message // kept for items
@@ -103,22 +104,25 @@ func (b *outbox) addLocked(m *Message) (wake, behind bool) {
 // appendLocked adds a message at the end.
 func (b *outbox) appendLocked(m *Message) {
 	size := int64(len(m.Text()))
-	number := b.storeLocked(m)
+	b.storeLocked(m)
 	switch {
 	case m.update != nil:
 		b.updates++
 		if m.ofTopic() {
 			b.topics += size
 		} else if b.places != nil {
-			b.places[m.update.Target.Name] = number
+			b.places[m.update.Target.Name] = b.lastLocked()
 		}
 	case m.Reply:
-		b.fence = number + 1
+		b.fence = b.lastLocked() + 1
 		b.fenced = b.pushed
 		clear(b.places)
 	}
 	b.countLocked(m, size)
 }
+
+// lastLocked returns the number of the last message.
+func (b *outbox) lastLocked() uint64 { return b.base + uint64(len(b.items)) - 1 }
 
 // countLocked adds to the bytes that wait.
 func (b *outbox) countLocked(m *Message, bytes int64) {

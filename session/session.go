@@ -117,11 +117,12 @@ type Session struct {
 	encoder  *Encoder
 	conn     Conn
 	keyspace *keyspace.Keyspace
+	options  *Options // not changed after New
 
 	withRevisions bool
 	pooled        bool // the actor must not block, except when it is detached
 
-	box outbox
+	box outbox // begins with the second line of the cache
 
 	// These fields belong to the actor.
 	connClosed bool // Close was called on conn
@@ -130,7 +131,6 @@ type Session struct {
 
 	out actor.Actor[signal]
 
-	options  *Options // not changed after New
 	lag      lagWatch
 	panicked sync.WaitGroup // closes the Conn after a panic
 
