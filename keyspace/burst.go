@@ -15,6 +15,10 @@ import (
 // 0.25, and 200 made 0.014 instead of 0.009 (BenchmarkFanoutOneKey). The processor that handles
 // the first write is often faster than the one that reads the second.
 //
+// Two processors that deliver to the same sessions take lines of the cache from each other: with
+// GOMAXPROCS=1, 1000 keys to 50 sockets take 0.76 of the CPU (BenchmarkFanoutManyKeys). Tried: one
+// burst at a time took 0.89, with 5% fewer deliveries a second.
+//
 // The zero value is ready to use. Its owner makes one write after the other, and calls End before
 // it does anything else. If a write is not made at once, because its key is busy, the sessions do
 // not wait for it.

