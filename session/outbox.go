@@ -27,8 +27,8 @@ const batchBytes = 32 << 10
 // bytes that are pushed to it: the client's reader waits while too much of the
 // first waits; the second must not make anyone wait.
 type outbox struct {
-	// The first line of the cache holds the fields that each push uses. A line that one processor
-	// has changed costs the next one about as much as the rest of a push.
+	// The first line of the cache holds the fields that each push uses. If two processors push in
+	// turn, each must fetch every line that the other one has changed.
 	mu      sync.Mutex
 	awake   bool  // the session's actor has been woken, and will take
 	corked  bool  // replies do not wake the actor
