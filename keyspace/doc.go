@@ -93,6 +93,17 @@
 //     same client follows ([Burst]), after 5 ms or 64 writes at the latest. So a burst is one
 //     write to each client. If the store may block, each run of writes wakes them at once.
 //
+// A client that writes many keys with the same subscribers, up to 128, is a fourth case. The
+// updates of its burst wait in a bundle, and each subscriber then gets all of them before the next
+// one gets any. Three rules make the bundle invisible:
+//
+//   - Before the actor of a key handles another request, it has the bundle with the key's
+//     update delivered. So nobody can tell that an update waits: no write, no read in order,
+//     and no subscriber that comes or goes.
+//   - The updates of a bundle are in the order of their versions.
+//   - The bundle is in flight, as a run is, until all its updates are delivered. So no
+//     revision passes an update that waits.
+//
 // # Patterns and snapshots
 //
 // One trie holds all patterns of keys that have a subscriber, and another one the
@@ -253,7 +264,8 @@
 // takes over with the state that readers saw last, the same subscribers, and the
 // same expiry. If a subscriber's Deliver panicked, other subscribers may miss the
 // updates of that run. A subscriber that resumes from a revision before that run is
-// passed everything.
+// passed everything. While a bundle is delivered, a panic of one subscriber stops nothing:
+// the others get all of it.
 //
 // # Cost
 //

@@ -23,6 +23,7 @@ type key struct {
 	crowd       heldCrowd
 	crowded     atomic.Bool // the last update went to a crowd
 	unpaused    int         // the deliveries of this batch since the actor last yielded
+	bundled     bundled     // the last update, if it waits in a burst
 }
 
 // A state is the value and version after the key's last write.
@@ -111,6 +112,13 @@ func (k *key) TryRun(r *request) error {
 func (k *key) Handle(batch []*request) {
 	k.unpaused = 0
 	burst := batch[len(batch)-1].change.Burst
+	var alone *Burst // may take the update, if nothing else follows in the batch
+	if len(batch) == 1 && k.keyspace.inMemory {
+		alone = burst
+	}
+	if k.bundled.burst != alone {
+		k.bundled.deliver() // before all that follows
+	}
 	if k.keyspace.shared != nil {
 		k.follow()
 	}
@@ -122,7 +130,7 @@ func (k *key) Handle(batch []*request) {
 			for n < len(batch) && batch[0].op != opTouch && batch[n].joins() {
 				n++
 			}
-			n = k.write(batch[:n])
+			n = k.write(batch[:n], alone)
 		}
 		batch = batch[n:]
 	}
@@ -155,7 +163,7 @@ func (k *key) leave() {
 func (k *key) handleOther(batch []*request) {
 	r := batch[0]
 	switch r.op {
-	case opWake: // Handle does it
+	case opWake: // Handle does it, and delivers what waits
 	case opRead:
 		r.then(k.entry())
 	case opSubscribe:
@@ -175,6 +183,7 @@ func (k *key) handleOther(batch []*request) {
 // had not answered get ErrInternal. A write among them may have been committed, but
 // readers do not see it.
 func (k *key) HandlePanic(p actor.Panic[*request]) {
+	k.bundled.deliver()
 	k.crowd.wake()
 	k.subscribers.answerLost(p.Lost)
 	ks := k.keyspace

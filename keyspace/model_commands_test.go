@@ -81,6 +81,10 @@ func bytesOrNil(s string) []byte {
 // one makes a change and compares the result.
 func (m *model) one(t *rapid.T, key string, c keyspace.Change) {
 	apply := m.change(t, key, &c)
+	if m.open != nil && rapid.Bool().Draw(t, "in the burst") {
+		m.open.Begin()
+		c.Burst = m.open
+	}
 	e, err := m.ks.Write(context.Background(), key, c)
 	want := apply()
 	if fmt.Sprint(err) != fmt.Sprint(want) {
@@ -111,6 +115,19 @@ func (m *model) patch(t *rapid.T) {
 		}
 		return fmt.Appendf(nil, "[%d]", len(old)), nil
 	}})
+}
+
+// burst makes writes of a burst, and other commands between them.
+func (m *model) burst(t *rapid.T) {
+	m.open = new(keyspace.Burst)
+	commands := []func(*rapid.T){
+		m.set, m.set, m.set, m.set, m.patch, m.delete, m.touch, m.batch, m.get, m.publish, m.subscribe, m.unsubscribe, m.wait,
+	}
+	for range rapid.IntRange(2, 8).Draw(t, "commands") {
+		rapid.SampledFrom(commands).Draw(t, "command")(t)
+	}
+	m.open.End()
+	m.open = nil
 }
 
 // batch writes several keys at once. Only the order of one key's writes is
@@ -325,7 +342,11 @@ func (m *model) subscribe(t *rapid.T) {
 	if err := m.ks.Subscribe(context.Background(), s.target(), b, start); err != nil {
 		t.Fatal(err)
 	}
-	if mark := (keyspace.Mark{Epoch: m.ks.Epoch(), Revision: m.version, Reset: reset}); !slices.Equal(marks, []keyspace.Mark{mark}) {
+	mark := keyspace.Mark{Epoch: m.ks.Epoch(), Revision: m.version, Reset: reset}
+	if m.open != nil && len(marks) == 1 && marks[0].Revision < m.version {
+		mark.Revision = marks[0].Revision // an update waits
+	}
+	if !slices.Equal(marks, []keyspace.Mark{mark}) {
 		t.Fatalf("marks %+v, want %+v", marks, mark)
 	}
 	m.subs[s] = true

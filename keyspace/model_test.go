@@ -36,7 +36,7 @@ func TestAgainstAPlainMap(t *testing.T) {
 				m.want[i] = map[string][]string{}
 			}
 			t.Repeat(map[string]func(*rapid.T){
-				"set": m.set, "patch": m.patch, "delete": m.delete, "touch": m.touch, "batch": m.batch, "get": m.get, "list": m.list,
+				"set": m.set, "patch": m.patch, "delete": m.delete, "touch": m.touch, "batch": m.batch, "burst": m.burst, "get": m.get, "list": m.list,
 				"publish": m.publish, "topics": m.topics, "subscribe": m.subscribe, "unsubscribe": m.unsubscribe, "wait": m.wait, "": m.check,
 			})
 			if err := ks.Shutdown(context.Background()); err != nil {
@@ -100,7 +100,8 @@ func (b *box) Deliver(u *keyspace.Update) {
 type model struct {
 	ks      *keyspace.Keyspace
 	version uint64
-	unique  time.Duration // so that no two keys expire together
+	open    *keyspace.Burst // nil: none is open
+	unique  time.Duration   // so that no two keys expire together
 	values  map[string]entry
 	deleted map[string]uint64 // versions of the deletes of keys that have no value
 	subs    map[subscription]bool

@@ -69,6 +69,19 @@ func (p *progress) add(r *run) {
 	p.last = r
 }
 
+// addBehind adds a run to the list behind another one, with its bound.
+func (p *progress) addBehind(r, other *run) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r.number, r.bound, r.prev, r.next = other.number, other.bound, other, other.next
+	if other.next == nil {
+		p.last = r
+	} else {
+		other.next.prev = r
+	}
+	other.next = r
+}
+
 // remove removes a run that is done from the list. highest is the highest version
 // of its writes, or 0 if no write took effect.
 func (p *progress) remove(r *run, highest uint64) {

@@ -12,6 +12,7 @@ type run struct {
 	expires   time.Time // when the key expires after the last write; zero: never
 	commitErr error     // the result of the commit
 	bytes     int       // of the writes' values
+	burst     *Burst    // may take the update; nil: none
 	delivered int       // the number of writes that were delivered
 
 	proved     bool   // a barrier has proved that the state was the newest

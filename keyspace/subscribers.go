@@ -2,6 +2,7 @@ package keyspace
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"rtdb/keyspace/compact"
 )
@@ -15,12 +16,42 @@ const yieldAfter = 4096
 // subscribers is the set of subscribers of one name or pattern. Only the actor of
 // the name, or the holder of the patterns' lock, may use it.
 type subscribers struct {
-	set compact.Set[Subscriber]
+	set   compact.Set[Subscriber]
+	alike uint64 // sets with the same number have the same members; 0: not known
 }
 
-func (s *subscribers) add(x Subscriber) (isNew bool) { return s.set.Add(x) }
+func (s *subscribers) add(x Subscriber) (isNew bool) {
+	s.alike = 0
+	return s.set.Add(x)
+}
 
-func (s *subscribers) remove(x Subscriber) (wasThere bool) { return s.set.Remove(x) }
+func (s *subscribers) remove(x Subscriber) (wasThere bool) {
+	s.alike = 0
+	return s.set.Remove(x)
+}
+
+// lastAlike is the last number that sets with the same members were given.
+var lastAlike atomic.Uint64
+
+// equal reports whether two sets have the same members. It notes that they have, so that the next
+// look takes no time. Of two numbers the lower one stays, so all sets that are alike get the same soon.
+func (s *subscribers) equal(other *subscribers) bool {
+	if s.alike != 0 && s.alike == other.alike {
+		return true
+	}
+	if !s.set.Equal(&other.set) {
+		return false
+	}
+	alike := s.alike
+	if alike == 0 || 0 < other.alike && other.alike < alike {
+		alike = other.alike
+	}
+	if alike == 0 {
+		alike = lastAlike.Add(1)
+	}
+	s.alike, other.alike = alike, alike
+	return true
+}
 
 func (s *subscribers) has(x Subscriber) bool { return s.set.Has(x) }
 

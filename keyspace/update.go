@@ -11,16 +11,25 @@ import (
 type Subscriber interface {
 	// Deliver receives each update of the subscribed targets once, even if
 	// several subscriptions match. The updates of one key come in the order of
-	// their versions. The actor of the key or topic calls Deliver, one call at a
-	// time; actors of different keys may call it at the same time. Deliver must
-	// return at once: it must not block, and must not call the keyspace. All
-	// subscribers share the update, so it must not be changed.
+	// their versions, one call at a time; updates of different keys and topics may come at
+	// the same time. Deliver must return at once: it must not block, and must not call the
+	// keyspace. All subscribers share the update, so it must not be changed.
 	Deliver(*Update)
 }
 
+// A BundleSubscriber is a Subscriber that takes several updates with one call.
+type BundleSubscriber interface {
+	Subscriber
+
+	// DeliverBundle is called in place of Deliver for the updates of a [Burst]. They are of keys,
+	// in the order of their versions, and have the same Crowd. The slice is the caller's.
+	DeliverBundle([]*Update)
+}
+
 // An Update tells subscribers about one write of a key, or one message that was
-// published to a topic. Encoded and Revision may be called only within Deliver or Start.Each.
-// After that they may be called at any time for what they have returned there.
+// published to a topic. Encoded and Revision may be called only within Deliver,
+// DeliverBundle or Start.Each. After that they may be called at any time for what they have
+// returned there.
 type Update struct {
 	Target  Target       // a key or a topic
 	Value   []byte       // opaque bytes; nil: the key was deleted

@@ -22,11 +22,12 @@ var errNotDue = errors.New("keyspace: not due")
 // stack costs a write of an idle key more than everything else (BenchmarkSet/idle:
 // 2.2 µs instead of 0.8 µs).
 //
-// write returns the number of requests that it has handled. A run for a shared store may
-// have no space for all.
-func (k *key) write(requests []*request) (handled int) {
+// burst, which may be nil, may take the update. write returns the number of requests that it has
+// handled. A run for a shared store may have no space for all.
+func (k *key) write(requests []*request, burst *Burst) (handled int) {
 	r := runPool.Get().(*run)
 	defer k.finish(r)
+	r.burst = burst
 	n := k.plan(r, requests)
 	if k.keyspace.shared != nil {
 		n = k.agree(r, requests, n)
@@ -243,19 +244,24 @@ func (k *key) answerAll(r *run, requests []*request) {
 }
 
 // deliver delivers a write to the subscribers of the key, and of the patterns that
-// match the key, and returns the number of deliveries. In most cases no pattern matches.
-// Then the patterns cost only a look at their generation, however many there are
-// (BenchmarkSetBesidePatterns).
+// match the key, or leaves that to the write's burst. It returns the number of deliveries that it
+// made. In most cases no pattern matches. Then the patterns cost only a look at their generation,
+// however many there are (BenchmarkSetBesidePatterns).
 func (k *key) deliver(w *Record, r *run) int {
 	p := &k.keyspace.patterns
-	if w.Value != nil && k.match.upToDate(p) && len(k.match.matchingSets()) == 0 {
-		n := k.subscribers.len()
-		if n > 0 {
-			k.subscribers.deliver(k.newUpdate(w, r, n))
-		}
-		return n
+	simple := w.Value != nil && k.match.upToDate(p) && len(k.match.matchingSets()) == 0
+	if simple && r.burst != nil && r.burst.bundle(k, w, r) {
+		return 0
 	}
-	return k.deliverToAll(p, w, r)
+	k.bundled.deliver()
+	if !simple {
+		return k.deliverToAll(p, w, r)
+	}
+	n := k.subscribers.len()
+	if n > 0 {
+		k.subscribers.deliver(k.newUpdate(w, r, n, nil))
+	}
+	return n
 }
 
 // deliverToAll delivers a write to the subscribers of the key and of the patterns,
@@ -278,17 +284,21 @@ func (k *key) deliverToAll(p *patterns, w *Record, r *run) (n int) {
 	if n == 0 {
 		return 0
 	}
-	k.subscribers.deliverWith(sets, k.newUpdate(w, r, n))
+	k.subscribers.deliverWith(sets, k.newUpdate(w, r, n, nil))
 	return n
 }
 
-func (k *key) newUpdate(w *Record, r *run, subscribers int) *Update {
+// newUpdate makes the update of a write. crowd is that of a bundle, or nil.
+func (k *key) newUpdate(w *Record, r *run, subscribers int, crowd *actor.Crowd) *Update {
 	if k.crowded.Load() != (subscribers > crowdSize) {
 		k.crowded.Store(subscribers > crowdSize)
 	}
 	now := time.Now()
+	if crowd == nil {
+		crowd = k.crowd.of(subscribers, now)
+	}
 	return &Update{
-		Target: Key(k.name), Value: w.Value, Version: w.Version, Written: w.Written, At: now, Crowd: k.crowd.of(subscribers, now),
+		Target: Key(k.name), Value: w.Value, Version: w.Version, Written: w.Written, At: now, Crowd: crowd,
 		progress: &k.keyspace.progress, run: r,
 	}
 }

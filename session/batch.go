@@ -46,15 +46,22 @@ func newBlock() []Message { return blocks.Get().(*block)[:0] }
 // storeLocked stores a message behind the others.
 func (b *outbox) storeLocked(m *Message) {
 	if len(b.items) == cap(b.items) {
-		b.growLocked()
+		b.growLocked(1)
 	}
 	b.items = append(b.items, *m)
 }
 
-// growLocked makes room for one more message at least.
-func (b *outbox) growLocked() {
+// reserveLocked makes room for more messages.
+func (b *outbox) reserveLocked(more int) {
+	for cap(b.items)-len(b.items) < more {
+		b.growLocked(more)
+	}
+}
+
+// growLocked makes room for one more message at least, and for more of them if it can.
+func (b *outbox) growLocked(more int) {
 	switch n := len(b.items); {
-	case n == 0:
+	case n == 0 && more <= smallSlice:
 		if b.spare == nil {
 			b.spare = new([smallSlice]Message)
 		}
@@ -65,13 +72,13 @@ func (b *outbox) growLocked() {
 		b.items = b.items[:left]
 		b.base += uint64(b.head)
 		b.head = 0
-	case n < behindUpdates:
+	case n+more <= behindUpdates:
 		items := append(newBlock(), b.items...)
 		clear(b.items)
 		b.freeLocked(b.items)
 		b.items = items
 	default:
-		b.items = append(b.items, Message{})[:n]
+		b.items = slices.Grow(b.items, more)
 	}
 }
 

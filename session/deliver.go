@@ -12,12 +12,33 @@ type signal struct{}
 // Deliver queues an update for the client. It never blocks.
 func (s *Session) Deliver(u *keyspace.Update) { s.queueUpdate(u, false) }
 
+// DeliverBundle queues updates of keys for the client. It never blocks.
+func (s *Session) DeliverBundle(updates []*keyspace.Update) {
+	if s.life.now() != open {
+		s.box.reject(len(updates))
+		return
+	}
+	m, bytes := Message{form: s.encoder.Form, revised: s.withRevisions}, 0
+	for _, u := range updates {
+		bytes += len(u.Encoded(m.form, s.encoder.Update))
+		if s.withRevisions {
+			u.Revision()
+		}
+	}
+	if s.withRevisions && s.life.now() != open { // see queueUpdate
+		s.box.reject(len(updates))
+		return
+	}
+	wake, behind := s.box.pushUpdates(m, updates, bytes)
+	s.wakeFor(wake, behind, updates[0].Crowd)
+}
+
 // deliverSnapshot queues an update of a snapshot, which the client asked for.
 func (s *Session) deliverSnapshot(u *keyspace.Update) { s.queueUpdate(u, true) }
 
 func (s *Session) queueUpdate(u *keyspace.Update, requested bool) {
 	if s.life.now() != open {
-		s.box.reject()
+		s.box.reject(1)
 		return
 	}
 	if u.Missed {
@@ -32,7 +53,7 @@ func (s *Session) queueUpdate(u *keyspace.Update, requested bool) {
 		// Another update may have been rejected since the first look, and the
 		// revision may cover it: then the client must not receive this revision.
 		if s.life.now() != open {
-			s.box.reject()
+			s.box.reject(1)
 			return
 		}
 	}

@@ -48,6 +48,38 @@ func TestUpdatesAndRepliesKeepTheirOrder(t *testing.T) {
 	})
 }
 
+// The updates of a burst come in the order of its writes, behind the replies that were queued
+// before its end. An update that comes too late is dropped.
+func TestABurst(t *testing.T) {
+	inBubble(t, session.Options{}, new(fakeConn), func(t *testing.T, f fixture) {
+		f.subscribe(t, "a", "b")
+		var b keyspace.Burst
+		write := func(key, value string) {
+			b.Begin()
+			if _, err := f.ks.Write(t.Context(), key, keyspace.Change{Value: []byte(value), Burst: &b}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write("a", "1")
+		write("b", "2")
+		if err := f.Reply([]byte("r")); err != nil {
+			t.Fatal(err)
+		}
+		write("a", "3")
+		b.End()
+		synctest.Wait()
+		f.conn.want(t, "r", `{"key":"a","value":1}`, `{"key":"b","value":2}`, `{"key":"a","value":3}`)
+
+		write("a", "4")
+		write("b", "5")
+		f.Close(errDone)
+		b.End()
+		if stats, err := f.End(t.Context()); err != nil || stats.Delivered != 3 || stats.Dropped != 2 {
+			t.Errorf("End: %+v, %v; want 3 updates delivered and 2 dropped", stats, err)
+		}
+	})
+}
+
 func TestMessagesThatWaitAreSentTogether(t *testing.T) {
 	conn := &fakeConn{gate: make(chan struct{})}
 	inBubble(t, session.Options{}, conn, func(t *testing.T, f fixture) {

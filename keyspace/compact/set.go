@@ -22,6 +22,20 @@ func (s *Set[T]) Len() int { return len(s.list) }
 // Has reports whether x is in the set.
 func (s *Set[T]) Has(x T) bool { return s.position(x) >= 0 }
 
+// Equal reports whether two sets have the same elements. It takes least time if these were added in
+// the same order.
+func (s *Set[T]) Equal(other *Set[T]) bool {
+	if len(s.list) != len(other.list) {
+		return false
+	}
+	for i, x := range s.list {
+		if other.list[i] != x && !other.Has(x) {
+			return false
+		}
+	}
+	return true
+}
+
 // position returns the position of x in the list, or -1.
 func (s *Set[T]) position(x T) int {
 	if s.index == nil {

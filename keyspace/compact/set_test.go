@@ -12,6 +12,34 @@ import (
 	"rtdb/keyspace/compact"
 )
 
+// Sets are equal if they have the same elements, in whatever order these came.
+func TestEqualSets(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		elements := rapid.SliceOfDistinct(rapid.IntRange(0, 200), rapid.ID).Draw(t, "elements")
+		var a, b compact.Set[int]
+		for _, x := range elements {
+			a.Add(x)
+		}
+		for _, x := range rapid.Permutation(elements).Draw(t, "permutation") {
+			b.Add(x)
+		}
+		if !a.Equal(&b) || !b.Equal(&a) {
+			t.Fatalf("%v and %v are not equal", a.All(), b.All())
+		}
+		if len(elements) == 0 {
+			return
+		}
+		b.Remove(rapid.SampledFrom(elements).Draw(t, "removed"))
+		if a.Equal(&b) || b.Equal(&a) {
+			t.Fatalf("%v and %v are equal", a.All(), b.All())
+		}
+		b.Add(1000)
+		if a.Equal(&b) || b.Equal(&a) {
+			t.Fatalf("%v and %v are equal", a.All(), b.All())
+		}
+	})
+}
+
 // A set and a map of the same elements stay the same, while elements come and go.
 func TestASetIsLikeAMap(t *testing.T) {
 	const elements = 1000
