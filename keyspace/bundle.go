@@ -2,17 +2,24 @@ package keyspace
 
 import (
 	"runtime/debug"
+	"slices"
 	"sync"
 
 	"rtdb/actor"
 )
 
-// A bundle is updates of a burst that have the same subscribers. They wait until all can be
+// A bundle is the updates of a burst that wait. All have the same subscribers, so they can be
 // delivered to one subscriber after the other.
 type bundle struct {
-	key     *key // of the first update: its subscribers are those of all
+	key     *key           // of the first update: its subscribers are those of all
+	sets    []*subscribers // of the patterns that match the key, and each other key
+	burst   *Burst         // nil if updates is empty
 	updates []*Update
-	crowd   actor.Crowd // of these updates, and of those of the burst that were delivered before
+
+	// The subscribers that wait to be woken, also for updates of the burst that were delivered before:
+	// those of keys with more than crowdSize, and the others.
+	many, few  actor.Crowd
+	deliveries int // of all these updates
 
 	// run is in progress until the updates are delivered. Its bound is that of the first update's
 	// run, below the versions of them all. So no revision passes an update that waits.
@@ -24,16 +31,25 @@ var bundles = sync.Pool{New: func() any { return new(bundle) }}
 // takes reports whether the next update of a key fits into the bundle.
 func (d *bundle) takes(k *key, version uint64) bool {
 	n := len(d.updates)
-	return n == 0 || d.updates[n-1].Version < version && k.subscribers.equal(&d.key.subscribers)
+	return n == 0 || d.updates[n-1].Version < version && slices.Equal(d.sets, k.match.matchingSets()) && k.subscribers.equal(&d.key.subscribers)
 }
 
-// add adds the update of a write, which is in progress as r.
-func (d *bundle) add(k *key, w *Record, r *run) {
+// add adds the update of a write, with n deliveries. The write is in progress as r. If a pattern
+// matches, the caller holds the lock of the patterns.
+func (d *bundle) add(b *Burst, k *key, w *Record, r *run, n int) {
 	if len(d.updates) == 0 {
-		d.key = k
+		d.burst, d.key, d.sets = b, k, k.match.matchingSets()
 		k.keyspace.progress.addBehind(&d.run, r)
+		if len(d.sets) > 0 {
+			k.keyspace.patterns.addBurst(b)
+		}
 	}
-	d.updates = append(d.updates, k.newUpdate(w, &d.run, k.subscribers.len(), &d.crowd))
+	crowd := &d.few
+	if n > crowdSize {
+		crowd = &d.many
+	}
+	d.deliveries += n
+	d.updates = append(d.updates, k.newUpdate(w, &d.run, n, crowd))
 }
 
 // deliver delivers the updates, and empties the bundle.
@@ -42,12 +58,14 @@ func (d *bundle) deliver() {
 	if n == 0 {
 		return
 	}
-	for _, x := range d.key.subscribers.set.All() {
-		d.deliverTo(x)
+	ks := d.key.keyspace
+	d.key.subscribers.each(d.sets, d.deliverTo)
+	ks.progress.remove(&d.run, d.updates[n-1].Version)
+	if len(d.sets) > 0 {
+		ks.patterns.removeBurst(d.burst)
 	}
-	d.key.keyspace.progress.remove(&d.run, d.updates[n-1].Version)
 	clear(d.updates)
-	d.key, d.updates = nil, d.updates[:0]
+	d.burst, d.key, d.sets, d.updates = nil, nil, nil, d.updates[:0]
 }
 
 // deliverTo delivers the updates to a subscriber. If that panics, the other subscribers get them all
@@ -64,19 +82,5 @@ func (d *bundle) deliverTo(x Subscriber) {
 	}
 	for _, u := range d.updates {
 		x.Deliver(u)
-	}
-}
-
-// bundled says where an update of a key waits. Only the key's actor may use it.
-type bundled struct {
-	burst *Burst // nil: none waits
-	wait  uint64 // the number of the burst's wait
-}
-
-// deliver delivers the update if it still waits, with all of its burst.
-func (x *bundled) deliver() {
-	if x.burst != nil {
-		x.burst.endWait(x.wait)
-		*x = bundled{}
 	}
 }

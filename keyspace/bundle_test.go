@@ -16,7 +16,7 @@ import (
 	"rtdb/keyspace"
 )
 
-// The tests of the updates of a burst that wait because their keys have the same few subscribers.
+// The tests of the updates that wait in a burst: who gets them, when, and in which order.
 
 // A diary notes the updates that its subscribers get, in the order of the calls.
 type diary struct {
@@ -101,7 +101,7 @@ func TestABurstIsDeliveredSubscriberBySubscriber(t *testing.T) {
 
 // Whatever the key's actor is asked for, the updates that wait come first.
 func TestWhatWaitsIsDeliveredFirst(t *testing.T) {
-	const before, all = "x: a=1, x: b=1, y: a=1, y: b=1", ", x: b=2, y: b=2"
+	const before = "x: a=1, x: b=1, y: a=1, y: b=1"
 	for name, c := range map[string]struct {
 		then func(t *testing.T, ks *keyspace.Keyspace, b *keyspace.Burst, x *diarist) error
 		want string
@@ -109,56 +109,51 @@ func TestWhatWaitsIsDeliveredFirst(t *testing.T) {
 		"another client's write": {func(t *testing.T, ks *keyspace.Keyspace, _ *keyspace.Burst, _ *diarist) error {
 			_, err := ks.Set(t.Context(), "a", []byte("of another"))
 			return err
-		}, ", x: a=of another, y: a=of another"},
+		}, before + ", x: a=of another, y: a=of another"},
 		"another client's burst": {func(t *testing.T, ks *keyspace.Keyspace, _ *keyspace.Burst, _ *diarist) error {
 			var other keyspace.Burst
 			burst(t, ks, &other, "a", set("of another"))
 			other.End()
 			return nil
-		}, ", x: a=of another, y: a=of another"},
+		}, before + ", x: a=of another, y: a=of another"},
 		"another client's refused write": {func(t *testing.T, ks *keyspace.Keyspace, _ *keyspace.Burst, _ *diarist) error {
 			_, err := ks.Write(t.Context(), "a", keyspace.Change{Value: []byte("0"), If: func(uint64) bool { return false }})
 			if v := new(keyspace.VersionError); !errors.As(err, &v) {
 				return fmt.Errorf("no version error: %w", err)
 			}
 			return nil
-		}, ""},
+		}, before},
 		"a delete in the burst": {func(t *testing.T, ks *keyspace.Keyspace, b *keyspace.Burst, _ *diarist) error {
 			burst(t, ks, b, "a", keyspace.Change{Delete: true})
 			return nil
-		}, ", x: a=deleted, y: a=deleted"},
-		"a write in the burst that a pattern matches": {func(t *testing.T, ks *keyspace.Keyspace, b *keyspace.Burst, x *diarist) error {
-			mustSubscribe(t, ks, keyspace.Pattern("a/#"), &diarist{x.diary, "z"})
-			burst(t, ks, b, "a", set("2"))
-			return nil
-		}, ", x: a=2, y: a=2, z: a=2"},
+		}, "x: a=1, x: b=1, x: a=deleted, y: a=1, y: b=1, y: a=deleted"},
 		"a read": {func(t *testing.T, ks *keyspace.Keyspace, _ *keyspace.Burst, x *diarist) error {
 			return ks.GetInOrder(t.Context(), "a", func(e keyspace.Entry) {
 				x.note("read", &keyspace.Update{Target: keyspace.Key(e.Key), Value: e.Value})
 			})
-		}, ", read: a=1"},
+		}, before + ", read: a=1"},
 		"a subscription": {func(t *testing.T, ks *keyspace.Keyspace, _ *keyspace.Burst, x *diarist) error {
 			z := &diarist{x.diary, "z"}
 			return ks.Subscribe(t.Context(), keyspace.Key("a"), z, keyspace.Start{Snapshot: true, Each: z.Deliver})
-		}, ", z: a=1"},
+		}, before + ", z: a=1"},
 		"a subscription of a pattern": {func(t *testing.T, ks *keyspace.Keyspace, _ *keyspace.Burst, x *diarist) error {
 			z := &diarist{x.diary, "z"}
 			return ks.Subscribe(t.Context(), keyspace.Pattern("a/#"), z, keyspace.Start{Snapshot: true, Each: z.Deliver})
-		}, ", z: a=1"},
+		}, before + ", z: a=1"},
 		"the end of a subscription": {func(t *testing.T, ks *keyspace.Keyspace, _ *keyspace.Burst, x *diarist) error {
 			return ks.Unsubscribe(t.Context(), keyspace.Key("a"), x)
-		}, ""},
+		}, before},
 		"an expiry": {func(t *testing.T, _ *keyspace.Keyspace, _ *keyspace.Burst, _ *diarist) error {
 			time.Sleep(time.Minute)
 			return nil
-		}, ", x: a=deleted, y: a=deleted"},
+		}, before + ", x: a=deleted, y: a=deleted"},
 		"a write that panics": {func(t *testing.T, ks *keyspace.Keyspace, _ *keyspace.Burst, _ *diarist) error {
 			_, err := ks.Write(t.Context(), "a", keyspace.Change{Merge: func([]byte) ([]byte, error) { panic("a broken merge") }})
 			if !errors.Is(err, keyspace.ErrInternal) {
 				return fmt.Errorf("no internal error: %w", err)
 			}
 			return nil
-		}, ""},
+		}, before},
 		"a write in the burst that panics": {func(t *testing.T, ks *keyspace.Keyspace, b *keyspace.Burst, _ *diarist) error {
 			b.Begin()
 			_, err := ks.Write(t.Context(), "a", keyspace.Change{Burst: b, Merge: func([]byte) ([]byte, error) { panic("a broken merge") }})
@@ -166,15 +161,15 @@ func TestWhatWaitsIsDeliveredFirst(t *testing.T) {
 				return fmt.Errorf("no internal error: %w", err)
 			}
 			return nil
-		}, ""},
+		}, before},
 		"a shutdown": {func(t *testing.T, ks *keyspace.Keyspace, _ *keyspace.Burst, _ *diarist) error {
 			return ks.Shutdown(t.Context())
-		}, ""},
+		}, before},
 		"a write in the burst that comes late": {func(t *testing.T, ks *keyspace.Keyspace, b *keyspace.Burst, _ *diarist) error {
 			time.Sleep(5 * time.Millisecond)
 			b.Begin()
 			return nil
-		}, ""},
+		}, before},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBundle(t, func(t *testing.T, ks *keyspace.Keyspace, d *diary, x, _ *diarist) {
@@ -185,15 +180,13 @@ func TestWhatWaitsIsDeliveredFirst(t *testing.T) {
 				if err := c.then(t, ks, &b, x); err != nil {
 					t.Fatal(err)
 				}
-				d.want(t, "after "+name, before+c.want)
+				d.want(t, "after "+name, c.want)
+				want := ""
 				if name != "a shutdown" {
 					burst(t, ks, &b, "b", set("2"))
+					want = "x: b=2, y: b=2"
 				}
 				b.End()
-				want := strings.TrimPrefix(all, ", ")
-				if name == "a shutdown" {
-					want = ""
-				}
 				d.want(t, "after the end", want)
 				if n := ks.InFlight(); n > 0 {
 					t.Errorf("%d runs are in flight", n)
@@ -201,6 +194,50 @@ func TestWhatWaitsIsDeliveredFirst(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The subscribers of patterns get a burst like those of keys.
+func TestABurstOfKeysThatPatternsMatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ks, d := open(t, keyspace.Options{}), new(diary)
+		w, x, y, z := &diarist{d, "w"}, &diarist{d, "x"}, &diarist{d, "y"}, &diarist{d, "z"}
+		mustSubscribe(t, ks, keyspace.Key("a"), x)
+		mustSubscribe(t, ks, keyspace.Key("b"), x)
+		mustSubscribe(t, ks, keyspace.Pattern("#"), y)
+		mustSubscribe(t, ks, keyspace.Pattern("+"), x)
+		mustSubscribe(t, ks, keyspace.Pattern("+"), y)
+		var b keyspace.Burst
+		write := func(value string) {
+			burst(t, ks, &b, "a", set(value))
+			burst(t, ks, &b, "b", set(value))
+		}
+		write("1")
+		d.want(t, "during the burst", "")
+		b.End()
+		d.want(t, "after its end", "x: a=1, x: b=1, y: a=1, y: b=1")
+
+		write("2")
+		if err := ks.Unsubscribe(t.Context(), keyspace.Pattern("#"), y); err != nil {
+			t.Fatal(err)
+		}
+		d.want(t, "after a subscriber has left a pattern", "x: a=2, x: b=2, y: a=2, y: b=2")
+		write("3")
+		mustSubscribe(t, ks, keyspace.Pattern("#"), z)
+		d.want(t, "after a subscriber has come", "x: a=3, x: b=3, y: a=3, y: b=3")
+		write("4")
+		if err := ks.Subscribe(t.Context(), keyspace.Pattern("b/#"), w, keyspace.Start{Snapshot: true, Each: w.Deliver}); err != nil {
+			t.Fatal(err)
+		}
+		d.want(t, "after a subscriber has come with a snapshot", "x: a=4, x: b=4, z: a=4, z: b=4, y: a=4, y: b=4, w: b=4")
+		burst(t, ks, &b, "a", set("5"))
+		burst(t, ks, &b, "b", set("5"))
+		d.want(t, "before the end", "x: a=5, z: a=5, y: a=5") // b has one pattern more
+		b.End()
+		d.want(t, "after the end", "x: b=5, z: b=5, w: b=5, y: b=5")
+		if n := ks.InFlight(); n > 0 {
+			t.Errorf("%d runs are in flight", n)
+		}
+	})
 }
 
 // A touch and a refused write of the burst tell the subscribers nothing, so the others wait on.
@@ -355,6 +392,7 @@ func TestBurstsOfTheSameKeysAtTheSameTime(t *testing.T) {
 	ks := open(t, keyspace.Options{})
 	name := func() string { return fmt.Sprint(rand.IntN(keys)) }
 	stay := []*witness{newWitness(t), newWitness(t), newWitness(t)}
+	mustSubscribe(t, ks, keyspace.Pattern("#"), stay[0])
 	for _, w := range stay {
 		for i := range keys {
 			mustSubscribe(t, ks, keyspace.Key(fmt.Sprint(i)), w)

@@ -1,160 +1,150 @@
 package keyspace
 
 import (
-	"slices"
 	"sync"
 	"time"
+
+	"rtdb/actor"
 )
 
 // A Burst is the writes of one client that follow each other without a pause, because the
-// client has sent them together. The sessions of their subscribers are woken after the last
-// write, so that a client gets all updates at once. Redis does the same: it handles all that a
-// client has sent before it writes.
+// client has sent them together. Their updates wait for the last write. Then each subscriber gets
+// all of them before the next one gets any, and only after that the sessions are woken, so that a
+// client gets all updates at once. Redis does the same: it handles all that a client has sent before
+// it writes.
 //
 // Without it, four writes of a key with 1000 subscribers made 0.28 sends a delivery instead of
-// 0.25, and 200 made 0.014 instead of 0.009 (BenchmarkFanoutOneKey). The processor that handles
-// the first write is often faster than the one that reads the second.
+// 0.25, and 200 made 0.014 instead of 0.009. The processor that handles the first write is often
+// faster than the one that reads the second. If only the sessions waited, and each update was
+// delivered by itself, 200 writes took 1.4 to 1.6 times the CPU: most of it was spent on waiting for
+// the memory of 1000 sessions (BenchmarkFanoutOneKey). 1000 keys to 50 sockets took 1.4 times the CPU:
+// two processors that deliver one update after the other take lines of the cache from each other
+// (BenchmarkFanoutManyKeys). One burst at a time took 0.89 of that, with 5% fewer deliveries a second.
 //
-// If the keys have the same few subscribers, the updates wait, too, and are delivered to one
-// subscriber after the other. Two processors that deliver one update after the other to the same
-// sessions take lines of the cache from each other: 1000 keys to 50 sockets took 1.5 times the CPU
-// (BenchmarkFanoutManyKeys). Whoever sends the actor of such a key another request, or changes its
-// subscribers, gets the updates delivered first (key.bundled).
-//
-// Tried before: one burst at a time took 0.89 of that CPU, with 5% fewer deliveries a second.
+// Nobody can tell that an update waits: see bundled.
 //
 // The zero value is ready to use. Its owner makes one write after the other, and calls End before
-// it does anything else. If a write is not made at once, because its key is busy, the sessions do
-// not wait for it.
+// it does anything else. If a write is not made at once, because its key is busy, its update
+// does not wait.
 type Burst struct {
 	mu     sync.Mutex
-	open   bool      // another write follows
-	writes int       // since the last wait ended
-	held   []*key    // their crowds wait
-	few    *bundle   // for keys with few subscribers; nil: none waits
-	since  time.Time // when the first of them began to wait
+	open   bool      // a write is being made, and End has not been called
+	writes int       // since the last wait began
+	bundle *bundle   // what waits; nil: nothing
+	since  time.Time // when the first update began to wait
 	wait   uint64    // the number of the wait
 }
 
-// maxOwnWakes is how long the owner of a burst may take to wake the sessions, and to write to
-// them. The actors of the other keys do it then.
-const maxOwnWakes = 200 * time.Microsecond
-
-// Begin says that a write is about to be made that another one follows at once. The Change of the
-// write then has the burst. If the burst is long, Begin wakes the sessions first.
+// Begin says that a write of the burst is about to be made. The Change of the write then has the
+// burst. If much waits, or if it has waited for long, Begin delivers it first.
 func (b *Burst) Begin() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.waitsLocked() && (b.writes >= maxTogether || time.Since(b.since) >= maxWait) {
-		b.wakeLocked()
+	if d := b.bundle; d != nil && (b.writes >= maxTogether || d.deliveries >= maxHeld || time.Since(b.since) >= maxWait) {
+		b.endWaitLocked()
 	}
 	b.writes++
 	b.open = true
 }
 
-// waitsLocked reports whether somebody waits for the end.
-func (b *Burst) waitsLocked() bool { return len(b.held) > 0 || b.few != nil }
-
-// End wakes the sessions that wait for another write. It may write to a few of them.
+// End delivers what waits, and wakes the sessions. It may write to a few of them.
 func (b *Burst) End() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.open = false
-	b.wakeLocked()
+	b.endWaitLocked()
 }
 
-// wake wakes the sessions that wait, and goes on with the burst.
-func (b *Burst) wake() {
+// endWait delivers what waits, wakes the sessions, and goes on with the burst.
+func (b *Burst) endWait() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.wakeLocked()
+	b.endWaitLocked()
 }
 
-// endWait is wake if the wait with a number still goes on.
-func (b *Burst) endWait(number uint64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.wait == number {
-		b.wakeLocked()
-	}
-}
-
-// wakeLocked delivers the updates that wait. Then it unlocks mu while it wakes the sessions.
-func (b *Burst) wakeLocked() {
-	held, few := b.held, b.few
-	b.held, b.few, b.writes = nil, nil, 0
+// endWaitLocked delivers what waits. Then it unlocks mu while it wakes the sessions.
+func (b *Burst) endWaitLocked() {
+	d := b.bundle
+	b.bundle, b.writes = nil, 0
 	b.wait++
-	if few != nil {
-		few.deliver()
+	if d == nil {
+		return
 	}
+	d.deliver()
 	b.mu.Unlock()
 	defer b.mu.Lock()
-	if few != nil {
-		few.crowd.WakeFew()
-		bundles.Put(few)
+	d.few.WakeFew()
+	d.many.Wake()
+	if d.deliveries >= yieldAfter {
+		actor.Yield()
 	}
-	start := time.Now()
-	for i, k := range held {
-		// If the mailbox is full, the crowd is woken after the requests in it. If the actor has
-		// stopped, the crowd has been woken before.
-		wake := &request{task: task{op: opWake}}
-		if k.crowded.Load() || i > 0 && time.Since(start) > maxOwnWakes {
-			_ = k.TrySend(wake)
-		} else {
-			_ = k.TryRun(wake)
-		}
+	d.deliveries = 0
+	bundles.Put(d)
+}
+
+// deliver delivers what waits. The sessions are woken later.
+func (b *Burst) deliver() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.deliverLocked()
+}
+
+func (b *Burst) deliverLocked() {
+	if b.bundle != nil {
+		b.bundle.deliver()
 	}
 }
 
-// bundle makes the update of a write of a key wait for End, if the key has few subscribers. It
-// reports false if the update must be delivered now: no other write follows, or the keyspace is shut
-// down, and so the last mail of the key's actor may have come.
-func (b *Burst) bundle(k *key, w *Record, r *run) bool {
-	n := k.subscribers.len()
-	if n == 0 || n > crowdSize {
-		return false
-	}
+// take makes the update of a write, which is in progress as r, wait for End. It has n deliveries. take
+// reports false if the update must be delivered now: the burst has ended, because a write is answered
+// before it is delivered, or the keyspace is shut down.
+func (b *Burst) take(k *key, w *Record, r *run, n int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.open || k.keyspace.keys.closed.Load() {
 		return false
 	}
-	if !b.waitsLocked() {
-		b.since = r.began
+	if b.bundle == nil {
+		b.bundle, b.since = bundles.Get().(*bundle), r.began
 	}
-	if b.few == nil {
-		b.few = bundles.Get().(*bundle)
+	if !b.bundle.takes(k, w.Version) {
+		b.bundle.deliver()
 	}
-	if !b.few.takes(k, w.Version) {
-		b.few.deliver()
+	b.bundle.add(b, k, w, r, n)
+	if w.Value == nil {
+		b.bundle.deliver() // the key's actor may end
 	}
-	b.few.add(k, w, r)
 	k.bundled = bundled{burst: b, wait: b.wait}
 	return true
 }
 
-// hold makes the crowd of a key wait for End. It reports false if no other write follows: a write
-// is answered before it is delivered, so the burst may have ended.
-func (b *Burst) hold(k *key, since time.Time) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.open {
-		return false
-	}
-	if !b.waitsLocked() {
-		b.since = since
-	}
-	if !slices.Contains(b.held, k) {
-		b.held = append(b.held, k)
-	}
-	return true
+// bundled says where an update of a key waits, or its subscribers wait to be woken. Only the key's
+// actor may use it. Before the actor handles requests, other than the next write of the burst, it
+// has the update delivered. So the update comes before the answers, and the subscribers do not change
+// while it waits. The patterns do the same before they change (patterns.addBurst).
+type bundled struct {
+	burst *Burst // nil: none waits
+	wait  uint64 // the number of the burst's wait
 }
 
-// release notes that the crowd of a key does not wait any more.
-func (b *Burst) release(k *key) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if i := slices.Index(b.held, k); i >= 0 {
-		b.held = slices.Delete(b.held, i, i+1)
+// deliver delivers the update, and all others of its burst, if it still waits.
+func (x *bundled) deliver() {
+	if b := x.burst; b != nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.wait == x.wait {
+			b.deliverLocked()
+		}
+	}
+}
+
+// endWait is deliver, and wakes the subscribers if they still wait.
+func (x *bundled) endWait() {
+	if b := x.burst; b != nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.wait == x.wait {
+			b.endWaitLocked()
+		}
 	}
 }

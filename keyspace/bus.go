@@ -126,8 +126,8 @@ func (t *topic) deliverMissed(o op) int {
 	n := set.len()
 	u := &Update{Target: target, Missed: true, At: time.Now(), progress: &t.keyspace.progress}
 	if n > crowdSize {
-		u.Crowd = t.crowd.of(n, u.At)
+		u.Crowd = t.crowd.of(n)
 	}
-	set.deliver(u)
+	set.deliver(nil, u)
 	return n
 }

@@ -38,7 +38,7 @@ type Change struct {
 	// with TTL 0 keeps the key's time to live.
 	TTL time.Duration
 
-	// Burst, if it is not nil, says that another write of the same client follows at once.
+	// Burst, if it is not nil, is the burst of the same client's writes that this one belongs to.
 	Burst *Burst
 
 	// Waiter, if it is not nil, is told before the caller has to wait.
@@ -103,7 +103,7 @@ type Result struct {
 func (ks *Keyspace) WriteAll(ctx context.Context, changes []KeyedChange) []Result {
 	results := make([]Result, len(changes))
 	requests := make([]*request, len(changes))
-	var b Burst // so that the caller does not write to the subscribers of each key itself
+	var b Burst
 	defer b.End()
 	for i, c := range changes {
 		b.Begin()

@@ -13,9 +13,9 @@ import (
 // longer by subscribers that are not a crowd.
 const crowdSize = 128
 
-// maxHeld is the number of deliveries after which a crowd is woken, even if more updates
-// follow at once: less than 10 ms of work. maxTogether is that number of updates: so many do not
-// make a session fall behind.
+// maxHeld is the number of deliveries after which a crowd is woken, or a burst delivered, even if
+// more updates follow at once: less than 10 ms of work. maxTogether is that number of updates, or of
+// writes of a burst: so many do not make a session fall behind.
 const (
 	maxHeld     = 1 << 16
 	maxTogether = 64
@@ -39,17 +39,15 @@ type hold struct {
 	updates    int
 	many       bool // an update went to more than crowdSize
 	since      time.Time
-	burst      *Burst // that holds it; nil: none
-	key        *key   // of the burst's write
 }
 
 var holds = sync.Pool{New: func() any { return new(hold) }}
 
 // of returns the crowd for an update with n subscribers.
-func (h *heldCrowd) of(n int, now time.Time) *actor.Crowd {
+func (h *heldCrowd) of(n int) *actor.Crowd {
 	if h.held == nil {
 		h.held = holds.Get().(*hold)
-		h.held.since = now
+		h.held.since = time.Now()
 	}
 	h.held.deliveries += n
 	h.held.updates++
@@ -65,10 +63,6 @@ func (h *heldCrowd) wake() {
 		} else {
 			h.held.crowd.WakeFew()
 		}
-		if b := h.held.burst; b != nil {
-			b.release(h.held.key)
-			h.held.burst, h.held.key = nil, nil
-		}
 		h.held.deliveries, h.held.updates, h.held.many = 0, 0, false
 		holds.Put(h.held)
 		h.held = nil
@@ -83,26 +77,17 @@ func (h *heldCrowd) wakeBeforeMerge() {
 }
 
 // wakeIfDue wakes the crowd if it was held for long, or if no other update follows at once.
-// pending reports whether a request waits. burst, which may be nil, is that of the last
-// request, a write of k. A client that sends several requests without a burst has been
-// answered a moment ago, and needs that moment to send the next one.
+// pending reports whether a request waits. A client that sends several requests, and not as a burst,
+// has been answered a moment ago, and needs that moment to send the next one.
 //
 // Tried: actor.Yield in place of Gosched made more sends, 0.31 a delivery with 4 in flight
-// instead of 0.28. To hold the updates, too, and deliver a burst to one subscriber after the
-// other, gained nothing.
-func (h *heldCrowd) wakeIfDue(pending func() bool, k *key, burst *Burst) {
+// instead of 0.28.
+func (h *heldCrowd) wakeIfDue(pending func() bool) {
 	if h.held == nil {
 		return
 	}
 	if h.held.mayWait() {
 		if pending() {
-			return
-		}
-		if burst != nil && h.held.crowd.Len() > 0 && !k.keyspace.keys.closed.Load() && burst.hold(k, h.held.since) {
-			if b := h.held.burst; b != nil && b != burst {
-				b.release(k)
-			}
-			h.held.burst, h.held.key = burst, k
 			return
 		}
 		if h.held.many {
@@ -114,8 +99,7 @@ func (h *heldCrowd) wakeIfDue(pending func() bool, k *key, burst *Burst) {
 	h.wake()
 }
 
-// mayWait reports whether the crowd may wait for another update. A burst must not hold it after a
-// shutdown, because the last mail of an actor comes with the shutdown.
+// mayWait reports whether the crowd may wait for another update.
 func (h *hold) mayWait() bool {
 	return h.deliveries < maxHeld && h.updates < maxTogether && time.Since(h.since) < maxWait
 }

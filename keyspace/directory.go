@@ -142,7 +142,7 @@ func (d *directory[A]) actors() iter.Seq[A] { return d.names.actors() }
 func (d *directory[A]) shutdown(ctx context.Context) error {
 	d.closed.Store(true)
 	for a := range d.actors() {
-		_ = a.TrySend(&request{task: task{op: opWake}}) // a burst may hold its crowd
+		_ = a.TrySend(&request{task: task{op: opEndWait}})
 		if err := a.Shutdown(ctx); err != nil {
 			return err
 		}

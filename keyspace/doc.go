@@ -82,27 +82,31 @@
 //
 // A write of a key with 10,000 subscribers is 10,000 deliveries, about a millisecond of
 // work for the key's actor, and many times that for the subscribers. Three rules keep it
-// from delaying other keys, and make a burst of writes cheap:
+// from delaying other keys, and make many writes cheap:
 //
 //   - The actor yields after 4096 deliveries ([actor.Yield]), so that requests of other
 //     clients are read.
 //   - The subscribers are woken together ([Update.Crowd]). If they are more than 128, they are a
 //     crowd, and run behind the subscribers of other keys. If they are fewer, the key's actor may
 //     write to them itself ([actor.Crowd.WakeFew]). It often runs on the writer's goroutine.
-//   - They are woken when no other request of the key waits, and no other write of the
-//     same client follows ([Burst]), after 5 ms or 64 writes at the latest. So a burst is one
-//     write to each client. If the store may block, each run of writes wakes them at once.
+//   - They are woken when no other request of the key waits, after 5 ms or 64 writes at the
+//     latest. If the store may block, each run of writes wakes them at once.
 //
-// A client that writes many keys with the same subscribers, up to 128, is a fourth case. The
-// updates of its burst wait in a bundle, and each subscriber then gets all of them before the next
-// one gets any. Three rules make the bundle invisible:
+// # Bursts
 //
-//   - Before the actor of a key handles another request, it has the bundle with the key's
-//     update delivered. So nobody can tell that an update waits: no write, no read in order,
-//     and no subscriber that comes or goes.
+// A client may send many writes at once ([Burst]), of one key or of many. If the store is in memory,
+// their updates wait until the last write, or for 5 ms or 64 writes. Those with the same subscribers
+// are one bundle: each subscriber gets all of them before the next one gets any. So a burst is one
+// write to each client, and the memory of a session is fetched once. Four rules keep that invisible:
+//
+//   - Before the actor of a key handles any other request, the bundle with the key's update
+//     is delivered, and its subscribers are woken after the request. So no write, no read in
+//     order, and no subscriber that comes or goes can tell that an update waits.
+//   - Before the subscribers of a pattern change, the bundles of keys that patterns match are
+//     delivered.
 //   - The updates of a bundle are in the order of their versions.
-//   - The bundle is in flight, as a run is, until all its updates are delivered. So no
-//     revision passes an update that waits.
+//   - The bundle is in flight, as a run is, until its updates are delivered. So no revision passes
+//     an update that waits.
 //
 // # Patterns and snapshots
 //

@@ -111,13 +111,14 @@ func (k *key) TryRun(r *request) error {
 // own, because it needs the version of the write before it.
 func (k *key) Handle(batch []*request) {
 	k.unpaused = 0
-	burst := batch[len(batch)-1].change.Burst
-	var alone *Burst // may take the update, if nothing else follows in the batch
+	var burst *Burst // may take the update, if nothing follows in the batch
 	if len(batch) == 1 && k.keyspace.inMemory {
-		alone = burst
+		burst = batch[0].change.Burst
 	}
-	if k.bundled.burst != alone {
-		k.bundled.deliver() // before all that follows
+	var before bundled
+	if k.bundled.burst != burst {
+		before, k.bundled = k.bundled, before
+		before.deliver()
 	}
 	if k.keyspace.shared != nil {
 		k.follow()
@@ -130,17 +131,17 @@ func (k *key) Handle(batch []*request) {
 			for n < len(batch) && batch[0].op != opTouch && batch[n].joins() {
 				n++
 			}
-			n = k.write(batch[:n], alone)
+			n = k.write(batch[:n], burst)
 		}
 		batch = batch[n:]
 	}
 	if k.keyspace.inMemory {
-		k.crowd.wakeIfDue(k.Pending, k, burst)
+		k.crowd.wakeIfDue(k.Pending)
 	} else {
 		k.crowd.wake() // the next commit may take long
 	}
+	before.endWait()
 	if !k.needed() && k.Retire() {
-		k.crowd.wake() // a burst that ends with a delete may hold it
 		k.leave()
 	}
 }
@@ -163,7 +164,7 @@ func (k *key) leave() {
 func (k *key) handleOther(batch []*request) {
 	r := batch[0]
 	switch r.op {
-	case opWake: // Handle does it, and delivers what waits
+	case opEndWait: // Handle has done it
 	case opRead:
 		r.then(k.entry())
 	case opSubscribe:
@@ -183,7 +184,7 @@ func (k *key) handleOther(batch []*request) {
 // had not answered get ErrInternal. A write among them may have been committed, but
 // readers do not see it.
 func (k *key) HandlePanic(p actor.Panic[*request]) {
-	k.bundled.deliver()
+	k.bundled.endWait()
 	k.crowd.wake()
 	k.subscribers.answerLost(p.Lost)
 	ks := k.keyspace

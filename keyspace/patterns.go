@@ -1,6 +1,8 @@
 package keyspace
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,6 +28,11 @@ type patterns struct {
 
 	// crowds is the number of patterns that have more than crowdSize subscribers.
 	crowds atomic.Int32
+
+	// bursts have updates that wait for subscribers of patterns. They are delivered before the
+	// subscribers change. A burst is added while mu is held for reading.
+	burstsMu sync.Mutex
+	bursts   map[*Burst]bool
 
 	// changed, if it is not nil, is called under mu when a pattern has got its first
 	// subscriber, or has lost its last one.
@@ -69,6 +76,7 @@ func (m *patternMatch) matchingSets() []*subscribers {
 func (p *patterns) add(pattern string, s Subscriber, mark func()) (subscribedAt uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.deliverBurstsLocked()
 	n := &p.root
 	set := &n.below
 	for level := range strings.SplitSeq(pattern, "/") {
@@ -109,6 +117,7 @@ func (p *patterns) add(pattern string, s Subscriber, mark func()) (subscribedAt 
 func (p *patterns) remove(pattern string, s Subscriber) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.deliverBurstsLocked()
 	if p.removeLocked(&p.root, pattern, s) {
 		p.nextGenerationLocked()
 		if p.changed != nil {
@@ -153,6 +162,33 @@ func (p *patterns) removeFromLocked(set **subscribers, s Subscriber) (emptied bo
 	}
 	*set = nil
 	return true
+}
+
+// addBurst notes that a burst has updates for subscribers of patterns. It needs mu for reading.
+func (p *patterns) addBurst(b *Burst) {
+	p.burstsMu.Lock()
+	defer p.burstsMu.Unlock()
+	if p.bursts == nil {
+		p.bursts = map[*Burst]bool{}
+	}
+	p.bursts[b] = true
+}
+
+// removeBurst notes that the updates of a burst are delivered.
+func (p *patterns) removeBurst(b *Burst) {
+	p.burstsMu.Lock()
+	defer p.burstsMu.Unlock()
+	delete(p.bursts, b)
+}
+
+// deliverBurstsLocked delivers the updates that wait for subscribers of patterns.
+func (p *patterns) deliverBurstsLocked() {
+	p.burstsMu.Lock()
+	bursts := slices.Collect(maps.Keys(p.bursts))
+	p.burstsMu.Unlock()
+	for _, b := range bursts {
+		b.deliver()
+	}
 }
 
 func (p *patterns) nextGenerationLocked() {

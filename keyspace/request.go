@@ -21,7 +21,7 @@ const (
 	opFollow  // applies the records of other keyspaces; nobody waits for the result
 	opMissed  // tells the subscribers of a topic that messages may be missing; likewise
 	opMissedByPattern
-	opWake // wakes the crowd of a burst that has ended; nobody waits for the result
+	opEndWait // ends the wait of an update in a burst; nobody waits for the result
 )
 
 // writes reports whether a key's request of this kind changes the key.
@@ -77,7 +77,7 @@ func (r *request) answer(res result) {
 // beforeWait is called before the goroutine that sends the request waits for an actor.
 func (r *request) beforeWait() {
 	if b := r.change.Burst; b != nil {
-		b.wake()
+		b.endWait()
 	}
 	if w := r.change.Waiter; w != nil {
 		w.Detach()

@@ -65,7 +65,7 @@ func (t *topic) Handle(batch []*request) {
 			actor.Yield()
 		}
 	}
-	t.crowd.wakeIfDue(t.Pending, nil, nil)
+	t.crowd.wakeIfDue(t.Pending)
 	if t.subscribers.empty() && t.Retire() {
 		t.keyspace.topicTable.remove(t)
 	}
@@ -88,9 +88,9 @@ func (t *topic) deliver(value []byte) (n int) {
 	if n > 0 {
 		u := &Update{Target: Topic(t.name), Value: value, At: time.Now(), progress: &t.keyspace.progress}
 		if n > crowdSize {
-			u.Crowd = t.crowd.of(n, u.At)
+			u.Crowd = t.crowd.of(n)
 		}
-		t.subscribers.deliverWith(sets, u)
+		t.subscribers.deliver(sets, u)
 	}
 	return n
 }

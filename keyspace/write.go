@@ -245,60 +245,47 @@ func (k *key) answerAll(r *run, requests []*request) {
 
 // deliver delivers a write to the subscribers of the key, and of the patterns that
 // match the key, or leaves that to the write's burst. It returns the number of deliveries that it
-// made. In most cases no pattern matches. Then the patterns cost only a look at their generation,
-// however many there are (BenchmarkSetBesidePatterns).
+// made; subscribers of several patterns are counted for each. In most cases no pattern matches.
+// Then the patterns cost only a look at their generation, however many there are
+// (BenchmarkSetBesidePatterns).
 func (k *key) deliver(w *Record, r *run) int {
 	p := &k.keyspace.patterns
-	simple := w.Value != nil && k.match.upToDate(p) && len(k.match.matchingSets()) == 0
-	if simple && r.burst != nil && r.burst.bundle(k, w, r) {
+	if w.Value == nil || !k.match.upToDate(p) || len(k.match.matchingSets()) > 0 {
+		p.mu.RLock()
+		defer p.mu.RUnlock()
+		k.lookUpLocked(p, w)
+	}
+	sets := k.match.matchingSets()
+	n := k.subscribers.count(sets)
+	if n == 0 || r.burst != nil && r.burst.take(k, w, r, n) {
 		return 0
 	}
-	k.bundled.deliver()
-	if !simple {
-		return k.deliverToAll(p, w, r)
-	}
-	n := k.subscribers.len()
-	if n > 0 {
-		k.subscribers.deliver(k.newUpdate(w, r, n, nil))
-	}
+	k.bundled.deliver() // the burst did not take this update, and may have the last one
+	k.subscribers.deliver(sets, k.newUpdate(w, r, n, k.crowd.of(n)))
 	return n
 }
 
-// deliverToAll delivers a write to the subscribers of the key and of the patterns,
-// and remembers a delete. It returns the number of deliveries; subscribers of several
-// patterns are counted for each.
-func (k *key) deliverToAll(p *patterns, w *Record, r *run) (n int) {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
+// lookUpLocked looks up the patterns that match the key if they have changed, and notes
+// that a write is delivered now. It remembers a delete. It needs the patterns' mu for reading.
+func (k *key) lookUpLocked(p *patterns, w *Record) {
 	if !k.match.upToDate(p) {
 		k.match = p.lookUpLocked(k.name)
 	}
 	if w.Value == nil && k.load().version == w.Version { // no newer write follows in the run
 		k.keyspace.tombstones.add(tombstone{name: k.name, version: w.Version, written: w.Written, deliveredAt: p.clock})
 	}
-	sets := k.match.matchingSets()
-	if len(sets) > 0 {
+	if len(k.match.matchingSets()) > 0 {
 		k.match.deliveredAt = p.clock
 	}
-	n = k.subscribers.count(sets)
-	if n == 0 {
-		return 0
-	}
-	k.subscribers.deliverWith(sets, k.newUpdate(w, r, n, nil))
-	return n
 }
 
-// newUpdate makes the update of a write. crowd is that of a bundle, or nil.
-func (k *key) newUpdate(w *Record, r *run, subscribers int, crowd *actor.Crowd) *Update {
-	if k.crowded.Load() != (subscribers > crowdSize) {
-		k.crowded.Store(subscribers > crowdSize)
-	}
-	now := time.Now()
-	if crowd == nil {
-		crowd = k.crowd.of(subscribers, now)
+// newUpdate makes the update of a write with n deliveries.
+func (k *key) newUpdate(w *Record, r *run, n int, crowd *actor.Crowd) *Update {
+	if k.crowded.Load() != (n > crowdSize) {
+		k.crowded.Store(n > crowdSize)
 	}
 	return &Update{
-		Target: Key(k.name), Value: w.Value, Version: w.Version, Written: w.Written, At: now, Crowd: crowd,
+		Target: Key(k.name), Value: w.Value, Version: w.Version, Written: w.Written, At: time.Now(), Crowd: crowd,
 		progress: &k.keyspace.progress, run: r,
 	}
 }

@@ -167,7 +167,7 @@ func (c *webSocket) write(ctx context.Context, r *request, change keyspace.Chang
 	if c.conn.Leads() {
 		change.Waiter = &c.conn
 	}
-	if c.conn.More() {
+	if c.inBurst || c.conn.More() {
 		c.inBurst, change.Burst = true, &c.burst
 		c.burst.Begin()
 	}
