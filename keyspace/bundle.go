@@ -11,10 +11,10 @@ import (
 // A bundle is the updates of a burst that wait. All have the same subscribers, so they can be
 // delivered to one subscriber after the other.
 type bundle struct {
-	key     *key           // of the first update: its subscribers are those of all
-	sets    []*subscribers // of the patterns that match the key, and each other key
-	burst   *Burst         // nil if updates is empty
-	updates []*Update
+	key   *key           // of the first update: its subscribers are those of all
+	sets  []*subscribers // of the patterns that match the key, and each other key
+	burst *Burst         // nil if there is no update
+	Bundle
 
 	// The subscribers that wait to be woken, also for updates of the burst that were delivered before:
 	// those of keys with more than crowdSize, and the others.
@@ -30,14 +30,14 @@ var bundles = sync.Pool{New: func() any { return new(bundle) }}
 
 // takes reports whether the next update of a key fits into the bundle.
 func (d *bundle) takes(k *key, version uint64) bool {
-	n := len(d.updates)
-	return n == 0 || d.updates[n-1].Version < version && slices.Equal(d.sets, k.match.matchingSets()) && k.subscribers.equal(&d.key.subscribers)
+	n := len(d.Updates)
+	return n == 0 || d.Updates[n-1].Version < version && slices.Equal(d.sets, k.match.matchingSets()) && k.subscribers.equal(&d.key.subscribers)
 }
 
 // add adds the update of a write, with n deliveries. The write is in progress as r. If a pattern
 // matches, the caller holds the lock of the patterns.
 func (d *bundle) add(b *Burst, k *key, w *Record, r *run, n int) {
-	if len(d.updates) == 0 {
+	if len(d.Updates) == 0 {
 		d.burst, d.key, d.sets = b, k, k.match.matchingSets()
 		k.keyspace.progress.addBehind(&d.run, r)
 		if len(d.sets) > 0 {
@@ -49,23 +49,23 @@ func (d *bundle) add(b *Burst, k *key, w *Record, r *run, n int) {
 		crowd = &d.many
 	}
 	d.deliveries += n
-	d.updates = append(d.updates, k.newUpdate(w, &d.run, n, crowd))
+	d.Updates = append(d.Updates, k.newUpdate(w, &d.run, n, crowd))
 }
 
 // deliver delivers the updates, and empties the bundle.
 func (d *bundle) deliver() {
-	n := len(d.updates)
+	n := len(d.Updates)
 	if n == 0 {
 		return
 	}
 	ks := d.key.keyspace
 	d.key.subscribers.each(d.sets, d.deliverTo)
-	ks.progress.remove(&d.run, d.updates[n-1].Version)
+	ks.progress.remove(&d.run, d.Updates[n-1].Version)
 	if len(d.sets) > 0 {
 		ks.patterns.removeBurst(d.burst)
 	}
-	clear(d.updates)
-	d.burst, d.key, d.sets, d.updates = nil, nil, nil, d.updates[:0]
+	clear(d.Updates)
+	d.burst, d.key, d.sets, d.Bundle = nil, nil, nil, Bundle{Updates: d.Updates[:0]}
 }
 
 // deliverTo delivers the updates to a subscriber. If that panics, the other subscribers get them all
@@ -73,14 +73,14 @@ func (d *bundle) deliver() {
 func (d *bundle) deliverTo(x Subscriber) {
 	defer func() {
 		if v := recover(); v != nil {
-			d.key.keyspace.onPanic(Panic{Target: d.updates[0].Target, Value: v, Stack: debug.Stack()})
+			d.key.keyspace.onPanic(Panic{Target: d.Updates[0].Target, Value: v, Stack: debug.Stack()})
 		}
 	}()
 	if b, ok := x.(BundleSubscriber); ok {
-		b.DeliverBundle(d.updates)
+		b.DeliverBundle(&d.Bundle)
 		return
 	}
-	for _, u := range d.updates {
+	for _, u := range d.Updates {
 		x.Deliver(u)
 	}
 }

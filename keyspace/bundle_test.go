@@ -316,11 +316,11 @@ func TestAPanicWhileABurstIsDelivered(t *testing.T) {
 // A bundler takes several updates with one call.
 type bundler struct{ calls [][]string }
 
-func (x *bundler) Deliver(u *keyspace.Update) { x.DeliverBundle([]*keyspace.Update{u}) }
+func (x *bundler) Deliver(u *keyspace.Update) { x.calls = append(x.calls, []string{string(u.Value)}) }
 
-func (x *bundler) DeliverBundle(updates []*keyspace.Update) {
+func (x *bundler) DeliverBundle(b *keyspace.Bundle) {
 	var values []string
-	for _, u := range updates {
+	for _, u := range b.Updates {
 		values = append(values, string(u.Value))
 	}
 	x.calls = append(x.calls, values)

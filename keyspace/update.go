@@ -21,9 +21,40 @@ type Subscriber interface {
 type BundleSubscriber interface {
 	Subscriber
 
-	// DeliverBundle is called in place of Deliver for the updates of a [Burst]. They are of keys,
-	// in the order of their versions, and have the same Crowd. The slice is the caller's.
-	DeliverBundle([]*Update)
+	// DeliverBundle is called in place of Deliver for the updates of a [Burst]. The bundle must not
+	// be kept.
+	DeliverBundle(*Bundle)
+}
+
+// A Bundle is several updates of keys, in the order of their versions, with the same Crowd. Its
+// methods do the work for all subscribers. To ask each update again for each of 1000 subscribers
+// took a tenth of a delivery (BenchmarkFanoutOneKey/window=200).
+type Bundle struct {
+	Updates []*Update
+	bytes   [Forms]int // the results of Encode; 0: the form was not asked for
+	revised bool
+}
+
+// Encode calls Encoded for each update, and returns the length of all results.
+func (b *Bundle) Encode(f Form, encode func(*Update) []byte) (bytes int) {
+	if b.bytes[f] > 0 {
+		return b.bytes[f]
+	}
+	for _, u := range b.Updates {
+		bytes += len(u.Encoded(f, encode))
+	}
+	b.bytes[f] = bytes
+	return bytes
+}
+
+// Revise calls Revision for each update.
+func (b *Bundle) Revise() {
+	if !b.revised {
+		for _, u := range b.Updates {
+			u.Revision()
+		}
+		b.revised = true
+	}
 }
 
 // An Update tells subscribers about one write of a key, or one message that was

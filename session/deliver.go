@@ -13,24 +13,22 @@ type signal struct{}
 func (s *Session) Deliver(u *keyspace.Update) { s.queueUpdate(u, false) }
 
 // DeliverBundle queues updates of keys for the client. It never blocks.
-func (s *Session) DeliverBundle(updates []*keyspace.Update) {
+func (s *Session) DeliverBundle(b *keyspace.Bundle) {
 	if s.life.now() != open {
-		s.box.reject(len(updates))
+		s.box.reject(len(b.Updates))
 		return
 	}
-	m, bytes := Message{form: s.encoder.Form, revised: s.withRevisions}, 0
-	for _, u := range updates {
-		bytes += len(u.Encoded(m.form, s.encoder.Update))
-		if s.withRevisions {
-			u.Revision()
+	bytes := b.Encode(s.encoder.Form, s.encoder.Update)
+	if s.withRevisions {
+		b.Revise()
+		if s.life.now() != open { // see queueUpdate
+			s.box.reject(len(b.Updates))
+			return
 		}
 	}
-	if s.withRevisions && s.life.now() != open { // see queueUpdate
-		s.box.reject(len(updates))
-		return
-	}
-	wake, behind := s.box.pushUpdates(m, updates, bytes)
-	s.wakeFor(wake, behind, updates[0].Crowd)
+	like := Message{form: s.encoder.Form, revised: s.withRevisions}
+	wake, behind := s.box.pushUpdates(like, b.Updates, bytes)
+	s.wakeFor(wake, behind, b.Updates[0].Crowd)
 }
 
 // deliverSnapshot queues an update of a snapshot, which the client asked for.
