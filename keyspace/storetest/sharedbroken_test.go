@@ -54,7 +54,7 @@ func brokenHubs() []brokenHub {
 		}}},
 		{"SharedLinear", "positions are not compared", hubFault{blind: true}},
 		{"SharedLinear", "a conflict comes without the records", hubFault{silent: true}},
-		{"SharedOrder", "some records are lost", loses(func(*HubStore, *keyspace.Record) bool { return each(50) })},
+		{"SharedOrder", "some records are lost", loses(func(*HubStore, *keyspace.Record) bool { return each(5) })},
 		{"SharedOrder", "some records come too late", hubFault{deliver: func(_ *HubStore, commits []hubCommit) []hubCommit {
 			slices.Reverse(commits)
 			return commits
