@@ -13,13 +13,14 @@ import (
 type bundle struct {
 	key   *key           // of the first update: its subscribers are those of all
 	sets  []*subscribers // of the patterns that match the key, and each other key
-	burst *Burst         // nil if there is no update
+	burst *burst         // nil if there is no update
 	Bundle
 
 	// The subscribers that wait to be woken, also for updates of the burst that were delivered before:
 	// those of keys with more than crowdSize, and the others.
 	many, few  actor.Crowd
-	deliveries int // of all these updates
+	deliveries int  // of all these updates
+	panicked   bool // a subscriber did, and it was reported
 
 	// run is in progress until the updates are delivered. Its bound is that of the first update's
 	// run, below the versions of them all. So no revision passes an update that waits.
@@ -36,7 +37,7 @@ func (d *bundle) takes(k *key, version uint64) bool {
 
 // add adds the update of a write, with n deliveries. The write is in progress as r. If a pattern
 // matches, the caller holds the lock of the patterns.
-func (d *bundle) add(b *Burst, k *key, w *Record, r *run, n int) {
+func (d *bundle) add(b *burst, k *key, w *Record, r *run, n int) {
 	if len(d.Updates) == 0 {
 		d.burst, d.key, d.sets = b, k, k.match.matchingSets()
 		k.keyspace.progress.addBehind(&d.run, r)
@@ -65,22 +66,43 @@ func (d *bundle) deliver() {
 		ks.patterns.removeBurst(d.burst)
 	}
 	clear(d.Updates)
-	d.burst, d.key, d.sets, d.Bundle = nil, nil, nil, Bundle{Updates: d.Updates[:0]}
+	d.burst, d.key, d.sets, d.run, d.panicked = nil, nil, nil, run{}, false
+	d.Bundle = Bundle{Updates: d.Updates[:0]}
 }
 
-// deliverTo delivers the updates to a subscriber. If that panics, the other subscribers get them all
-// the same.
+// free returns an empty bundle, whose subscribers are woken, to the pool.
+func (d *bundle) free() {
+	d.deliveries = 0
+	bundles.Put(d)
+}
+
+// deliverTo delivers the updates to a subscriber. A panic costs other subscribers nothing. If the
+// subscriber takes a bundle, it costs it no other update.
 func (d *bundle) deliverTo(x Subscriber) {
-	defer func() {
-		if v := recover(); v != nil {
-			d.key.keyspace.onPanic(Panic{Target: d.Updates[0].Target, Value: v, Stack: debug.Stack()})
-		}
-	}()
-	if b, ok := x.(BundleSubscriber); ok {
-		b.DeliverBundle(&d.Bundle)
+	b, ok := x.(BundleSubscriber)
+	if ok && d.try(func() { b.DeliverBundle(&d.Bundle) }) {
 		return
 	}
 	for _, u := range d.Updates {
-		x.Deliver(u)
+		if !d.try(func() { x.Deliver(u) }) && !ok {
+			return
+		}
 	}
+}
+
+// try calls f, and reports whether it did not panic. The first panic of a bundle is reported, on a
+// goroutine of its own, because this one holds locks.
+func (d *bundle) try(f func()) (ok bool) {
+	defer func() {
+		if ok {
+			return
+		}
+		p := Panic{Target: d.Updates[0].Target, Value: recover(), Stack: debug.Stack()}
+		if !d.panicked {
+			d.panicked = true
+			go d.key.keyspace.onPanic(p)
+		}
+	}()
+	f()
+	return true
 }

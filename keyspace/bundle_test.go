@@ -303,12 +303,57 @@ func TestAPanicWhileABurstIsDelivered(t *testing.T) {
 		burst(t, ks, &b, "a", set("1"), set("2"))
 		b.End()
 		d.want(t, "after the end", "x: a=1, x: a=2, y: a=1, y: a=2")
+		synctest.Wait()
 		if len(panics) != 1 || panics[0].Target != keyspace.Key("a") || panics[0].Value != "a broken subscriber" ||
 			!strings.Contains(string(panics[0].Stack), "bomb") {
 			t.Errorf("reported: %+v", panics)
 		}
 		if n := ks.InFlight(); n > 0 {
 			t.Errorf("%d runs are in flight", n)
+		}
+	})
+}
+
+// A picky subscriber cannot take one of the updates.
+type picky struct{ got []string }
+
+func (x *picky) Deliver(u *keyspace.Update) {
+	if string(u.Value) == "poison" {
+		panic("a broken encoder")
+	}
+	x.got = append(x.got, string(u.Value))
+}
+
+func (x *picky) DeliverBundle(b *keyspace.Bundle) {
+	for _, u := range b.Updates {
+		if string(u.Value) == "poison" {
+			panic("a broken encoder")
+		}
+	}
+	for _, u := range b.Updates {
+		x.Deliver(u)
+	}
+}
+
+// A panic over one update of a bundle costs no other update.
+func TestAPanicOverOneUpdateOfABurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var panics atomic.Int64
+		ks := open(t, keyspace.Options{OnPanic: func(keyspace.Panic) { panics.Add(1) }})
+		x, y := new(picky), new(picky)
+		mustSubscribe(t, ks, keyspace.Key("a"), x)
+		mustSubscribe(t, ks, keyspace.Key("a"), y)
+		var b keyspace.Burst
+		burst(t, ks, &b, "a", set("1"), set("poison"), set("2"))
+		b.End()
+		synctest.Wait()
+		for _, s := range []*picky{x, y} {
+			if !slices.Equal(s.got, []string{"1", "2"}) {
+				t.Errorf("a subscriber got %q", s.got)
+			}
+		}
+		if panics.Load() != 1 {
+			t.Errorf("%d panics were reported for one bundle", panics.Load())
 		}
 	})
 }

@@ -104,12 +104,12 @@ func (ks *Keyspace) WriteAll(ctx context.Context, changes []KeyedChange) []Resul
 	results := make([]Result, len(changes))
 	requests := make([]*request, len(changes))
 	var b Burst
-	defer b.End()
 	for i, c := range changes {
 		b.Begin()
 		c.Burst = &b
 		requests[i], results[i].Err = ks.submitWrite(ctx, c.Key, c.Change)
 	}
+	b.End()
 	for i, r := range requests {
 		if r != nil {
 			results[i].Entry, results[i].Err = ks.waitWrite(ctx, r, changes[i].Key)
@@ -134,7 +134,8 @@ func (ks *Keyspace) submitWrite(ctx context.Context, key string, c Change) (*req
 	}
 	// A keyspace with a shared store may not know the key yet, so it asks the store.
 	spawn := op == opWrite || ks.shared != nil
-	r, err := ks.keys.submit(ctx, key, spawn, task{op: op, change: c})
+	burst, turn := c.Burst.of()
+	r, err := ks.keys.submit(ctx, key, spawn, task{op: op, change: c, burst: burst, turn: turn})
 	if !errors.Is(err, errAbsent) {
 		return r, err
 	}

@@ -142,7 +142,7 @@ func (d *directory[A]) actors() iter.Seq[A] { return d.names.actors() }
 func (d *directory[A]) shutdown(ctx context.Context) error {
 	d.closed.Store(true)
 	for a := range d.actors() {
-		_ = a.TrySend(&request{task: task{op: opEndWait}})
+		_ = a.TrySend(&request{task: task{op: opDeliver}}) // an update may wait in a burst
 		if err := a.Shutdown(ctx); err != nil {
 			return err
 		}

@@ -95,13 +95,14 @@
 // # Bursts
 //
 // A client may send many writes at once ([Burst]), of one key or of many. If the store is in memory,
-// their updates wait until the last write, or for 5 ms or 64 writes. Those with the same subscribers
-// are one bundle: each subscriber gets all of them before the next one gets any. So a burst is one
-// write to each client, and the memory of a session is fetched once. Four rules keep that invisible:
+// their updates wait until the last write, but not longer than 5 ms, 64 writes or 65,536 deliveries.
+// Those with the same subscribers are one bundle: each subscriber gets all of them before the next
+// one gets any. So a burst is one write to each client, the memory of a session is fetched once, and
+// the goroutine of the client yields once, after the burst. Four rules keep that invisible:
 //
-//   - Before the actor of a key handles any other request, the bundle with the key's update
-//     is delivered, and its subscribers are woken after the request. So no write, no read in
-//     order, and no subscriber that comes or goes can tell that an update waits.
+//   - Before the actor of a key handles any other request, it delivers the bundle with the key's
+//     update, and it wakes the subscribers after the request. So the answer to no write and to
+//     no read in order, and no subscriber that comes or goes, can tell that an update waits.
 //   - Before the subscribers of a pattern change, the bundles of keys that patterns match are
 //     delivered.
 //   - The updates of a bundle are in the order of their versions.
@@ -268,8 +269,8 @@
 // takes over with the state that readers saw last, the same subscribers, and the
 // same expiry. If a subscriber's Deliver panicked, other subscribers may miss the
 // updates of that run. A subscriber that resumes from a revision before that run is
-// passed everything. While a bundle is delivered, a panic of one subscriber stops nothing:
-// the others get all of it.
+// passed everything. While a bundle is delivered, such a panic stops no actor, and costs no other
+// update. Only the first one of a bundle is reported.
 //
 // # Cost
 //

@@ -111,14 +111,14 @@ func (k *key) TryRun(r *request) error {
 // own, because it needs the version of the write before it.
 func (k *key) Handle(batch []*request) {
 	k.unpaused = 0
-	var burst *Burst // may take the update, if nothing follows in the batch
+	var burst *burst // may take the update, if nothing follows in the batch
 	if len(batch) == 1 && k.keyspace.inMemory {
-		burst = batch[0].change.Burst
+		burst = batch[0].burst
 	}
-	var before bundled
-	if k.bundled.burst != burst {
-		before, k.bundled = k.bundled, before
-		before.deliver()
+	before, delivered := k.bundled, false
+	if before.burst != burst {
+		k.bundled = bundled{}
+		delivered = before.deliver()
 	}
 	if k.keyspace.shared != nil {
 		k.follow()
@@ -140,7 +140,9 @@ func (k *key) Handle(batch []*request) {
 	} else {
 		k.crowd.wake() // the next commit may take long
 	}
-	before.endWait()
+	if delivered {
+		before.wake()
+	}
 	if !k.needed() && k.Retire() {
 		k.leave()
 	}
@@ -164,7 +166,7 @@ func (k *key) leave() {
 func (k *key) handleOther(batch []*request) {
 	r := batch[0]
 	switch r.op {
-	case opEndWait: // Handle has done it
+	case opDeliver: // Handle has done it
 	case opRead:
 		r.then(k.entry())
 	case opSubscribe:
@@ -184,7 +186,7 @@ func (k *key) handleOther(batch []*request) {
 // had not answered get ErrInternal. A write among them may have been committed, but
 // readers do not see it.
 func (k *key) HandlePanic(p actor.Panic[*request]) {
-	k.bundled.endWait()
+	k.bundled.deliver()
 	k.crowd.wake()
 	k.subscribers.answerLost(p.Lost)
 	ks := k.keyspace

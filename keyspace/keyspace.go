@@ -59,17 +59,18 @@ type Options struct {
 	// write is refused.
 	Refuse func() error
 
-	// OnPanic receives each panic of an actor. If it is nil, panics are not
+	// OnPanic receives each panic of an actor, and of a subscriber of a burst. If it is nil, panics are not
 	// reported.
 	OnPanic func(Panic)
 }
 
 // A Panic describes the panic of an actor. A successor takes over with the state
-// and the subscribers that the actor had.
+// and the subscribers that the actor had. If a subscriber panics while a burst is delivered, no
+// actor ends.
 type Panic struct {
-	Target Target // the key or the topic of the actor
+	Target Target // the key or the topic of the actor; of a burst, one of its keys
 	Value  any    // the value that was passed to panic
-	Stack  []byte // of the actor's goroutine
+	Stack  []byte // of the goroutine
 }
 
 // A Keyspace is a set of keys and topics. Its methods may be called from any

@@ -32,7 +32,7 @@ type patterns struct {
 	// bursts have updates that wait for subscribers of patterns. They are delivered before the
 	// subscribers change. A burst is added while mu is held for reading.
 	burstsMu sync.Mutex
-	bursts   map[*Burst]bool
+	bursts   map[*burst]bool
 
 	// changed, if it is not nil, is called under mu when a pattern has got its first
 	// subscriber, or has lost its last one.
@@ -74,9 +74,10 @@ func (m *patternMatch) matchingSets() []*subscribers {
 // update that is delivered at that clock or later is delivered to s. mark, if it is
 // not nil, is called before s receives an update.
 func (p *patterns) add(pattern string, s Subscriber, mark func()) (subscribedAt uint64) {
+	p.deliverBursts() // so that few are left
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.deliverBurstsLocked()
+	p.deliverBursts()
 	n := &p.root
 	set := &n.below
 	for level := range strings.SplitSeq(pattern, "/") {
@@ -115,9 +116,10 @@ func (p *patterns) add(pattern string, s Subscriber, mark func()) (subscribedAt 
 // remove ends the subscription of s to a pattern. After it has returned, nothing is
 // delivered to s because of this pattern.
 func (p *patterns) remove(pattern string, s Subscriber) {
+	p.deliverBursts() // so that few are left
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.deliverBurstsLocked()
+	p.deliverBursts()
 	if p.removeLocked(&p.root, pattern, s) {
 		p.nextGenerationLocked()
 		if p.changed != nil {
@@ -165,24 +167,25 @@ func (p *patterns) removeFromLocked(set **subscribers, s Subscriber) (emptied bo
 }
 
 // addBurst notes that a burst has updates for subscribers of patterns. It needs mu for reading.
-func (p *patterns) addBurst(b *Burst) {
+func (p *patterns) addBurst(b *burst) {
 	p.burstsMu.Lock()
 	defer p.burstsMu.Unlock()
 	if p.bursts == nil {
-		p.bursts = map[*Burst]bool{}
+		p.bursts = map[*burst]bool{}
 	}
 	p.bursts[b] = true
 }
 
 // removeBurst notes that the updates of a burst are delivered.
-func (p *patterns) removeBurst(b *Burst) {
+func (p *patterns) removeBurst(b *burst) {
 	p.burstsMu.Lock()
 	defer p.burstsMu.Unlock()
 	delete(p.bursts, b)
 }
 
-// deliverBurstsLocked delivers the updates that wait for subscribers of patterns.
-func (p *patterns) deliverBurstsLocked() {
+// deliverBursts delivers the updates that wait for subscribers of patterns. While mu is held, no
+// other one begins to wait.
+func (p *patterns) deliverBursts() {
 	p.burstsMu.Lock()
 	bursts := slices.Collect(maps.Keys(p.bursts))
 	p.burstsMu.Unlock()

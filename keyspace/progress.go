@@ -69,7 +69,7 @@ func (p *progress) add(r *run) {
 	p.last = r
 }
 
-// addBehind adds a run to the list behind another one, with its bound.
+// addBehind adds a run to the list behind another one, with its number and its bound.
 func (p *progress) addBehind(r, other *run) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -21,7 +21,7 @@ const (
 	opFollow  // applies the records of other keyspaces; nobody waits for the result
 	opMissed  // tells the subscribers of a topic that messages may be missing; likewise
 	opMissedByPattern
-	opEndWait // ends the wait of an update in a burst; nobody waits for the result
+	opDeliver // delivers an update that waits in a burst; nobody waits for the result
 )
 
 // writes reports whether a key's request of this kind changes the key.
@@ -42,6 +42,8 @@ func (r *request) joins() bool {
 type task struct {
 	op           op
 	change       Change      // of a write or delete; of a publish, which has only a Value
+	burst        *burst      // of the change's Burst; nil: none
+	turn         uint64      // of the change in the burst
 	subscriber   Subscriber  // of a subscribe or unsubscribe
 	start        *Start      // of a subscribe or catch-up
 	subscribedAt uint64      // of a catch-up: the patterns' clock when the subscription began
@@ -76,11 +78,11 @@ func (r *request) answer(res result) {
 
 // beforeWait is called before the goroutine that sends the request waits for an actor.
 func (r *request) beforeWait() {
-	if b := r.change.Burst; b != nil {
-		b.endWait()
-	}
 	if w := r.change.Waiter; w != nil {
 		w.Detach()
+	}
+	if b := r.burst; b != nil {
+		b.endWait()
 	}
 }
 

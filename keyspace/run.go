@@ -12,7 +12,8 @@ type run struct {
 	expires   time.Time // when the key expires after the last write; zero: never
 	commitErr error     // the result of the commit
 	bytes     int       // of the writes' values
-	burst     *Burst    // may take the update; nil: none
+	burst     *burst    // may take the update; nil: none
+	turn      uint64    // of the write in the burst
 	delivered int       // the number of writes that were delivered
 
 	proved     bool   // a barrier has proved that the state was the newest

@@ -24,10 +24,10 @@ var errNotDue = errors.New("keyspace: not due")
 //
 // burst, which may be nil, may take the update. write returns the number of requests that it has
 // handled. A run for a shared store may have no space for all.
-func (k *key) write(requests []*request, burst *Burst) (handled int) {
+func (k *key) write(requests []*request, burst *burst) (handled int) {
 	r := runPool.Get().(*run)
 	defer k.finish(r)
-	r.burst = burst
+	r.burst, r.turn = burst, requests[0].turn
 	n := k.plan(r, requests)
 	if k.keyspace.shared != nil {
 		n = k.agree(r, requests, n)

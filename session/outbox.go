@@ -83,8 +83,8 @@ func (b *outbox) push(m *Message) (wake, behind bool) {
 }
 
 // pushUpdates is push for updates of keys that have together so many bytes of text. like is a
-// message without its update. A client that keeps up gets them without a look at each, which is a
-// third of what 1000 keys to 50 sockets take (BenchmarkFanoutManyKeys).
+// message without its update. If the client keeps up, nothing has to be looked at for each update: with
+// a look, 1000 keys to 50 sockets took 1.2 times the CPU (BenchmarkFanoutManyKeys).
 func (b *outbox) pushUpdates(like Message, updates []*keyspace.Update, bytes int) (wake, behind bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -22,8 +22,8 @@ func (s *Set[T]) Len() int { return len(s.list) }
 // Has reports whether x is in the set.
 func (s *Set[T]) Has(x T) bool { return s.position(x) >= 0 }
 
-// Equal reports whether two sets have the same elements. It takes least time if these were added in
-// the same order.
+// Equal reports whether two sets have the same elements. It takes the least time if these were
+// added in the same order.
 func (s *Set[T]) Equal(other *Set[T]) bool {
 	if len(s.list) != len(other.list) {
 		return false
