@@ -59,8 +59,8 @@ type Options struct {
 	// write is refused.
 	Refuse func() error
 
-	// OnPanic receives each panic of an actor, and of a subscriber of a burst. If it is nil, panics are not
-	// reported.
+	// OnPanic receives each panic of an actor, and of a subscriber of a burst. If it is nil, panics
+	// are not reported.
 	OnPanic func(Panic)
 }
 
