@@ -12,7 +12,7 @@ import (
 // delivered to one subscriber after the other.
 type bundle struct {
 	key   *key           // of the first update: its subscribers are those of all
-	sets  []*subscribers // of the patterns that match the key, and each other key
+	sets  []*subscribers // of the patterns that match the key, and also each other key of the bundle
 	burst *burst         // nil if there is no update
 	Bundle
 
@@ -32,7 +32,8 @@ var bundles = sync.Pool{New: func() any { return new(bundle) }}
 // takes reports whether the next update of a key fits into the bundle.
 func (d *bundle) takes(k *key, version uint64) bool {
 	n := len(d.Updates)
-	return n == 0 || d.Updates[n-1].Version < version && slices.Equal(d.sets, k.match.matchingSets()) && k.subscribers.equal(&d.key.subscribers)
+	return n == 0 || d.Updates[n-1].Version < version &&
+		slices.Equal(d.sets, k.match.matchingSets()) && k.subscribers.equal(&d.key.subscribers)
 }
 
 // add adds the update of a write, with n deliveries. The write is in progress as r. If a pattern
@@ -76,17 +77,14 @@ func (d *bundle) free() {
 	bundles.Put(d)
 }
 
-// deliverTo delivers the updates to a subscriber. A panic costs other subscribers nothing. If the
-// subscriber takes a bundle, it costs it no other update.
+// deliverTo delivers the updates to a subscriber. A panic costs no other subscriber and no other
+// update: after one in DeliverBundle, the updates are delivered one by one.
 func (d *bundle) deliverTo(x Subscriber) {
-	b, ok := x.(BundleSubscriber)
-	if ok && d.try(func() { b.DeliverBundle(&d.Bundle) }) {
+	if b, ok := x.(BundleSubscriber); ok && d.try(func() { b.DeliverBundle(&d.Bundle) }) {
 		return
 	}
 	for _, u := range d.Updates {
-		if !d.try(func() { x.Deliver(u) }) && !ok {
-			return
-		}
+		d.try(func() { x.Deliver(u) })
 	}
 }
 

@@ -22,7 +22,7 @@ type BundleSubscriber interface {
 	Subscriber
 
 	// DeliverBundle is called in place of Deliver for the updates of a [Burst]. The bundle must not
-	// be kept.
+	// be kept. If it panics, it must have taken no update: Deliver is then called for each.
 	DeliverBundle(*Bundle)
 }
 
